@@ -1,0 +1,52 @@
+// Every limit of tally, in one file; the relations between them are proved below, at compile time.
+// What happens at each limit stands in docs/operating/limits.md.
+#pragma once
+
+#include "core/decimal.h"
+
+#include <cstdint>
+
+namespace tally::core {
+
+// The event (bytes unless said otherwise).
+inline constexpr std::size_t kMaxRequestIdBytes = 256;
+inline constexpr std::size_t kMaxSourceBytes = 256;
+inline constexpr std::size_t kMaxEventTypeBytes = 128;
+inline constexpr std::size_t kMaxTenantIdBytes = 128;
+inline constexpr std::size_t kMaxDataBytes = 64 * 1024;
+inline constexpr std::size_t kMaxRecordBytes = 1024 * 1024;  // the topic's max.message.bytes
+
+// One value: at most 10^18 with 12 decimals.
+inline constexpr Int128 kMaxValueUnits =
+    static_cast<Int128>(1'000'000'000'000'000'000) * static_cast<Int128>(1'000'000'000'000);
+
+// The catalogue.
+inline constexpr std::size_t kMaxMeters = 256;
+inline constexpr std::size_t kMaxSlugBytes = 64;
+inline constexpr std::size_t kMaxDimensionsPerMeter = 8;
+inline constexpr std::size_t kMaxDimensionValueBytes = 128;
+inline constexpr std::size_t kMaxFiltersPerMeter = 16;
+inline constexpr std::size_t kMaxPointerDepth = 8;
+
+// Time (seconds).
+inline constexpr std::int64_t kDedupHorizonSeconds = 35 * 86'400;
+inline constexpr std::int64_t kFutureBoundSeconds = 300;
+inline constexpr std::int64_t kDaySeconds = 86'400;
+inline constexpr std::int64_t kMaxBrokerClockAheadSeconds = 3'600;
+
+// One commit of the aggregator.
+inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
+inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
+inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
+inline constexpr int kMaxPartitions = 1024;
+
+// A commit's sums of values never leave Decimal's 38 digits: records × the largest value fits.
+inline constexpr Int128 kMaxDecimalUnits =
+    (static_cast<Int128>(10'000'000'000'000'000'000ULL) * static_cast<Int128>(10'000'000'000'000'000'000ULL)) - 1;
+static_assert(kMaxValueUnits * kMaxRecordsPerCommit / kMaxRecordsPerCommit == kMaxValueUnits);
+static_assert(kMaxValueUnits * kMaxRecordsPerCommit <= kMaxDecimalUnits);
+// A rejected record is kept whole, so one always fits the budget of a commit.
+static_assert(kMaxRejectBytesPerCommit >= static_cast<std::int64_t>(2 * kMaxRecordBytes));
+static_assert(kMaxDataBytes < kMaxRecordBytes);
+
+}  // namespace tally::core
