@@ -1,5 +1,5 @@
-// The catalogue: meters, plans and tenants, from the text of catalogue.json or from the definitions stored
-// in Postgres. Pure: no I/O. Every error names the entry, the field and the limit.
+// The catalogue: meters, plans and tenants, from the text of catalogue.json or from the definitions
+// stored in Postgres. Pure: no I/O. Every error names the entry, the field and the limit.
 #pragma once
 
 #include "core/ids.h"
@@ -15,9 +15,9 @@ namespace tally::core {
 
 struct PlanLimit {
   std::string meter;
-  std::optional<Decimal> limit;       // nullopt: unlimited
+  std::optional<Decimal> limit;  // nullopt: unlimited
   std::optional<Decimal> soft_limit;
-  bool degrade = false;               // at the limit: degrade instead of block
+  bool degrade = false;  // at the limit: degrade instead of block
 };
 
 struct Plan {
@@ -34,7 +34,7 @@ struct Tenant {
   std::string name;
   std::string time_zone = "UTC";
   std::string plan;
-  std::string status = "active";           // active | trialing | past_due | canceled
+  std::string status = "active";  // active | trialing | past_due | canceled
   std::optional<std::string> stripe_customer;
 };
 
@@ -44,11 +44,12 @@ struct Catalogue {
   std::vector<Tenant> tenants;
 };
 
-// The whole of catalogue.json. Decimals stand in strings ("0.000015"), so that no number passes a double;
-// a duplicate key or an unknown field is an error.
+// The whole of catalogue.json. Decimals stand in strings ("0.000015"), so that no number passes a
+// double; a duplicate key or an unknown field is an error.
 [[nodiscard]] Result<Catalogue> parse_catalogue(std::string_view json);
 
-// One meter's canonical JSON (sorted keys, no white space): what is stored, compared and parsed back.
+// One meter's canonical JSON (sorted keys, no white space): what is stored, compared and parsed
+// back.
 [[nodiscard]] std::string meter_definition(const Meter& meter);
 [[nodiscard]] Result<Meter> parse_meter(std::string_view definition);
 

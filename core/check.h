@@ -15,11 +15,11 @@ namespace tally::core {
 
 }  // namespace tally::core
 
-// TALLY_CHECK(condition) or TALLY_CHECK(condition, "format {}", value...): true, or the process aborts.
-#define TALLY_CHECK(condition, ...)                                                      \
-  do {                                                                                   \
-    if (!(condition)) [[unlikely]] {                                                     \
-      ::tally::core::check_failed(#condition, __FILE__, __LINE__,                        \
-                                  ::fmt::format("" __VA_ARGS__));                        \
-    }                                                                                    \
+// TALLY_CHECK(condition) or TALLY_CHECK(condition, "format {}", value...): true, or the process
+// aborts.
+#define TALLY_CHECK(condition, ...)                                                               \
+  do {                                                                                            \
+    if (!(condition)) [[unlikely]] {                                                              \
+      ::tally::core::check_failed(#condition, __FILE__, __LINE__, ::fmt::format("" __VA_ARGS__)); \
+    }                                                                                             \
   } while (false)

@@ -1,5 +1,6 @@
-// Exact decimal numbers: a 128-bit count of 10^-12 units, so 26 digits before the point and 12 after it.
-// From JSON text to Stripe's text no binary floating point is involved (promise P4). A plain value.
+// Exact decimal numbers: a 128-bit count of 10^-12 units, so 26 digits before the point and 12
+// after it. From JSON text to Stripe's text no binary floating point is involved (promise P4). A
+// plain value.
 #pragma once
 
 #include "core/result.h"
@@ -18,15 +19,16 @@ enum class Rounding { kDown, kUp, kHalfUp, kHalfEven };  // kDown: toward zero; 
 
 class Decimal {
  public:
-  static constexpr int kScale = 12;          // digits after the point
-  static constexpr int kMaxDigits = 38;      // digits in all
+  static constexpr int kScale = 12;      // digits after the point
+  static constexpr int kMaxDigits = 38;  // digits in all
   constexpr Decimal() = default;
   static constexpr Decimal from_units(Int128 units) { return Decimal(units); }  // units of 10^-12
   static Decimal from_int(std::int64_t whole);
 
-  // Reads a JSON number (RFC 8259 grammar, exponent allowed) to the last digit. Errors name the reason:
-  // "not a JSON number", "more than 12 decimals", "more than 38 digits". Digits that are zero do not count
-  // against either limit; an exponent of any length is handled without a loop over its value.
+  // Reads a JSON number (RFC 8259 grammar, exponent allowed) to the last digit. Errors name the
+  // reason: "not a JSON number", "more than 12 decimals", "more than 38 digits". Digits that are
+  // zero do not count against either limit; an exponent of any length is handled without a loop
+  // over its value.
   static Result<Decimal> parse(std::string_view json_number);
 
   // nullopt when the result would need more than 38 digits.

@@ -1,10 +1,12 @@
 // Who a record is: its home partition and its 128-bit dedup entry.
 //
-//   hi:  home 31 | digest, high 33        lo:  digest, low 48 | content check 12 | catalogue generation 4
+//   hi:  home 31 | digest, high 33        lo:  digest, low 48 | content check 12 | catalogue
+//   generation 4
 //
-// Two records are the same request when home and digest agree (112 bits). With n identities remembered the
-// chance that any two different ones collide is below n^2 / 2^113 (home and digest behave as random bits):
-// 10^10 entries: 10^20 / 1.04e34, about 1e-14. The content check tells a retry (same) from a conflict.
+// Two records are the same request when home and digest agree (112 bits). With n identities
+// remembered the chance that any two different ones collide is below n^2 / 2^113 (home and digest
+// behave as random bits): 10^10 entries: 10^20 / 1.04e34, about 1e-14. The content check tells a
+// retry (same) from a conflict.
 #pragma once
 
 #include <array>
@@ -18,7 +20,9 @@ namespace tally::core {
 // The 32-bit murmur2 of Kafka's Java client (seed 0x9747b28c), librdkafka's `murmur2` partitioner.
 [[nodiscard]] std::uint32_t murmur2(std::string_view bytes);
 // murmur2(id) & 0x7fffffff; home(id) = home_bits(id) % partitions.
-[[nodiscard]] inline std::uint32_t home_bits(std::string_view id) { return murmur2(id) & 0x7fffffffU; }
+[[nodiscard]] inline std::uint32_t home_bits(std::string_view id) {
+  return murmur2(id) & 0x7fffffffU;
+}
 
 inline constexpr int kHomeBits = 31;
 inline constexpr int kDigestBits = 81;
@@ -32,17 +36,24 @@ struct DedupEntry {
   std::uint64_t lo = 0;
 
   static constexpr int kCheckBits = kContentBits + kGenerationBits;
-  [[nodiscard]] constexpr std::uint32_t home() const { return static_cast<std::uint32_t>(hi >> 33U); }
-  [[nodiscard]] constexpr std::uint32_t content() const { return static_cast<std::uint32_t>(lo >> 4U) & 0xfffU; }
-  [[nodiscard]] constexpr std::uint32_t generation() const { return static_cast<std::uint32_t>(lo & 0xfU); }
+  [[nodiscard]] constexpr std::uint32_t home() const {
+    return static_cast<std::uint32_t>(hi >> 33U);
+  }
+  [[nodiscard]] constexpr std::uint32_t content() const {
+    return static_cast<std::uint32_t>(lo >> 4U) & 0xfffU;
+  }
+  [[nodiscard]] constexpr std::uint32_t generation() const {
+    return static_cast<std::uint32_t>(lo & 0xfU);
+  }
   [[nodiscard]] constexpr bool same_identity(const DedupEntry& other) const {
     return hi == other.hi && (lo >> kCheckBits) == (other.lo >> kCheckBits);
   }
   friend constexpr auto operator<=>(const DedupEntry&, const DedupEntry&) = default;
 };
 
-// Keyed hashing of identities. The key (32 random bytes, made once per database) keeps one tenant from
-// crafting an id that collides with another's. Thread-safe after construction; const throughout.
+// Keyed hashing of identities. The key (32 random bytes, made once per database) keeps one tenant
+// from crafting an id that collides with another's. Thread-safe after construction; const
+// throughout.
 class IdentityHasher {
  public:
   using Key = std::array<std::byte, 32>;
@@ -50,9 +61,9 @@ class IdentityHasher {
 
   // Each part is hashed with its length, so ("ab","c") and ("a","bc") differ. `content_check` and
   // `generation` are cut to their widths.
-  [[nodiscard]] DedupEntry entry(std::string_view tenant, std::string_view source, std::string_view type,
-                                 std::string_view id, std::uint64_t content_check,
-                                 std::int64_t generation) const;
+  [[nodiscard]] DedupEntry entry(std::string_view tenant, std::string_view source,
+                                 std::string_view type, std::string_view id,
+                                 std::uint64_t content_check, std::int64_t generation) const;
 
  private:
   std::array<std::byte, 192> secret_{};

@@ -1,5 +1,5 @@
-// Distinct types for the numbers and names that must not be mixed up: no two adjacent bare integers in a
-// signature. All are plain values: copyable, comparable, hashable.
+// Distinct types for the numbers and names that must not be mixed up: no two adjacent bare integers
+// in a signature. All are plain values: copyable, comparable, hashable.
 #pragma once
 
 #include <compare>
@@ -25,10 +25,10 @@ class Named {
   Rep value_{};
 };
 
-using PartitionId = Named<struct PartitionIdTag, std::int32_t>;        // Kafka partition, from 0
-using Offset = Named<struct OffsetTag, std::int64_t>;                  // Kafka offset, from 0
-using Epoch = Named<struct EpochTag, std::int64_t>;                    // raised by each new owner
-using Generation = Named<struct GenerationTag, std::int64_t>;          // raised when the topic grows
+using PartitionId = Named<struct PartitionIdTag, std::int32_t>;  // Kafka partition, from 0
+using Offset = Named<struct OffsetTag, std::int64_t>;            // Kafka offset, from 0
+using Epoch = Named<struct EpochTag, std::int64_t>;              // raised by each new owner
+using Generation = Named<struct GenerationTag, std::int64_t>;    // raised when the topic grows
 using CatalogueVersion = Named<struct CatalogueVersionTag, std::int64_t>;  // raised by each change
 
 }  // namespace tally::core

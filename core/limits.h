@@ -41,8 +41,9 @@ inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr int kMaxPartitions = 1024;
 
 // A commit's sums of values never leave Decimal's 38 digits: records × the largest value fits.
-inline constexpr Int128 kMaxDecimalUnits =
-    (static_cast<Int128>(10'000'000'000'000'000'000ULL) * static_cast<Int128>(10'000'000'000'000'000'000ULL)) - 1;
+inline constexpr Int128 kMaxDecimalUnits = (static_cast<Int128>(10'000'000'000'000'000'000ULL) *
+                                            static_cast<Int128>(10'000'000'000'000'000'000ULL)) -
+                                           1;
 static_assert(kMaxValueUnits * kMaxRecordsPerCommit / kMaxRecordsPerCommit == kMaxValueUnits);
 static_assert(kMaxValueUnits * kMaxRecordsPerCommit <= kMaxDecimalUnits);
 // A rejected record is kept whole, so one always fits the budget of a commit.

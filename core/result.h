@@ -1,5 +1,6 @@
-// Expected failure as a value. Three tiers, never mixed: a bug is a TALLY_CHECK, an expected failure is a
-// Result, a broken environment (database gone, broker gone) is an exception caught in a component's loop.
+// Expected failure as a value. Three tiers, never mixed: a bug is a TALLY_CHECK, an expected
+// failure is a Result, a broken environment (database gone, broker gone) is an exception caught in
+// a component's loop.
 #pragma once
 
 #include <boost/outcome/policy/terminate.hpp>
@@ -20,7 +21,8 @@ enum class ErrorKind {
 
 struct Error {
   ErrorKind kind = ErrorKind::kInvalid;
-  std::string message;  // one sentence for a person: what is wrong, where, the limit, what to do next
+  std::string
+      message;  // one sentence for a person: what is wrong, where, the limit, what to do next
 };
 
 // Reading the value of a failed Result (or the error of a good one) terminates the process.

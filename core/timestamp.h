@@ -13,8 +13,12 @@ namespace tally::core {
 class Timestamp {
  public:
   constexpr Timestamp() = default;
-  static constexpr Timestamp from_micros(std::int64_t micros_since_1970) { return Timestamp(micros_since_1970); }
-  static constexpr Timestamp from_millis(std::int64_t millis_since_1970) { return Timestamp(millis_since_1970 * 1000); }
+  static constexpr Timestamp from_micros(std::int64_t micros_since_1970) {
+    return Timestamp(micros_since_1970);
+  }
+  static constexpr Timestamp from_millis(std::int64_t millis_since_1970) {
+    return Timestamp(millis_since_1970 * 1000);
+  }
   static constexpr Timestamp from_seconds(std::int64_t seconds_since_1970) {
     return Timestamp(seconds_since_1970 * 1'000'000);
   }

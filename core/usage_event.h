@@ -1,4 +1,5 @@
-// The usage event: CloudEvents 1.0 with tally's reading of its attributes (schemas/events/README.md).
+// The usage event: CloudEvents 1.0 with tally's reading of its attributes
+// (schemas/events/README.md).
 #pragma once
 
 #include "core/result.h"
@@ -11,23 +12,25 @@
 namespace tally::core {
 
 struct UsageEvent {
-  std::string id;        // request id: with tenant, source and type the event's identity
-  std::string source;    // the emitting service, never the host
-  std::string type;      // what happened: "api.request"
-  std::string subject;   // the tenant
+  std::string id;       // request id: with tenant, source and type the event's identity
+  std::string source;   // the emitting service, never the host
+  std::string type;     // what happened: "api.request"
+  std::string subject;  // the tenant
   std::optional<Timestamp> time;
-  std::string data;      // a JSON object's text
+  std::string data;  // a JSON object's text
 };
 
-// Checks presence, lengths and UTF-8 of the attributes and that data is a JSON object; names the field and
-// the limit. What passes here is never rejected by the aggregator for its envelope.
+// Checks presence, lengths and UTF-8 of the attributes and that data is a JSON object; names the
+// field and the limit. What passes here is never rejected by the aggregator for its envelope.
 [[nodiscard]] Result<void> validate(const UsageEvent& event);
 
-// Appends the structured JSON form (application/cloudevents+json). The event must have passed validate().
+// Appends the structured JSON form (application/cloudevents+json). The event must have passed
+// validate().
 void append_structured(const UsageEvent& event, std::string& out);
 
-// Reads one structured CloudEvent (an NDJSON line): strict about the envelope as validate() is, keeps data's
-// text untouched, passes over unknown extension attributes, refuses duplicate envelope attributes.
+// Reads one structured CloudEvent (an NDJSON line): strict about the envelope as validate() is,
+// keeps data's text untouched, passes over unknown extension attributes, refuses duplicate envelope
+// attributes.
 [[nodiscard]] Result<UsageEvent> parse_structured(std::string_view json);
 
 }  // namespace tally::core

@@ -1,6 +1,6 @@
-// Settings declared as data: a flag over an environment variable over a file (`--config FILE`, lines of
-// `name = value`), each checked against its bounds at start. --help and docs/operating/settings.md are made
-// from the same table.
+// Settings declared as data: a flag over an environment variable over a file (`--config FILE`,
+// lines of `name = value`), each checked against its bounds at start. --help and
+// docs/operating/settings.md are made from the same table.
 #pragma once
 
 #include <cstdint>
@@ -19,35 +19,36 @@ enum class Kind { kText, kInteger, kSwitch };
 struct Option {
   std::string_view name;
   Kind kind = Kind::kText;
-  std::string_view default_value;   // "" with required=false: unset
-  std::string_view sentence;        // one sentence for --help
-  std::int64_t min = 0;             // kInteger only
-  std::int64_t max = 0;             // kInteger only
+  std::string_view default_value;  // "" with required=false: unset
+  std::string_view sentence;       // one sentence for --help
+  std::int64_t min = 0;            // kInteger only
+  std::int64_t max = 0;            // kInteger only
   bool required = false;
-  bool secret = false;              // refused on the command line: environment, or a file by NAME-file
+  bool secret = false;  // refused on the command line: environment, or a file by NAME-file
 };
 
 struct Positional {
-  std::string_view name;            // "FILE"
+  std::string_view name;  // "FILE"
   std::string_view sentence;
   bool required = true;
 };
 
 struct Command {
-  std::string_view name;            // "publish"; "" for a program without sub-commands
+  std::string_view name;  // "publish"; "" for a program without sub-commands
   std::string_view sentence;
   std::span<const Option> options;
   std::span<const Positional> positionals;
-  std::string_view example;         // shown at the end of --help
+  std::string_view example;  // shown at the end of --help
 };
 
 class Settings {
  public:
   [[nodiscard]] const std::string& command() const { return command_; }
-  [[nodiscard]] const std::string& text(std::string_view name) const;   // CHECKs that the option exists
+  [[nodiscard]] const std::string& text(
+      std::string_view name) const;  // CHECKs that the option exists
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] bool enabled(std::string_view name) const;
-  [[nodiscard]] bool has(std::string_view name) const;                  // set by anyone, or has a default
+  [[nodiscard]] bool has(std::string_view name) const;  // set by anyone, or has a default
 
  private:
   friend struct Parser;
@@ -55,17 +56,20 @@ class Settings {
   std::unordered_map<std::string, std::string> values_;
 };
 
-// What parse() found: settings to run with, or an exit code after help, version or an error was printed
-// (0 for help and version, 2 for a wrong flag or value: one sentence that names flag, value and limit).
+// What parse() found: settings to run with, or an exit code after help, version or an error was
+// printed (0 for help and version, 2 for a wrong flag or value: one sentence that names flag, value
+// and limit).
 struct Parsed {
   std::optional<Settings> settings;
   int exit_code = 0;
 };
 
-[[nodiscard]] Parsed parse(std::string_view program, std::string_view summary, std::span<const Command> commands,
-                           int argc, const char* const* argv);
+[[nodiscard]] Parsed parse(std::string_view program, std::string_view summary,
+                           std::span<const Command> commands, int argc, const char* const* argv);
 
-// The table of docs/operating/settings.md, one program at a time (hidden flag --print-settings-markdown).
-[[nodiscard]] std::string markdown_table(std::string_view program, std::span<const Command> commands);
+// The table of docs/operating/settings.md, one program at a time (hidden flag
+// --print-settings-markdown).
+[[nodiscard]] std::string markdown_table(std::string_view program,
+                                         std::span<const Command> commands);
 
 }  // namespace tally::runtime::config

@@ -1,4 +1,5 @@
-// A blocking HTTP/1.1 client with keep-alive, http and https (certificates and host names verified).
+// A blocking HTTP/1.1 client with keep-alive, http and https (certificates and host names
+// verified).
 #pragma once
 
 #include "runtime/http/http.h"
@@ -8,8 +9,9 @@
 
 namespace tally::runtime::http {
 
-// What happened to one request. Only kAnswered carries a response. kNotSent: the other side cannot have
-// acted on it (no connection). kUnknown: it was sent, in part or whole, and no full answer came in time.
+// What happened to one request. Only kAnswered carries a response. kNotSent: the other side cannot
+// have acted on it (no connection). kUnknown: it was sent, in part or whole, and no full answer
+// came in time.
 enum class Fate { kAnswered, kNotSent, kUnknown };
 
 struct Outcome {
@@ -18,8 +20,8 @@ struct Outcome {
   std::string problem;  // for people, when not answered
 };
 
-// One thread at a time. A kept-alive connection that the server closed while idle is opened anew, but a
-// request of which any byte was sent is never sent again by itself.
+// One thread at a time. A kept-alive connection that the server closed while idle is opened anew,
+// but a request of which any byte was sent is never sent again by itself.
 class Client {
  public:
   // `base_url`: "http://127.0.0.1:8080" or "https://api.stripe.com". Throws std::invalid_argument.

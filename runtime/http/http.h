@@ -19,10 +19,10 @@ using Headers = std::map<std::string, std::string, CaseInsensitive>;
 
 struct Request {
   std::string method = "GET";
-  std::string target = "/";   // path and query as sent
+  std::string target = "/";  // path and query as sent
   Headers headers;
   std::string body;
-  [[nodiscard]] std::string_view path() const;                       // target up to '?'
+  [[nodiscard]] std::string_view path() const;                                 // target up to '?'
   [[nodiscard]] std::optional<std::string> query(std::string_view key) const;  // decoded
 };
 

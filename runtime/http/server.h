@@ -11,17 +11,18 @@
 namespace tally::runtime::http {
 
 struct ServerOptions {
-  std::string address = "127.0.0.1";   // loopback unless told otherwise
-  std::uint16_t port = 0;              // 0: a free one, see Server::port()
-  std::string bearer_token;            // not empty: 401 without `Authorization: Bearer …` (constant time)
-  std::size_t max_body_bytes = 1024 * 1024;   // over it: 413
-  std::size_t max_header_bytes = 16 * 1024;   // over it: 431
+  std::string address = "127.0.0.1";  // loopback unless told otherwise
+  std::uint16_t port = 0;             // 0: a free one, see Server::port()
+  std::string bearer_token;  // not empty: 401 without `Authorization: Bearer …` (constant time)
+  std::size_t max_body_bytes = 1024 * 1024;  // over it: 413
+  std::size_t max_header_bytes = 16 * 1024;  // over it: 431
   std::chrono::milliseconds read_timeout{10'000};
   int threads = 1;
 };
 
-// The handler runs on the server's threads (several at once when threads > 1) and may block briefly; an
-// exception becomes 500 and a log line. Throws std::runtime_error when the address cannot be bound.
+// The handler runs on the server's threads (several at once when threads > 1) and may block
+// briefly; an exception becomes 500 and a log line. Throws std::runtime_error when the address
+// cannot be bound.
 class Server {
  public:
   using Handler = std::function<Response(const Request&)>;

@@ -11,13 +11,16 @@
 
 namespace tally::runtime::lifecycle {
 
-// Reasons why the service is not ready, each a sentence with what to do; empty when ready. Any thread.
+// Reasons why the service is not ready, each a sentence with what to do; empty when ready. Any
+// thread.
 using Readiness = std::function<std::vector<std::string>()>;
 
-// Serves the three paths on its own thread until destroyed. /readyz answers {"ready":bool,"reasons":[…]}.
+// Serves the three paths on its own thread until destroyed. /readyz answers
+// {"ready":bool,"reasons":[…]}.
 class HealthServer {
  public:
-  HealthServer(const http::ServerOptions& options, metrics::Registry& registry, Readiness readiness);
+  HealthServer(const http::ServerOptions& options, metrics::Registry& registry,
+               Readiness readiness);
   [[nodiscard]] std::uint16_t port() const { return server_.port(); }
 
  private:

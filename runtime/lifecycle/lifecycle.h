@@ -1,4 +1,5 @@
-// SIGTERM and SIGINT drain, a second one ends at once (exit code 130). One per process, made first in main.
+// SIGTERM and SIGINT drain, a second one ends at once (exit code 130). One per process, made first
+// in main.
 #pragma once
 
 #include <chrono>
@@ -10,7 +11,7 @@ namespace tally::runtime::lifecycle {
 
 class StopSignal {
  public:
-  StopSignal();   // installs the handlers
+  StopSignal();  // installs the handlers
   ~StopSignal();
   [[nodiscard]] bool requested() const;
   // Waits until a stop is asked for or the time is over; true when asked for.

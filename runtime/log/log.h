@@ -1,5 +1,5 @@
-// Structured logs on stderr: one JSON object a line when stderr is no terminal (or TALLY_LOG=json), short
-// coloured lines otherwise (NO_COLOR honoured). Any thread. Never pass a secret.
+// Structured logs on stderr: one JSON object a line when stderr is no terminal (or TALLY_LOG=json),
+// short coloured lines otherwise (NO_COLOR honoured). Any thread. Never pass a secret.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,14 @@ struct Field {
 // Once, first thing in main(): `program` stands in every line. Level from TALLY_LOG_LEVEL (info).
 void init(std::string_view program);
 void write(Level level, std::string_view event, std::initializer_list<Field> fields = {});
-inline void info(std::string_view event, std::initializer_list<Field> fields = {}) { write(Level::kInfo, event, fields); }
-inline void warn(std::string_view event, std::initializer_list<Field> fields = {}) { write(Level::kWarn, event, fields); }
-inline void error(std::string_view event, std::initializer_list<Field> fields = {}) { write(Level::kError, event, fields); }
+inline void info(std::string_view event, std::initializer_list<Field> fields = {}) {
+  write(Level::kInfo, event, fields);
+}
+inline void warn(std::string_view event, std::initializer_list<Field> fields = {}) {
+  write(Level::kWarn, event, fields);
+}
+inline void error(std::string_view event, std::initializer_list<Field> fields = {}) {
+  write(Level::kError, event, fields);
+}
 
 }  // namespace tally::runtime::log

@@ -1,5 +1,5 @@
-// Prometheus metrics; prometheus-cpp is included by metrics.cc alone. Components wrap these in one probe
-// each. Counters, gauges and histograms are thread-safe and live as long as their Registry.
+// Prometheus metrics; prometheus-cpp is included by metrics.cc alone. Components wrap these in one
+// probe each. Counters, gauges and histograms are thread-safe and live as long as their Registry.
 #pragma once
 
 #include <initializer_list>
@@ -49,8 +49,8 @@ class Registry {
   // The same name and labels give the same metric. Names: tally_<component>_<what>_<unit>[_total].
   Counter counter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge gauge(const std::string& name, const std::string& help, const Labels& labels = {});
-  Histogram histogram(const std::string& name, const std::string& help, const std::vector<double>& buckets,
-                      const Labels& labels = {});
+  Histogram histogram(const std::string& name, const std::string& help,
+                      const std::vector<double>& buckets, const Labels& labels = {});
   [[nodiscard]] std::string exposition() const;  // text format 0.0.4
  private:
   struct Impl;

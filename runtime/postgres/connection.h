@@ -1,7 +1,8 @@
 // Postgres behind one small surface; libpqxx is included by connection.cc alone.
 //
-// Threads: one connection belongs to one thread at a time. Lifetime: rows outlive their transaction and
-// connection. All parameters travel as text and are cast in the SQL ($1::bigint); bytes through bytes_text().
+// Threads: one connection belongs to one thread at a time. Lifetime: rows outlive their transaction
+// and connection. All parameters travel as text and are cast in the SQL ($1::bigint); bytes through
+// bytes_text().
 #pragma once
 
 #include <cstddef>
@@ -15,11 +16,13 @@
 
 namespace tally::runtime::postgres {
 
-// The database cannot be reached, or the connection broke. Nothing is known of a statement under way.
+// The database cannot be reached, or the connection broke. Nothing is known of a statement under
+// way.
 class Unavailable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-// The connection broke after COMMIT was sent: committed or not, only a locked read can tell (promise P3).
+// The connection broke after COMMIT was sent: committed or not, only a locked read can tell
+// (promise P3).
 class InDoubt : public Unavailable {
   using Unavailable::Unavailable;
 };
@@ -29,8 +32,8 @@ class StatementFailed : public std::runtime_error {
   StatementFailed(std::string sqlstate, const std::string& message)
       : std::runtime_error(message), sqlstate_(std::move(sqlstate)) {}
   [[nodiscard]] const std::string& sqlstate() const { return sqlstate_; }
-  // Serialization failure, deadlock, lock timeout, out of resources, admin shutdown: the same transaction
-  // may pass when tried again.
+  // Serialization failure, deadlock, lock timeout, out of resources, admin shutdown: the same
+  // transaction may pass when tried again.
   [[nodiscard]] bool retriable() const;
 
  private:
@@ -47,7 +50,8 @@ class Rows {
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] std::size_t affected() const;  // rows an INSERT, UPDATE or DELETE touched
   [[nodiscard]] bool is_null(std::size_t row, std::size_t column) const;
-  [[nodiscard]] std::string_view text(std::size_t row, std::size_t column) const;  // valid while Rows lives
+  [[nodiscard]] std::string_view text(std::size_t row,
+                                      std::size_t column) const;  // valid while Rows lives
   [[nodiscard]] std::int64_t int64(std::size_t row, std::size_t column) const;
   [[nodiscard]] bool boolean(std::size_t row, std::size_t column) const;
   [[nodiscard]] std::string bytes(std::size_t row, std::size_t column) const;  // a bytea column
@@ -80,9 +84,9 @@ class Transaction {
 class Connection {
  public:
   struct Impl;
-  // `conninfo` is libpq's ("host=… port=… dbname=… user=…" or a URI; the password better from PGPASSFILE).
-  // Sets idle_in_transaction_session_timeout and lock_timeout to 5 s, TimeZone UTC, application_name.
-  // Throws Unavailable; its text never holds the password.
+  // `conninfo` is libpq's ("host=… port=… dbname=… user=…" or a URI; the password better from
+  // PGPASSFILE). Sets idle_in_transaction_session_timeout and lock_timeout to 5 s, TimeZone UTC,
+  // application_name. Throws Unavailable; its text never holds the password.
   Connection(const std::string& conninfo, const std::string& application_name);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;
