@@ -1,6 +1,11 @@
-// Settings declared as data: a flag over an environment variable over a file (`--config FILE`,
-// lines of `name = value`), each checked against its bounds at start. --help and
-// docs/operating/settings.md are made from the same table.
+// Settings declared as data: a flag over an environment variable over a file (`--config FILE` or
+// TALLY_CONFIG; lines of `name = value`, `#` begins a comment line) over the default, each checked
+// against its bounds at start. --help and docs/operating/settings.md are made from the same table.
+// CLI11 is included by settings.cc alone.
+//
+// A variable that is set but empty counts as unset. A name in the file that no command of the
+// program knows is an error; one that only another command knows is skipped. Values of switches:
+// true, yes, on, 1 / false, no, off, 0 (on the command line --name or --name=false).
 #pragma once
 
 #include <cstdint>
@@ -24,7 +29,9 @@ struct Option {
   std::int64_t min = 0;            // kInteger only
   std::int64_t max = 0;            // kInteger only
   bool required = false;
-  bool secret = false;  // refused on the command line: environment, or a file by NAME-file
+  // Refused on the command line and in the file of settings, where others could read it: from
+  // TALLY_NAME, or from a file of its own by --NAME-file (TALLY_NAME_FILE, NAME-file = PATH).
+  bool secret = false;
 };
 
 struct Positional {
@@ -41,11 +48,12 @@ struct Command {
   std::string_view example;  // shown at the end of --help
 };
 
+// Immutable after parse(); any thread. Asking for a name that was not declared is a bug (CHECK).
 class Settings {
  public:
   [[nodiscard]] const std::string& command() const { return command_; }
-  [[nodiscard]] const std::string& text(
-      std::string_view name) const;  // CHECKs that the option exists
+  // An option's or a positional's value; "" when unset.
+  [[nodiscard]] const std::string& text(std::string_view name) const;
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] bool enabled(std::string_view name) const;
   [[nodiscard]] bool has(std::string_view name) const;  // set by anyone, or has a default
@@ -66,6 +74,13 @@ struct Parsed {
 
 [[nodiscard]] Parsed parse(std::string_view program, std::string_view summary,
                            std::span<const Command> commands, int argc, const char* const* argv);
+
+// `--help` of the program, or of one command. For parse() and the docs.
+[[nodiscard]] std::string help_text(std::string_view program, std::string_view summary,
+                                    std::span<const Command> commands, const Command* only);
+
+// "TALLY_COMMIT_INTERVAL_MS" for "commit-interval-ms".
+[[nodiscard]] std::string environment_name(std::string_view option);
 
 // The table of docs/operating/settings.md, one program at a time (hidden flag
 // --print-settings-markdown).

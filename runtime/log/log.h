@@ -1,8 +1,10 @@
 // Structured logs on stderr: one JSON object a line when stderr is no terminal (or TALLY_LOG=json),
-// short coloured lines otherwise (NO_COLOR honoured). Any thread. Never pass a secret.
+// short coloured lines otherwise (NO_COLOR honoured; TALLY_LOG=text forces them). A line is written
+// at once and whole; line breaks and invalid UTF-8 in values are escaped, so one event is one line
+// always. Values are strings in JSON. Any thread. Never pass a secret.
 #pragma once
 
-#include <cstdint>
+#include <concepts>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -18,14 +20,20 @@ struct Field {
   Field(std::string_view k, std::string_view v) : key(k), value(v) {}
   Field(std::string_view k, const char* v) : key(k), value(v) {}
   Field(std::string_view k, const std::string& v) : key(k), value(v) {}
-  Field(std::string_view k, std::int64_t v) : key(k), value(std::to_string(v)) {}
-  Field(std::string_view k, int v) : key(k), value(std::to_string(v)) {}
-  Field(std::string_view k, std::size_t v) : key(k), value(std::to_string(v)) {}
+  Field(std::string_view k, std::integral auto v) : key(k), value(std::to_string(v)) {}
+  Field(std::string_view k, std::same_as<bool> auto v) : key(k), value(v ? "true" : "false") {}
 };
 
-// Once, first thing in main(): `program` stands in every line. Level from TALLY_LOG_LEVEL (info).
+// Once, first thing in main(): `program` stands in every line. Level from TALLY_LOG_LEVEL (debug,
+// info, warn, error; info unless set).
 void init(std::string_view program);
+// The line that write() would print, without its end of line. For tests.
+[[nodiscard]] std::string json_line(std::string_view time, std::string_view program, Level level,
+                                    std::string_view event, std::initializer_list<Field> fields);
 void write(Level level, std::string_view event, std::initializer_list<Field> fields = {});
+inline void debug(std::string_view event, std::initializer_list<Field> fields = {}) {
+  write(Level::kDebug, event, fields);
+}
 inline void info(std::string_view event, std::initializer_list<Field> fields = {}) {
   write(Level::kInfo, event, fields);
 }

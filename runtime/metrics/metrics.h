@@ -12,8 +12,7 @@ namespace tally::runtime::metrics {
 
 class Counter {
  public:
-  void add(double amount = 1);
-  struct Impl;
+  void add(double amount = 1);  // CHECKs amount >= 0
   explicit Counter(void* impl) : impl_(impl) {}
 
  private:
@@ -23,6 +22,7 @@ class Counter {
 class Gauge {
  public:
   void set(double value);
+  void add(double amount);  // may be negative
   explicit Gauge(void* impl) : impl_(impl) {}
 
  private:
@@ -47,6 +47,7 @@ class Registry {
   Registry(const Registry&) = delete;
   Registry& operator=(const Registry&) = delete;
   // The same name and labels give the same metric. Names: tally_<component>_<what>_<unit>[_total].
+  // Throws std::invalid_argument for a bad name, or one already used for another kind of metric.
   Counter counter(const std::string& name, const std::string& help, const Labels& labels = {});
   Gauge gauge(const std::string& name, const std::string& help, const Labels& labels = {});
   Histogram histogram(const std::string& name, const std::string& help,

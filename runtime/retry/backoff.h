@@ -6,12 +6,14 @@
 
 namespace tally::runtime::retry {
 
+// One thread. The same seed gives the same waits.
 class Backoff {
  public:
+  // 0 < first <= limit, CHECKed.
   Backoff(std::chrono::milliseconds first, std::chrono::milliseconds limit, std::uint64_t seed);
-  // first, 2·first, 4·first … up to limit, each times a uniform factor in [0.5, 1).
+  // first, 2·first, 4·first … up to limit, each times a uniform factor in [0.5, 1); at least 1 ms.
   [[nodiscard]] std::chrono::milliseconds next();
-  void reset();
+  void reset();  // after a success: begin at `first` again
 
  private:
   std::chrono::milliseconds first_;
