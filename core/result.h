@@ -3,8 +3,8 @@
 // a component's loop.
 #pragma once
 
+#include <boost/outcome/basic_result.hpp>
 #include <boost/outcome/policy/terminate.hpp>
-#include <boost/outcome/result.hpp>
 
 #include <string>
 #include <utility>

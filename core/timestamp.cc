@@ -1,0 +1,145 @@
+#include "core/timestamp.h"
+
+#include "core/check.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <iterator>
+
+namespace tally::core {
+namespace {
+
+constexpr std::int64_t kMicrosPerSecond = 1'000'000;
+constexpr std::int64_t kDaySeconds = 86'400;
+constexpr std::int64_t kEndOfYear9999 = 253'402'300'800;  // 10000-01-01T00:00:00Z
+constexpr std::size_t kMaxFractionDigits = 9;
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Reads the text from left to right; the first thing that does not fit turns ok() off for good.
+class Reader {
+ public:
+  explicit Reader(std::string_view text) : rest_(text) {}
+
+  std::int64_t digits(std::size_t count) {
+    if (!ok_ || rest_.size() < count) return fail();
+    std::int64_t value = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (!is_digit(rest_[i])) return fail();
+      value = value * 10 + (rest_[i] - '0');
+    }
+    rest_.remove_prefix(count);
+    return value;
+  }
+
+  // The character read, or '\0' where it is none of `allowed`.
+  char one_of(std::string_view allowed) {
+    if (!ok_ || rest_.empty() || allowed.find(rest_.front()) == std::string_view::npos) {
+      fail();
+      return '\0';
+    }
+    const char found = rest_.front();
+    rest_.remove_prefix(1);
+    return found;
+  }
+
+  std::int64_t fraction_micros() {
+    if (!ok_ || rest_.empty() || rest_.front() != '.') return 0;
+    rest_.remove_prefix(1);
+    std::size_t count = 0;
+    std::int64_t micros = 0;
+    while (count < rest_.size() && is_digit(rest_[count])) {
+      if (count < 6) micros = micros * 10 + (rest_[count] - '0');
+      ++count;
+    }
+    if (count == 0 || count > kMaxFractionDigits) return fail();
+    for (std::size_t i = count; i < 6; ++i) micros *= 10;
+    rest_.remove_prefix(count);
+    return micros;
+  }
+
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool at_end() const { return rest_.empty(); }
+
+ private:
+  std::int64_t fail() {
+    ok_ = false;
+    return 0;
+  }
+
+  std::string_view rest_;
+  bool ok_ = true;
+};
+
+Error refused(const char* reason) {
+  return invalid(fmt::format("not an RFC 3339 time ({}); write 2026-11-21T08:00:00Z", reason));
+}
+
+std::int64_t offset_seconds(Reader& reader) {
+  const char sign = reader.one_of("Zz+-");
+  if (sign == 'Z' || sign == 'z' || !reader.ok()) return 0;
+  const std::int64_t hours = reader.digits(2);
+  reader.one_of(":");
+  const std::int64_t minutes = reader.digits(2);
+  if (hours > 23 || minutes > 59) {
+    reader.one_of("");
+    return 0;
+  }
+  return (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
+}
+
+}  // namespace
+
+Result<Timestamp> parse_rfc3339(std::string_view text) {
+  Reader reader(text);
+  const std::int64_t year = reader.digits(4);
+  reader.one_of("-");
+  const std::int64_t month = reader.digits(2);
+  reader.one_of("-");
+  const std::int64_t day = reader.digits(2);
+  reader.one_of("Tt");
+  const std::int64_t hour = reader.digits(2);
+  reader.one_of(":");
+  const std::int64_t minute = reader.digits(2);
+  reader.one_of(":");
+  const std::int64_t second = reader.digits(2);
+  const std::int64_t fraction = reader.fraction_micros();
+  const std::int64_t offset = offset_seconds(reader);
+  if (!reader.ok() || !reader.at_end()) return refused("the form is wrong");
+
+  const std::chrono::year_month_day date(std::chrono::year(static_cast<int>(year)),
+                                         std::chrono::month(static_cast<unsigned>(month)),
+                                         std::chrono::day(static_cast<unsigned>(day)));
+  if (!date.ok()) return refused("no such day");
+  if (hour > 23 || minute > 59 || second > 60) return refused("no such time of day");
+  const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+  const std::int64_t seconds = days * kDaySeconds + hour * 3600 + minute * 60 + second - offset;
+  if (second == 60 && seconds % kDaySeconds != 0) {
+    return refused("a leap second ends a day in UTC");
+  }
+  if (year < 1970 || seconds < 0 || seconds >= kEndOfYear9999) {
+    return refused("outside the years 1970 to 9999");
+  }
+  return Timestamp::from_micros(seconds * kMicrosPerSecond + fraction);
+}
+
+std::string to_rfc3339(Timestamp time) {
+  const std::int64_t micros = time.micros();
+  TALLY_CHECK(micros >= 0 && micros / kMicrosPerSecond < kEndOfYear9999, "micros {}", micros);
+  const std::int64_t seconds = micros / kMicrosPerSecond;
+  const std::chrono::year_month_day date{
+      std::chrono::sys_days(std::chrono::days(seconds / kDaySeconds))};
+  const std::int64_t of_day = seconds % kDaySeconds;
+  std::string out;
+  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                 static_cast<unsigned>(date.day()), of_day / 3600, of_day / 60 % 60, of_day % 60);
+  if (const std::int64_t fraction = micros % kMicrosPerSecond; fraction != 0) {
+    fmt::format_to(std::back_inserter(out), ".{:06}", fraction);
+  }
+  out += 'Z';
+  return out;
+}
+
+}  // namespace tally::core
