@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# The tiers of `./dev test`: each is one run of ctest; a table at the end shows them all.
+
+tier_rows=()
+failed_tiers=()
+
+# run_tier NAME PRESET CTEST-ARGUMENTS…
+run_tier() {
+  local name=$1 preset=$2 log started seconds count result
+  shift 2
+  log=build/$preset/Testing/$name.log
+  mkdir -p "${log%/*}"
+  say "testing: $name"
+  started=$SECONDS
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$(nproc)" "$@" 2>&1 | tee "$log"
+  result=${PIPESTATUS[0]}
+  seconds=$((SECONDS - started))
+  count=$(sed -n 's/.*tests passed, [0-9]* tests failed out of \([0-9]*\)$/\1/p' "$log")
+  if ((result)); then failed_tiers+=("$name"); fi
+  tier_rows+=("$(printf '%-16s %6s  %-7s %7s s' "$name" "${count:-0}" \
+    "$( ((result)) && echo FAILED || echo passed)" "$seconds")")
+  {
+    printf '%s:\n' "$name"
+    sed -n '/tests passed, [0-9]* tests failed/,$p' "$log"
+  } >>build/test-summary.txt
+}
+
+# run_sanitized NAME PRESET CTEST-ARGUMENTS…: builds the unit tests first; the time includes it.
+run_sanitized() {
+  local name=$1 preset=$2
+  shift 2
+  build_preset "$preset" unit_tests
+  run_tier "$name" "$preset" "$@"
+}
+
+# run_tiers FILTER SANITIZERS DRILLS
+run_tiers() {
+  local filter=$1 sanitizers=$2 drills=$3 known
+  mkdir -p build
+  : >build/test-summary.txt
+  trap 'stop_all build/release/stack >/dev/null 2>&1' EXIT
+  if [[ -n $filter ]]; then
+    run_tier "matching" release -R "$filter"
+  else
+    run_tier tidy release -L tidy
+    run_tier unit release -LE 'tidy|integration|drill'
+    run_tier integration release -L integration
+    if ((drills)); then
+      known=$(ctest --test-dir build/release -N -L drill | sed -n 's/^Total Tests: //p')
+      if ((known)); then run_tier drills release -L drill; else echo "There are no drills yet."; fi
+    fi
+    if ((sanitizers)); then
+      run_sanitized "unit asan+ubsan" asan
+      run_sanitized "unit tsan" tsan
+    fi
+  fi
+  printf '\n%s%-16s %6s  %-7s %9s%s\n' "$bold" tier tests result time "$plain"
+  printf '%s\n' "${tier_rows[@]}"
+  ((${#failed_tiers[@]} == 0)) || refuse "test: failed in: ${failed_tiers[*]}; the words of each failure stand above."
+  verdict "test: every test of every tier passed."
+}

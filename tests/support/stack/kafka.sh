@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# A private Apache Kafka in DIR/kafka: one KRaft node on two free loopback ports. Its jars come from
+# Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`).
+
+kafka_libs() {
+  printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
+}
+
+kafka_bootstrap() {
+  printf '127.0.0.1:%s' "$(cut -d' ' -f1 "$1/kafka.ports")"
+}
+
+# kafka_java OPTIONS CLASS ARGUMENTS…: runs one of Kafka's own tools.
+kafka_java() {
+  java -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn "$@"
+}
+
+write_kafka_properties() {
+  local dir=$1 port=$2 controller_port=$3
+  cat >"$dir/kafka/server.properties" <<END
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller_port
+controller.listener.names=CONTROLLER
+listeners=CLIENT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
+advertised.listeners=CLIENT://127.0.0.1:$port
+inter.broker.listener.name=CLIENT
+listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$dir/kafka/data
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+num.recovery.threads.per.data.dir=2
+log.segment.bytes=268435456
+END
+}
+
+# start_kafka DIR: formats the storage when new, starts the broker and waits until it answers.
+# DIR/kafka.ports keeps "client-port controller-port".
+start_kafka() {
+  local dir port controller_port attempt
+  dir=$(readlink -m "$1")
+  is_running "$dir" kafka && return 0
+  [[ -d $(kafka_libs) ]] || { stack_fail "Kafka's jars are missing: run ./dev deps"; return 1; }
+  mkdir -p "$dir/kafka" "$dir/log" || return 1
+  for attempt in 1 2 3; do
+    if ! read -r port controller_port 2>/dev/null <"$dir/kafka.ports"; then
+      port=$(free_port)
+      controller_port=$(free_port)
+    fi
+    echo "$port $controller_port" >"$dir/kafka.ports"
+    start_kafka_once "$dir" "$port" "$controller_port" && return 0
+    stop_process "$dir" kafka 5
+    rm -f "$dir/kafka.ports"
+    ((attempt < 3)) && echo "  trying Kafka on other ports" >&2
+  done
+  return 1
+}
+
+start_kafka_once() {
+  local dir=$1
+  write_kafka_properties "$dir" "$2" "$3" || return 1
+  if [[ ! -s $dir/kafka/data/meta.properties ]]; then
+    kafka_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format --cluster-id dGFsbHktdGVzdC1jbHVzdA \
+      --config "$dir/kafka/server.properties" >"$dir/log/kafka-format.log" 2>&1 || {
+      tail -n 15 "$dir/log/kafka-format.log" >&2
+      stack_fail "Kafka's storage could not be formatted; see $dir/log/kafka-format.log"
+      return 1
+    }
+  fi
+  start_process "$dir" kafka TERM java "-Xms${TALLY_KAFKA_HEAP:-512m}" "-Xmx${TALLY_KAFKA_HEAP:-1g}" \
+    -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
+    -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
+    kafka.Kafka "$dir/kafka/server.properties" || return 1
+  await 90 "$dir" kafka kcat -q -b "127.0.0.1:$2" -L -m 2
+}
+
+# create_topic DIR [NAME] [--partitions N]: from schemas/topics/usage.events.json; an existing topic
+# must agree with it.
+create_topic() {
+  local dir=$1
+  shift
+  "$TALLY_ROOT/.tally/venv/bin/python" "$TALLY_ROOT/tests/support/stack/create_topic.py" \
+    "$(kafka_bootstrap "$dir")" "$TALLY_ROOT/schemas/topics/usage.events.json" "$@"
+}
+
+# wipe_kafka DIR: removes the stopped broker's log.
+wipe_kafka() {
+  is_running "$1" kafka && { stack_fail "Kafka of $1 still runs: stop it first"; return 1; }
+  rm -rf "$1/kafka" "$1/kafka.ports"
+}
