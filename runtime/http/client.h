@@ -1,9 +1,10 @@
-// A blocking HTTP/1.1 client with keep-alive, http and https (certificates and host names
-// verified).
+// A blocking HTTP/1.1 client with keep-alive, http and https (certificates and host names verified
+// against the system's store; SSL_CERT_FILE replaces it). Beast is included by client.cc alone.
 #pragma once
 
 #include "runtime/http/http.h"
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -21,7 +22,7 @@ struct Outcome {
 };
 
 // One thread at a time. A kept-alive connection that the server closed while idle is opened anew,
-// but a request of which any byte was sent is never sent again by itself.
+// but a request of which any byte was sent is never sent again by itself. Redirects are answers.
 class Client {
  public:
   // `base_url`: "http://127.0.0.1:8080" or "https://api.stripe.com". Throws std::invalid_argument.
@@ -29,7 +30,10 @@ class Client {
   ~Client();
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
-  Outcome send(const Request& request, std::chrono::milliseconds timeout);
+  // Sets Host, User-Agent and Content-Length. `timeout` bounds connecting, sending and the whole
+  // answer together (a name look-up in the system's resolver cannot be cut short, only ignored).
+  // Never throws for what the network does; an answer over 16 MiB is kUnknown.
+  [[nodiscard]] Outcome send(const Request& request, std::chrono::milliseconds timeout);
 
  private:
   struct Impl;

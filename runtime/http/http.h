@@ -1,7 +1,8 @@
-// The values that HTTP servers and clients pass; no Beast here.
+// The values that HTTP servers and clients pass; no Beast here. All plain values: any thread.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@ struct Request {
   std::string body;
   [[nodiscard]] std::string_view path() const;                                 // target up to '?'
   [[nodiscard]] std::optional<std::string> query(std::string_view key) const;  // decoded
+  [[nodiscard]] std::string_view header(std::string_view name) const;          // "" when absent
 };
 
 struct Response {
@@ -32,10 +34,24 @@ struct Response {
   std::string body;
   // Sandbox only: close the connection without answering (a lost answer).
   bool drop_connection = false;
+  // Sandbox only: the answer (or the drop) leaves this much later; no thread waits for it.
+  std::chrono::milliseconds delay{0};
+  [[nodiscard]] std::string_view header(std::string_view name) const;  // "" when absent
 };
 
-// Percent-decoding ('+' is a space in forms).
+// Percent-decoding ('+' is a space in forms). A '%' without two hex digits stays as it is.
 [[nodiscard]] std::string percent_decode(std::string_view text);
+// Everything but letters, digits and -._~ becomes %XX.
 [[nodiscard]] std::string percent_encode(std::string_view text);
+
+// Takes equally long wherever the two differ (their lengths may show).
+[[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b);
+
+// "127.0.0.1:8080", "localhost:0" or "[::1]:9090"; nullopt when it is no HOST:PORT.
+struct Endpoint {
+  std::string host;
+  std::uint16_t port = 0;
+};
+[[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 }  // namespace tally::runtime::http
