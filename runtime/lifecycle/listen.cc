@@ -20,7 +20,8 @@ http::ServerOptions listen_options(const std::string& listen, const std::string&
   }
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), options.port);
   if (error != std::errc{} || end != port.data() + port.size() || options.address.empty()) {
-    throw std::invalid_argument("--listen is \"" + listen + "\": it takes HOST:PORT, as in 127.0.0.1:9464");
+    throw std::invalid_argument("--listen is \"" + listen +
+                                "\": it takes HOST:PORT, as in 127.0.0.1:9464");
   }
   return options;
 }

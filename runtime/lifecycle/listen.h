@@ -8,8 +8,10 @@
 
 namespace tally::runtime::lifecycle {
 
-// "HOST:PORT", "[IPv6]:PORT" or "PORT" (loopback). Throws std::invalid_argument that names the text.
-[[nodiscard]] http::ServerOptions listen_options(const std::string& listen, const std::string& token);
+// "HOST:PORT", "[IPv6]:PORT" or "PORT" (loopback). Throws std::invalid_argument that names the
+// text.
+[[nodiscard]] http::ServerOptions listen_options(const std::string& listen,
+                                                 const std::string& token);
 
 // Writes the port, whole or not at all (a rename). "" writes nothing. Throws std::runtime_error.
 void write_port_file(const std::string& path, std::uint16_t port);

@@ -137,25 +137,36 @@ CREATE TABLE tally.meter_reject_count (
   PRIMARY KEY (meter, log_day)
 );
 
--- The fence: raises TY001 unless exactly the expected row is there. Every commit starts with one call for
--- each of its partitions, in order.
-CREATE FUNCTION tally.advance_partition(
-  in_partition integer, in_epoch bigint, in_generation bigint, in_start bigint, in_next bigint,
-  in_last_offset bigint, in_last_digest bytea, in_last_log_time timestamptz) RETURNS void
+-- The fence (promise P3): the first statement of every commit. In partition order, each guarded UPDATE must
+-- touch exactly one row, or TY001; then the catalogue must still be the one that the plan was made under, or
+-- TY002. Either error ends the transaction with nothing written.
+CREATE FUNCTION tally.fence(
+  in_catalogue_version bigint, in_partition integer[], in_epoch bigint[], in_generation bigint[],
+  in_start bigint[], in_next bigint[], in_last_offset bigint[], in_last_digest bytea[],
+  in_last_log_time timestamptz[]) RETURNS void
 LANGUAGE plpgsql AS $$
-DECLARE touched bigint;
+DECLARE
+  touched bigint;
+  current_version bigint;
 BEGIN
-  UPDATE tally.partition_state
-     SET next_offset = in_next,
-         last_offset = coalesce(in_last_offset, last_offset),
-         last_digest = coalesce(in_last_digest, last_digest),
-         last_log_time = greatest(last_log_time, in_last_log_time),
-         updated_at = now()
-   WHERE partition = in_partition AND epoch = in_epoch AND generation = in_generation
-     AND next_offset = in_start;
-  GET DIAGNOSTICS touched = ROW_COUNT;
-  IF touched <> 1 THEN
-    RAISE EXCEPTION 'partition % is no longer ours at epoch %, generation %, offset %',
-      in_partition, in_epoch, in_generation, in_start USING ERRCODE = 'TY001';
+  FOR i IN 1 .. array_length(in_partition, 1) LOOP
+    UPDATE tally.partition_state
+       SET next_offset = in_next[i],
+           last_offset = coalesce(in_last_offset[i], last_offset),
+           last_digest = coalesce(in_last_digest[i], last_digest),
+           last_log_time = greatest(last_log_time, in_last_log_time[i]),
+           updated_at = now()
+     WHERE partition = in_partition[i] AND epoch = in_epoch[i] AND generation = in_generation[i]
+       AND next_offset = in_start[i];
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    IF touched <> 1 THEN
+      RAISE EXCEPTION 'partition % is no longer owned at epoch %, generation %, offset %',
+        in_partition[i], in_epoch[i], in_generation[i], in_start[i] USING ERRCODE = 'TY001';
+    END IF;
+  END LOOP;
+  SELECT version INTO current_version FROM tally.catalogue_version FOR SHARE;
+  IF current_version IS DISTINCT FROM in_catalogue_version THEN
+    RAISE EXCEPTION 'the catalogue moved from version % to %', in_catalogue_version, current_version
+      USING ERRCODE = 'TY002';
   END IF;
 END $$;

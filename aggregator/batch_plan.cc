@@ -1,0 +1,60 @@
+#include "aggregator/batch_plan.h"
+
+#include "core/check.h"
+
+#include <boost/container_hash/hash.hpp>
+
+namespace tally::aggregator {
+
+std::size_t WindowKeyHash::operator()(const WindowKeyView& key) const {
+  std::size_t seed = std::hash<std::string_view>{}(key.tenant);
+  boost::hash_combine(seed, (static_cast<std::uint64_t>(key.start_seconds) << 16U) | key.meter);
+  boost::hash_combine(seed, std::hash<std::string_view>{}(key.dimensions));
+  return seed;
+}
+
+std::string_view to_string(RejectClass reject_class) {
+  switch (reject_class) {
+    case RejectClass::kRejected:
+      return "rejected";
+    case RejectClass::kConflict:
+      return "conflict";
+    case RejectClass::kLate:
+      return "late";
+    case RejectClass::kMeter:
+      return "meter";
+  }
+  return "unknown";
+}
+
+void check_conservation(const BatchPlan& plan) {
+  struct Sums {
+    std::int64_t offsets = 0;
+    std::int64_t counted = 0;
+    std::int64_t claimed = 0;
+  };
+  std::map<core::PartitionId, Sums> sums;
+  for (const auto& [where, line] : plan.ledger) {
+    TALLY_CHECK(line.consumed + line.received == line.classes(),
+                "partition {} day {}: {} records, {} in classes", where.first.value(), where.second,
+                line.consumed + line.received, line.classes());
+    Sums& sum = sums[where.first];
+    sum.offsets += line.consumed + line.skipped + line.lost;
+    sum.counted += line.counted;
+  }
+  for (const auto& [where, entries] : plan.segments) {
+    sums[where.first].claimed += static_cast<std::int64_t>(entries.size());
+  }
+  for (const auto& [partition, sum] : sums) {
+    const auto advance = plan.partitions.find(partition);
+    TALLY_CHECK(advance != plan.partitions.end(), "partition {} has no guard", partition.value());
+    TALLY_CHECK(advance->second.next.value() - advance->second.start.value() == sum.offsets,
+                "partition {}: {} offsets accounted for, but it moves from {} to {}",
+                partition.value(), sum.offsets, advance->second.start.value(),
+                advance->second.next.value());
+    TALLY_CHECK(sum.counted == sum.claimed, "partition {}: {} counted, {} identities claimed",
+                partition.value(), sum.counted, sum.claimed);
+  }
+}
+
+}  // namespace tally::aggregator

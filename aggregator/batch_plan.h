@@ -1,0 +1,150 @@
+// What one commit writes, as data: the plan of a batch, with its preconditions. Made by Fold
+// without I/O, executed by one TotalsStore in one transaction (promise P3). A plan may be executed
+// again after a failure: its guard makes the second execution a no-op or a fence.
+#pragma once
+
+#include "aggregator/dedup/memory.h"
+#include "aggregator/meter_set.h"
+#include "core/gauge_reading.h"
+#include "core/ids.h"
+#include "core/usage_delta.h"
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tally::aggregator {
+
+using dedup::LogDay;
+inline constexpr std::int64_t kMicrosPerDay = 86'400'000'000;
+[[nodiscard]] inline LogDay log_day_of(core::Timestamp time) {
+  return static_cast<LogDay>(time.micros() / kMicrosPerDay);
+}
+
+using RecordDigest = std::array<std::byte, 16>;
+
+// The guard of one partition: the commit holds only where the stored row has exactly this owner's
+// epoch, this generation and this start.
+struct PartitionAdvance {
+  core::Epoch epoch;
+  core::Generation generation;
+  core::Offset start;
+  core::Offset next;
+  std::optional<core::Offset> last_offset;  // the last record consumed in this plan
+  std::optional<RecordDigest> last_digest;
+  std::optional<core::Timestamp> last_log_time;
+};
+
+// One line of the balance sheet (promise P2).
+struct LedgerDelta {
+  std::int64_t consumed = 0;
+  std::int64_t received = 0;
+  std::int64_t handed_off = 0;
+  std::int64_t rejected = 0;
+  std::int64_t unmetered = 0;
+  std::int64_t filtered = 0;
+  std::int64_t duplicate = 0;
+  std::int64_t conflict = 0;
+  std::int64_t late = 0;
+  std::int64_t counted = 0;
+  std::int64_t skipped = 0;       // offsets without a record: control records, aborted transactions
+  std::int64_t lost = 0;          // offsets gone before they were read
+  std::int64_t unverifiable = 0;  // of `duplicate`
+
+  [[nodiscard]] std::int64_t classes() const {
+    return handed_off + rejected + unmetered + filtered + duplicate + conflict + late + counted;
+  }
+};
+
+struct WindowKeyView {
+  std::string_view tenant;
+  std::uint16_t meter = 0;  // into MeterSet::meters(), which is sorted by slug
+  std::int64_t start_seconds = 0;
+  std::string_view dimensions;  // canonical JSON
+  friend auto operator<=>(const WindowKeyView&, const WindowKeyView&) = default;
+};
+
+struct WindowKey {
+  std::string tenant;
+  std::uint16_t meter = 0;
+  std::int64_t start_seconds = 0;
+  std::string dimensions;
+  explicit WindowKey(const WindowKeyView& view)
+      : tenant(view.tenant),
+        meter(view.meter),
+        start_seconds(view.start_seconds),
+        dimensions(view.dimensions) {}
+  [[nodiscard]] WindowKeyView view() const { return {tenant, meter, start_seconds, dimensions}; }
+};
+
+struct WindowKeyHash {
+  using is_transparent = void;
+  std::size_t operator()(const WindowKeyView& key) const;
+  std::size_t operator()(const WindowKey& key) const { return (*this)(key.view()); }
+};
+struct WindowKeyEqual {
+  using is_transparent = void;
+  bool operator()(const WindowKey& a, const WindowKey& b) const { return a.view() == b.view(); }
+  bool operator()(const WindowKey& a, const WindowKeyView& b) const { return a.view() == b; }
+  bool operator()(const WindowKeyView& a, const WindowKey& b) const { return a == b.view(); }
+};
+template <class Value>
+using WindowMap = boost::unordered_flat_map<WindowKey, Value, WindowKeyHash, WindowKeyEqual>;
+
+enum class RejectClass : std::uint8_t { kRejected, kConflict, kLate, kMeter };
+[[nodiscard]] std::string_view to_string(RejectClass reject_class);
+
+struct RejectRow {
+  core::PartitionId partition;
+  core::Offset offset;
+  std::string meter;  // empty: the whole record
+  RejectClass reject_class = RejectClass::kRejected;
+  std::string_view reason;  // static text
+  std::string detail;
+  core::Timestamp log_time;
+  std::string tenant;  // empty: could not be read
+  std::string key;
+  std::string value;
+  std::string headers;  // name NUL value NUL …
+};
+
+struct OffsetRange {
+  core::PartitionId partition;
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t rows = 0;
+};
+
+struct BatchPlan {
+  std::string topic;
+  std::shared_ptr<const MeterSet>
+      meters;  // the catalogue it was folded under, checked by the commit
+  std::map<core::PartitionId, PartitionAdvance> partitions;
+  std::map<std::pair<core::PartitionId, LogDay>, LedgerDelta> ledger;
+  std::map<std::pair<core::PartitionId, LogDay>, std::vector<core::DedupEntry>> segments;
+  WindowMap<core::UsageDelta> usage;
+  WindowMap<core::GaugeReading> gauges;
+  std::vector<RejectRow> rejects;
+  std::int64_t reject_bytes = 0;
+  std::vector<OffsetRange> reject_overflow;
+  std::vector<OffsetRange> lost;
+  std::map<std::pair<std::uint16_t, LogDay>, std::int64_t> meter_rejects;
+  std::int64_t records = 0;
+
+  [[nodiscard]] bool empty() const { return partitions.empty(); }
+};
+
+// CHECKs promise P2 on the plan itself, before it is executed: per partition and day every record
+// is in one class, per partition the offsets are all accounted for, and exactly the counted records
+// claim an identity.
+void check_conservation(const BatchPlan& plan);
+
+}  // namespace tally::aggregator

@@ -1,0 +1,276 @@
+#include "aggregator/commit.h"
+
+#include "core/check.h"
+#include "core/timestamp.h"
+#include "core/window.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace tally::aggregator {
+
+namespace {
+
+using core::Timestamp;
+using runtime::postgres::ArrayText;
+using runtime::postgres::bytes_text;
+using runtime::postgres::Transaction;
+
+std::string_view view_of(const RecordDigest& digest) {
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+// Big-endian, so that Postgres' bytea order is DedupEntry's own order.
+std::string tiebreak_bytes(const core::DedupEntry& entry) {
+  std::string bytes;
+  for (const std::uint64_t half : {entry.hi, entry.lo}) {
+    for (int shift = 56; shift >= 0; shift -= 8) bytes += static_cast<char>(half >> shift);
+  }
+  return bytes;
+}
+
+std::string day_text(LogDay day) {
+  return core::to_rfc3339(Timestamp::from_seconds(std::int64_t{day} * 86'400));
+}
+
+template <class Value>
+std::vector<const std::pair<const WindowKey, Value>*> sorted(const WindowMap<Value>& windows) {
+  std::vector<const std::pair<const WindowKey, Value>*> rows;
+  rows.reserve(windows.size());
+  for (const auto& row : windows) rows.push_back(&row);
+  std::sort(rows.begin(), rows.end(),
+            [](const auto* a, const auto* b) { return a->first.view() < b->first.view(); });
+  return rows;
+}
+
+void fence(const BatchPlan& plan, Transaction& transaction) {
+  ArrayText partition, epoch, generation, start, next, last_offset, last_digest, last_log_time;
+  for (const auto& [id, advance] : plan.partitions) {
+    TALLY_CHECK(advance.next >= advance.start);
+    partition.add(id.value());
+    epoch.add(advance.epoch.value());
+    generation.add(advance.generation.value());
+    start.add(advance.start.value());
+    next.add(advance.next.value());
+    if (advance.last_offset) {
+      TALLY_CHECK(advance.last_digest && advance.last_log_time);
+      last_offset.add(advance.last_offset->value());
+      last_digest.add(bytes_text(view_of(*advance.last_digest)));
+      last_log_time.add(core::to_rfc3339(*advance.last_log_time));
+    } else {
+      last_offset.add_null();
+      last_digest.add_null();
+      last_log_time.add_null();
+    }
+  }
+  transaction.exec(
+      "SELECT tally.fence($1::bigint, $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], "
+      "$6::bigint[], "
+      "$7::bigint[], $8::bytea[], $9::timestamptz[])",
+      {std::to_string(plan.meters->version().value()), partition.take(), epoch.take(),
+       generation.take(), start.take(), next.take(), last_offset.take(), last_digest.take(),
+       last_log_time.take()});
+}
+
+void write_ledger(const BatchPlan& plan, Transaction& transaction) {
+  using Column = std::int64_t LedgerDelta::*;
+  static constexpr std::array<Column, 13> kColumns = {
+      &LedgerDelta::consumed,    &LedgerDelta::received,  &LedgerDelta::handed_off,
+      &LedgerDelta::rejected,    &LedgerDelta::unmetered, &LedgerDelta::filtered,
+      &LedgerDelta::duplicate,   &LedgerDelta::conflict,  &LedgerDelta::late,
+      &LedgerDelta::counted,     &LedgerDelta::skipped,   &LedgerDelta::lost,
+      &LedgerDelta::unverifiable};
+  ArrayText partition, day;
+  std::array<ArrayText, kColumns.size()> values;
+  for (const auto& [where, line] : plan.ledger) {
+    partition.add(where.first.value());
+    day.add(day_text(where.second));
+    for (std::size_t i = 0; i < kColumns.size(); ++i) values.at(i).add(line.*kColumns.at(i));
+  }
+  runtime::postgres::Params params = {partition.take(), day.take()};
+  for (ArrayText& column : values) params.push_back(column.take());
+  transaction.exec(
+      "INSERT INTO tally.ledger AS l (partition, log_day, consumed, received, handed_off, "
+      "rejected, unmetered, "
+      "filtered, duplicate, conflict, late, counted, skipped, lost, unverifiable) "
+      "SELECT p, (d::timestamptz AT TIME ZONE 'UTC')::date, c1, c2, c3, c4, c5, c6, c7, c8, c9, "
+      "c10, c11, c12, c13 "
+      "FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], "
+      "$6::bigint[], $7::bigint[], "
+      "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
+      "$14::bigint[], "
+      "$15::bigint[]) AS t(p, d, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13) "
+      "ON CONFLICT (partition, log_day) DO UPDATE SET consumed = l.consumed + excluded.consumed, "
+      "received = l.received + excluded.received, handed_off = l.handed_off + excluded.handed_off, "
+      "rejected = l.rejected + excluded.rejected, unmetered = l.unmetered + excluded.unmetered, "
+      "filtered = l.filtered + excluded.filtered, duplicate = l.duplicate + excluded.duplicate, "
+      "conflict = l.conflict + excluded.conflict, late = l.late + excluded.late, "
+      "counted = l.counted + excluded.counted, skipped = l.skipped + excluded.skipped, "
+      "lost = l.lost + excluded.lost, unverifiable = l.unverifiable + excluded.unverifiable",
+      params);
+}
+
+// The stored form of an entry: hi, then lo, each little-endian.
+static_assert(sizeof(core::DedupEntry) == 16 && std::endian::native == std::endian::little);
+
+void write_segments(const BatchPlan& plan, Transaction& transaction) {
+  for (const auto& [where, entries] : plan.segments) {
+    const std::string_view bytes(reinterpret_cast<const char*>(entries.data()),
+                                 entries.size() * sizeof(core::DedupEntry));
+    transaction.exec(
+        "INSERT INTO tally.dedup_segment (partition, log_day, entry_count, entries) "
+        "VALUES ($1::integer, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3::integer, $4::bytea)",
+        {std::to_string(where.first.value()), day_text(where.second),
+         std::to_string(entries.size()), bytes_text(bytes)});
+  }
+}
+
+struct WindowColumns {
+  ArrayText tenant, meter, start, end, dimensions;
+
+  void add(const BatchPlan& plan, const WindowKey& key) {
+    const core::Meter& definition = plan.meters->meters()[key.meter];
+    tenant.add(key.tenant);
+    meter.add(definition.slug);
+    start.add(core::to_rfc3339(Timestamp::from_seconds(key.start_seconds)));
+    end.add(core::to_rfc3339(
+        Timestamp::from_seconds(key.start_seconds + core::seconds_of(definition.window))));
+    dimensions.add(key.dimensions);
+  }
+};
+
+void write_usage(const BatchPlan& plan, Transaction& transaction) {
+  if (plan.usage.empty()) return;
+  WindowColumns columns;
+  ArrayText quantity, events;
+  for (const auto* row : sorted(plan.usage)) {
+    columns.add(plan, row->first);
+    quantity.add(row->second.quantity.to_string());
+    events.add(row->second.events);
+  }
+  transaction.exec(
+      "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, dimensions, "
+      "quantity, events) "
+      "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], "
+      "$5::text[], $6::numeric[], "
+      "$7::bigint[]) ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
+      "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
+      {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
+       columns.dimensions.take(), quantity.take(), events.take()});
+}
+
+void write_gauges(const BatchPlan& plan, Transaction& transaction) {
+  if (plan.gauges.empty()) return;
+  WindowColumns columns;
+  ArrayText reading, read_at, tiebreak, events;
+  for (const auto* row : sorted(plan.gauges)) {
+    const core::GaugeReading& gauge = row->second;
+    columns.add(plan, row->first);
+    reading.add(gauge.reading.to_string());
+    read_at.add(core::to_rfc3339(gauge.read_at));
+    tiebreak.add(bytes_text(tiebreak_bytes(gauge.tiebreak)));
+    events.add(gauge.events);
+  }
+  transaction.exec(
+      "INSERT INTO tally.gauge_window AS w "
+      "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, events) "
+      "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], "
+      "$5::text[], $6::numeric[], "
+      "$7::timestamptz[], $8::bytea[], $9::bigint[]) ON CONFLICT (tenant, meter, window_start, "
+      "dimensions) DO UPDATE "
+      "SET reading = CASE WHEN (excluded.read_at, excluded.tiebreak) > (w.read_at, w.tiebreak) "
+      "THEN excluded.reading ELSE w.reading END, "
+      "read_at = greatest(w.read_at, excluded.read_at), "
+      "tiebreak = CASE WHEN (excluded.read_at, excluded.tiebreak) > (w.read_at, w.tiebreak) "
+      "THEN excluded.tiebreak ELSE w.tiebreak END, "
+      "events = w.events + excluded.events",
+      {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
+       columns.dimensions.take(), reading.take(), read_at.take(), tiebreak.take(), events.take()});
+}
+
+void write_rejects(const BatchPlan& plan, Transaction& transaction) {
+  if (plan.rejects.empty()) return;
+  std::vector<const RejectRow*> rows;
+  for (const RejectRow& row : plan.rejects) rows.push_back(&row);
+  std::sort(rows.begin(), rows.end(), [](const RejectRow* a, const RejectRow* b) {
+    return std::tie(a->partition, a->offset, a->meter) <
+           std::tie(b->partition, b->offset, b->meter);
+  });
+  ArrayText partition, offset, meter, reject_class, reason, detail, log_time, tenant, key, value,
+      headers;
+  for (const RejectRow* row : rows) {
+    partition.add(row->partition.value());
+    offset.add(row->offset.value());
+    meter.add(row->meter);
+    reject_class.add(to_string(row->reject_class));
+    reason.add(row->reason);
+    detail.add(row->detail);
+    log_time.add(core::to_rfc3339(row->log_time));
+    if (row->tenant.empty())
+      tenant.add_null();
+    else
+      tenant.add(row->tenant);
+    key.add(bytes_text(row->key));
+    value.add(bytes_text(row->value));
+    headers.add(bytes_text(row->headers));
+  }
+  transaction.exec(
+      "INSERT INTO tally.reject (topic, partition, record_offset, meter, class, reason, detail, "
+      "log_time, tenant, "
+      "record_key, record_value, record_headers) SELECT $1::text, * FROM unnest($2::integer[], "
+      "$3::bigint[], "
+      "$4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::text[], "
+      "$10::bytea[], $11::bytea[], "
+      "$12::bytea[])",
+      {plan.topic, partition.take(), offset.take(), meter.take(), reject_class.take(),
+       reason.take(), detail.take(), log_time.take(), tenant.take(), key.take(), value.take(),
+       headers.take()});
+}
+
+void write_ranges(const BatchPlan& plan, Transaction& transaction) {
+  for (const OffsetRange& range : plan.reject_overflow) {
+    transaction.exec(
+        "INSERT INTO tally.reject_overflow (topic, partition, first_offset, last_offset, rows) "
+        "VALUES ($1, $2::integer, $3::bigint, $4::bigint, $5::bigint)",
+        {plan.topic, std::to_string(range.partition.value()), std::to_string(range.first),
+         std::to_string(range.last), std::to_string(range.rows)});
+  }
+  for (const OffsetRange& range : plan.lost) {
+    transaction.exec(
+        "INSERT INTO tally.lost_range (partition, first_offset, last_offset) VALUES ($1::integer, "
+        "$2::bigint, $3::bigint)",
+        {std::to_string(range.partition.value()), std::to_string(range.first),
+         std::to_string(range.last)});
+  }
+  if (plan.meter_rejects.empty()) return;
+  ArrayText meter, day, rejects;
+  for (const auto& [where, count] : plan.meter_rejects) {
+    meter.add(plan.meters->meters()[where.first].slug);
+    day.add(day_text(where.second));
+    rejects.add(count);
+  }
+  transaction.exec(
+      "INSERT INTO tally.meter_reject_count AS c (meter, log_day, rejects) "
+      "SELECT m, (d::timestamptz AT TIME ZONE 'UTC')::date, r FROM unnest($1::text[], $2::text[], "
+      "$3::bigint[]) AS t(m, d, r) "
+      "ON CONFLICT (meter, log_day) DO UPDATE SET rejects = c.rejects + excluded.rejects",
+      {meter.take(), day.take(), rejects.take()});
+}
+
+}  // namespace
+
+void execute(const BatchPlan& plan, Transaction& transaction) {
+  fence(plan, transaction);
+  write_ledger(plan, transaction);
+  write_segments(plan, transaction);
+  write_usage(plan, transaction);
+  write_gauges(plan, transaction);
+  write_rejects(plan, transaction);
+  write_ranges(plan, transaction);
+}
+
+}  // namespace tally::aggregator

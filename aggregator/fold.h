@@ -1,0 +1,104 @@
+// The pure centre: one record more, and the plan says what changes. No I/O, no clock, no thread:
+// the same records in the same order always make the same plan.
+#pragma once
+
+#include "aggregator/batch_plan.h"
+#include "aggregator/decode.h"
+#include "aggregator/dedup/memory.h"
+#include "core/identity.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::aggregator {
+
+// What an owner knows of a partition. `position` runs ahead of what is committed by the plans under
+// way.
+struct PartitionState {
+  PartitionState(core::PartitionId partition, LogDay horizon_days)
+      : id(partition), memory(horizon_days) {}
+  core::PartitionId id;
+  core::Epoch epoch;
+  core::Generation generation;
+  core::Offset position;                    // the next offset to fold
+  std::optional<core::Offset> last_offset;  // of the last record consumed
+  std::optional<RecordDigest> last_digest;
+  core::Timestamp last_log_time;  // the highest so far
+  dedup::Memory memory;
+};
+
+struct FoldRules {
+  std::int64_t horizon_seconds = 0;       // older than this by the log's clock: late
+  std::int64_t future_bound_seconds = 0;  // further ahead than this: rejected
+  std::int32_t partitions = 0;            // of the topic, for home(id)
+};
+
+// Every consumed record ends in exactly one of these, decided in this order.
+enum class RecordClass : std::uint8_t {
+  kRejected,
+  kUnmetered,
+  kFiltered,
+  kDuplicate,
+  kConflict,
+  kLate,
+  kCounted
+};
+
+class Fold {
+ public:
+  Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher,
+       const FoldRules& rules);
+
+  // Adds a record at exactly state.position or beyond it (a gap counts as skipped offsets) to the
+  // plan and to the state's memory. An offset below the position is a caller's bug.
+  RecordClass add(const runtime::kafka::Record& record, const DecodedEvent& event,
+                  PartitionState& state, BatchPlan& plan);
+
+  // Moves over offsets without records: up to `next`, which is not below the position.
+  void skip_to(core::Offset next, PartitionState& state, BatchPlan& plan);
+  // Retention removed the offsets below `next` before they were read.
+  void lose_to(core::Offset next, PartitionState& state, BatchPlan& plan);
+
+ private:
+  struct Taken {
+    std::uint16_t meter;
+    core::Decimal value;
+    std::size_t dimensions_begin;  // into dimension_text_
+    std::size_t dimensions_size;
+  };
+  struct MeterFailure {
+    std::uint16_t meter;
+    RejectReason reason;
+    std::string detail;
+  };
+  struct Site;  // the record, its event, state, plan and line of the ledger
+
+  RecordClass decide(Site& site);
+  RecordClass deduplicate(Site& site);
+  void read_meters(const DecodedEvent& event);
+  void read_meter(const CompiledMeter& compiled, const DecodedEvent& event);
+  std::optional<MeterFailure> read_value(const CompiledMeter& compiled, const DecodedEvent& event,
+                                         core::Decimal& value) const;
+  std::optional<MeterFailure> append_dimensions(const CompiledMeter& compiled,
+                                                const DecodedEvent& event);
+  [[nodiscard]] std::uint64_t content_check();
+  void count(Site& site, const core::DedupEntry& entry);
+  RecordClass reject(Site& site, RejectReason reason, std::string detail);
+  static void keep(Site& site, RejectClass reject_class, std::string_view reason,
+                   std::string detail, std::string meter);
+  static PartitionAdvance& advance_of(PartitionState& state, BatchPlan& plan);
+
+  std::shared_ptr<const MeterSet> meters_;
+  const core::IdentityHasher& hasher_;
+  FoldRules rules_;
+  std::vector<Taken> taken_;            // scratch of one record
+  std::vector<MeterFailure> failures_;  // scratch of one record
+  std::string dimension_text_;          // scratch of one record
+  std::string content_;                 // scratch of one record
+};
+
+}  // namespace tally::aggregator

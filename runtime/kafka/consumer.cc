@@ -1,0 +1,316 @@
+#include "runtime/kafka/consumer.h"
+
+#include <librdkafka/rdkafka.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+namespace tally::runtime::kafka {
+
+namespace {
+
+struct ListDeleter {
+  void operator()(rd_kafka_topic_partition_list_t* list) const {
+    rd_kafka_topic_partition_list_destroy(list);
+  }
+};
+using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t, ListDeleter>;
+
+struct ErrorDeleter {
+  void operator()(rd_kafka_error_t* error) const { rd_kafka_error_destroy(error); }
+};
+using ErrorHandle = std::unique_ptr<rd_kafka_error_t, ErrorDeleter>;
+
+struct QueueDeleter {
+  void operator()(rd_kafka_queue_t* queue) const { rd_kafka_queue_destroy(queue); }
+};
+
+struct ConfDeleter {
+  void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
+};
+using Conf = std::unique_ptr<rd_kafka_conf_t, ConfDeleter>;
+
+void set_option(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
+  std::array<char, 512> problem{};
+  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), problem.data(), problem.size()) !=
+      RD_KAFKA_CONF_OK) {
+    throw FatalError("Kafka setting " + name + " is refused: " + problem.data());
+  }
+}
+
+std::vector<std::int32_t> numbers_of(const rd_kafka_topic_partition_list_t* list) {
+  std::vector<std::int32_t> partitions;
+  partitions.reserve(static_cast<std::size_t>(list->cnt));
+  for (int i = 0; i < list->cnt; ++i) partitions.push_back(list->elems[i].partition);
+  return partitions;
+}
+
+std::string_view bytes_of(const void* data, std::size_t size) {
+  return data == nullptr ? std::string_view{}
+                         : std::string_view(static_cast<const char*>(data), size);
+}
+
+}  // namespace
+
+struct RecordBatch::Storage {
+  std::vector<rd_kafka_message_t*> messages;
+  std::vector<Header> headers;
+  ~Storage() {
+    for (auto* message : messages) rd_kafka_message_destroy(message);
+  }
+};
+
+RecordBatch::RecordBatch() = default;
+RecordBatch::~RecordBatch() = default;
+RecordBatch::RecordBatch(RecordBatch&&) noexcept = default;
+RecordBatch& RecordBatch::operator=(RecordBatch&&) noexcept = default;
+
+struct Consumer::Impl {
+  std::string topic;
+  RebalanceListener* listener = nullptr;
+  rd_kafka_t* client = nullptr;
+  std::unique_ptr<rd_kafka_queue_t, QueueDeleter> queue;
+  std::vector<rd_kafka_message_t*> buffer;
+  std::exception_ptr listener_failure;
+  mutable std::mutex mutex;
+  std::string problem;  // guarded by mutex
+  std::atomic<bool> has_problem{false};
+
+  static void on_error(rd_kafka_t* /*client*/, int code, const char* reason, void* opaque) {
+    auto* self = static_cast<Impl*>(opaque);
+    const auto error = static_cast<rd_kafka_resp_err_t>(code);
+    if (error == RD_KAFKA_RESP_ERR__PARTITION_EOF) return;
+    const std::lock_guard lock(self->mutex);
+    self->problem = std::string(rd_kafka_err2name(error)) + ": " + reason;
+    self->has_problem = true;
+  }
+
+  static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error,
+                           rd_kafka_topic_partition_list_t* list, void* opaque) {
+    auto* self = static_cast<Impl*>(opaque);
+    if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+      self->assign(client, list);
+      return;
+    }
+    const Revocation kind =
+        rd_kafka_assignment_lost(client) != 0 ? Revocation::kLost : Revocation::kOrderly;
+    try {
+      self->listener->revoked(numbers_of(list), kind);
+    } catch (...) {
+      self->listener_failure = std::current_exception();
+    }
+    const ErrorHandle refused(rd_kafka_incremental_unassign(client, list));
+  }
+
+  void assign(rd_kafka_t* handle, rd_kafka_topic_partition_list_t* list) {
+    try {
+      const std::vector<std::int64_t> starts = listener->assigned(numbers_of(list));
+      for (int i = 0; i < list->cnt; ++i)
+        list->elems[i].offset = starts.at(static_cast<std::size_t>(i));
+    } catch (...) {
+      listener_failure = std::current_exception();
+      // The client waits for an answer to every assignment, or its close never ends: own nothing.
+      const PartitionList none(rd_kafka_topic_partition_list_new(1));
+      const ErrorHandle ignored(rd_kafka_incremental_assign(handle, none.get()));
+      return;
+    }
+    const ErrorHandle refused(rd_kafka_incremental_assign(handle, list));
+    if (refused) {
+      listener_failure = std::make_exception_ptr(FatalError(
+          std::string("Kafka refused the assignment: ") + rd_kafka_error_string(refused.get())));
+    }
+  }
+
+  // Sorts one message into the batch; true when the batch's storage keeps it.
+  bool take(rd_kafka_message_t* message, RecordBatch& batch) {
+    if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+      batch.ends.push_back({message->partition, message->offset});
+      return false;
+    }
+    if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      take_error(*message, batch);
+      return false;
+    }
+    Record record;
+    record.partition = message->partition;
+    record.offset = message->offset;
+    rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    record.log_time_ms = rd_kafka_message_timestamp(message, &kind);
+    record.log_time_kind = kind == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? LogTimeKind::kLogAppendTime
+                           : kind == RD_KAFKA_TIMESTAMP_CREATE_TIME   ? LogTimeKind::kCreateTime
+                                                                      : LogTimeKind::kAbsent;
+    record.key = bytes_of(message->key, message->key_len);
+    record.value = bytes_of(message->payload, message->len);
+    batch.records.push_back(record);
+    return true;
+  }
+
+  void take_error(const rd_kafka_message_t& message, RecordBatch& batch) {
+    if (message.err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+        message.err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+      batch.out_of_range.push_back(message.partition);
+      return;
+    }
+    const char* text = rd_kafka_message_errstr(&message);
+    if (message.err == RD_KAFKA_RESP_ERR__FATAL ||
+        message.err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
+        message.err == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
+        message.err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
+      listener_failure = std::make_exception_ptr(
+          FatalError(std::string("Kafka: ") + (text != nullptr ? text : "")));
+      return;
+    }
+    const std::lock_guard lock(mutex);
+    problem = std::string(rd_kafka_err2name(message.err)) + ": " + (text != nullptr ? text : "");
+    has_problem = true;
+  }
+
+  static void read_headers(RecordBatch& batch) {
+    auto& storage = *batch.storage;
+    std::vector<std::pair<std::size_t, std::size_t>> spans(batch.records.size());
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      spans[i].first = storage.headers.size();
+      rd_kafka_headers_t* headers = nullptr;
+      if (rd_kafka_message_headers(storage.messages[i], &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        const char* name = nullptr;
+        const void* value = nullptr;
+        std::size_t size = 0;
+        for (std::size_t h = 0; rd_kafka_header_get_all(headers, h, &name, &value, &size) ==
+                                RD_KAFKA_RESP_ERR_NO_ERROR;
+             ++h) {
+          storage.headers.push_back({name, bytes_of(value, size)});
+        }
+      }
+      spans[i].second = storage.headers.size() - spans[i].first;
+    }
+    for (std::size_t i = 0; i < batch.records.size(); ++i) {
+      batch.records[i].headers =
+          std::span<const Header>(storage.headers).subspan(spans[i].first, spans[i].second);
+    }
+  }
+};
+
+Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->topic = settings.topic;
+  impl_->listener = &listener;
+  Conf conf(rd_kafka_conf_new());
+  std::map<std::string, std::string> options = {
+      {"auto.offset.reset", "error"},   // never jump silently
+      {"enable.auto.commit", "false"},  // the truth is in Postgres
+      {"enable.auto.offset.store", "false"},
+      {"enable.partition.eof", "true"},
+      {"isolation.level", "read_committed"},
+      {"partition.assignment.strategy", "cooperative-sticky"},
+      {"check.crcs", "true"},
+      {"session.timeout.ms", "10000"},
+      {"heartbeat.interval.ms", "2000"},
+      {"max.poll.interval.ms", "600000"},
+      {"log_level", "3"},
+  };
+  for (const auto& [name, value] : settings.extra) options[name] = value;
+  options["bootstrap.servers"] = settings.brokers;
+  options["group.id"] = settings.group;
+  options["client.id"] = settings.client_id;
+  if (!settings.instance_id.empty()) options["group.instance.id"] = settings.instance_id;
+  for (const auto& [name, value] : options) set_option(conf.get(), name, value);
+  rd_kafka_conf_set_opaque(conf.get(), impl_.get());
+  rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
+  rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);
+  std::array<char, 512> problem{};
+  impl_->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), problem.data(), problem.size());
+  if (impl_->client == nullptr) throw FatalError(std::string("Kafka client: ") + problem.data());
+  static_cast<void>(conf.release());  // the client owns it now
+  rd_kafka_poll_set_consumer(impl_->client);
+  impl_->queue.reset(rd_kafka_queue_get_consumer(impl_->client));
+  const PartitionList topics(rd_kafka_topic_partition_list_new(1));
+  rd_kafka_topic_partition_list_add(topics.get(), settings.topic.c_str(), RD_KAFKA_PARTITION_UA);
+  const rd_kafka_resp_err_t error = rd_kafka_subscribe(impl_->client, topics.get());
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+    rd_kafka_destroy(impl_->client);
+    throw FatalError("cannot subscribe to " + settings.topic + ": " + rd_kafka_err2str(error));
+  }
+}
+
+Consumer::~Consumer() {
+  rd_kafka_consumer_close(impl_->client);
+  impl_->queue.reset();
+  rd_kafka_destroy(impl_->client);
+}
+
+RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds timeout) {
+  impl_->buffer.resize(max_records);
+  const ssize_t got = rd_kafka_consume_batch_queue(
+      impl_->queue.get(), static_cast<int>(timeout.count()), impl_->buffer.data(), max_records);
+  RecordBatch batch;
+  batch.storage = std::make_unique<RecordBatch::Storage>();
+  batch.storage->messages.reserve(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  batch.records.reserve(batch.storage->messages.capacity());
+  for (ssize_t i = 0; i < got; ++i) {
+    rd_kafka_message_t* message = impl_->buffer[static_cast<std::size_t>(i)];
+    if (impl_->take(message, batch)) {
+      batch.storage->messages.push_back(message);
+    } else {
+      rd_kafka_message_destroy(message);
+    }
+  }
+  if (!batch.records.empty() && impl_->has_problem) {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->problem.clear();
+    impl_->has_problem = false;
+  }
+  Impl::read_headers(batch);
+  if (impl_->listener_failure)
+    std::rethrow_exception(std::exchange(impl_->listener_failure, nullptr));
+  return batch;
+}
+
+std::optional<Watermarks> Consumer::watermarks(std::int32_t partition,
+                                               std::chrono::milliseconds timeout) {
+  Watermarks marks;
+  const auto error =
+      rd_kafka_query_watermark_offsets(impl_->client, impl_->topic.c_str(), partition, &marks.low,
+                                       &marks.high, static_cast<int>(timeout.count()));
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  return marks;
+}
+
+std::optional<std::int32_t> Consumer::partition_count(std::chrono::milliseconds timeout) {
+  rd_kafka_topic_t* handle = rd_kafka_topic_new(impl_->client, impl_->topic.c_str(), nullptr);
+  if (handle == nullptr) return std::nullopt;
+  const struct rd_kafka_metadata* metadata = nullptr;
+  const auto error =
+      rd_kafka_metadata(impl_->client, 0, handle, &metadata, static_cast<int>(timeout.count()));
+  rd_kafka_topic_destroy(handle);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  std::optional<std::int32_t> count;
+  if (metadata->topic_cnt == 1) {
+    const auto& topic = metadata->topics[0];
+    if (topic.err == RD_KAFKA_RESP_ERR_NO_ERROR) count = topic.partition_cnt;
+    if (topic.err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) count = 0;
+  }
+  rd_kafka_metadata_destroy(metadata);
+  return count;
+}
+
+void Consumer::mirror_offsets(
+    const std::vector<std::pair<std::int32_t, std::int64_t>>& next_offsets) {
+  if (next_offsets.empty()) return;
+  const PartitionList list(
+      rd_kafka_topic_partition_list_new(static_cast<int>(next_offsets.size())));
+  for (const auto& [partition, offset] : next_offsets) {
+    rd_kafka_topic_partition_list_add(list.get(), impl_->topic.c_str(), partition)->offset = offset;
+  }
+  rd_kafka_commit(impl_->client, list.get(), 1);
+}
+
+std::string Consumer::transport_problem() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->problem;
+}
+
+}  // namespace tally::runtime::kafka
