@@ -14,7 +14,7 @@ __extension__ using Uint128 = unsigned __int128;
 constexpr std::int64_t kUnitsPerWhole = 1'000'000'000'000;
 constexpr std::size_t kShortDigits = 18;  // any 18 digits fit 64 bits
 // No text in memory is as long, so an exponent past it decides alone.
-constexpr std::int64_t kExponentBound = std::int64_t{1} << 60;
+constexpr std::int64_t kExponentBound = std::int64_t{1} << 56;
 
 constexpr auto kPowersOfTen = [] {
   std::array<Int128, Decimal::kMaxDigits + 1> powers{};
@@ -65,7 +65,7 @@ std::optional<std::int64_t> read_exponent(std::string_view& rest) {
   if (digits.empty()) return std::nullopt;
   std::int64_t value = 0;
   for (const char digit : digits) {
-    value = std::min(value * 10 + (digit - '0'), kExponentBound / 16);
+    value = std::min(value * 10 + (digit - '0'), kExponentBound);
   }
   return negative ? -value : value;
 }

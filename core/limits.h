@@ -4,6 +4,7 @@
 
 #include "core/decimal.h"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace tally::core {
@@ -15,18 +16,24 @@ inline constexpr std::size_t kMaxEventTypeBytes = 128;
 inline constexpr std::size_t kMaxTenantIdBytes = 128;
 inline constexpr std::size_t kMaxDataBytes = 64 * 1024;
 inline constexpr std::size_t kMaxRecordBytes = 1024 * 1024;  // the topic's max.message.bytes
+inline constexpr int kMaxJsonDepth = 64;  // objects and arrays within each other, in any JSON text
 
 // One value: at most 10^18 with 12 decimals.
 inline constexpr Int128 kMaxValueUnits =
     static_cast<Int128>(1'000'000'000'000'000'000) * static_cast<Int128>(1'000'000'000'000);
 
 // The catalogue.
+inline constexpr std::size_t kMaxCatalogueBytes = 64 * 1024 * 1024;
 inline constexpr std::size_t kMaxMeters = 256;
 inline constexpr std::size_t kMaxSlugBytes = 64;
 inline constexpr std::size_t kMaxDimensionsPerMeter = 8;
 inline constexpr std::size_t kMaxDimensionValueBytes = 128;
 inline constexpr std::size_t kMaxFiltersPerMeter = 16;
+inline constexpr std::size_t kMaxFilterValues = 64;
 inline constexpr std::size_t kMaxPointerDepth = 8;
+inline constexpr std::size_t kMaxPlans = 256;
+inline constexpr std::size_t kMaxNameBytes = 256;             // of a plan or tenant, for people
+inline constexpr std::size_t kMaxStripeEventNameBytes = 100;  // Stripe's own limit
 
 // Time (seconds).
 inline constexpr std::int64_t kDedupHorizonSeconds = 35 * 86'400;

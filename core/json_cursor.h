@@ -1,0 +1,73 @@
+// Reads JSON text (RFC 8259) from left to right, strictly and without ever turning a number into a
+// double: numbers stay text, for Decimal::parse. What core itself reads goes through here; the hot
+// path of the aggregator has a reader of its own.
+//
+// Each step returns false at the first thing that is not JSON; problem() then says what and
+// offset() where, and the cursor is of no further use. The text must outlive the cursor and what it
+// returned. One thread at a time.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::core {
+
+[[nodiscard]] bool valid_utf8(std::string_view text);
+
+// The text between quotes of a JSON string, with the quotes.
+void append_json_string(std::string_view text, std::string& out);
+
+class JsonCursor {
+ public:
+  explicit JsonCursor(std::string_view text) : text_(text) {}
+
+  // Passes over white space; the character that starts what comes next, '\0' at the end.
+  [[nodiscard]] char peek();
+  // Passes over white space and, where it comes next, over `c`: whether it did.
+  [[nodiscard]] bool consume(char c);
+  [[nodiscard]] bool at_end() { return peek() == '\0' && at_ == text_.size(); }
+
+  // A string, its escapes resolved into `out` (which is emptied first).
+  [[nodiscard]] bool read_string(std::string& out);
+  // A number's text, exactly as it stands.
+  [[nodiscard]] bool read_number(std::string_view& raw);
+  // true, false or null: the word.
+  [[nodiscard]] bool read_word(std::string_view& raw);
+  // Any value, checked to its last character: also that no object in it names a member twice and
+  // that it is no deeper than kMaxJsonDepth. `raw` is its text.
+  [[nodiscard]] bool read_value(std::string_view& raw);
+
+  // Steps through an object or array: `if (open('{')) while (more('}')) …`. more() is false after
+  // the last member and also on an error: ask failed(). Within an object each round starts with
+  // read_name().
+  [[nodiscard]] bool open(char bracket);
+  [[nodiscard]] bool more(char bracket);
+  [[nodiscard]] bool read_name(std::string& out);
+
+  [[nodiscard]] bool failed() const { return !problem_.empty(); }
+  [[nodiscard]] std::string_view problem() const { return problem_; }
+  [[nodiscard]] std::size_t offset() const { return at_; }
+  bool fail(std::string_view problem);  // always false
+
+ private:
+  bool skip_string(std::string_view& raw);
+  bool skip_nested(char closing);
+  bool skip_any();
+  bool append_escape(std::string& out);
+  bool read_hex4(unsigned& code);
+  bool names_differ(std::size_t first);
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  int depth_ = 0;
+  bool fresh_ = false;  // the bracket was the last thing read: no comma is due
+  std::string_view problem_;
+  // Member names of the objects that are open in read_value(), innermost last.
+  std::vector<std::string_view> names_;
+  std::deque<std::string> resolved_names_;  // those that hold escapes
+};
+
+}  // namespace tally::core
