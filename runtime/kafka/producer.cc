@@ -1,0 +1,282 @@
+#include "runtime/kafka/producer.h"
+
+#include "core/check.h"
+#include "runtime/kafka/handles.h"
+
+#include <fmt/core.h>
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace tally::runtime::kafka {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kPollMs = 50;
+constexpr std::string_view kContentTypeHeader = "content-type";
+
+// Large batches cost the broker least; 10 ms of waiting is nothing to a meter.
+const ClientSettings kDefaults = {
+    {"acks", "all"},
+    {"enable.idempotence", "true"},
+    {"partitioner", "murmur2_random"},
+    {"compression.type", "lz4"},
+    {"linger.ms", "10"},
+    {"batch.size", "1000000"},
+    {"batch.num.messages", "10000"},
+    {"queue.buffering.max.messages", "500000"},
+    {"queue.buffering.max.kbytes", "262144"},
+    {"client.id", "tally"},
+};
+
+// The names under which librdkafka knows the same setting.
+std::string_view canonical(std::string_view name) {
+  if (name == "request.required.acks") return "acks";
+  if (name == "metadata.broker.list") return "bootstrap.servers";
+  if (name == "queue.buffering.max.ms") return "linger.ms";
+  if (name == "compression.codec") return "compression.type";
+  return name;
+}
+
+core::Result<ClientSettings> checked(const ClientSettings& given) {
+  ClientSettings settings = kDefaults;
+  for (const auto& [name, value] : given) settings[std::string(canonical(name))] = value;
+  const auto is = [&](const char* name, std::initializer_list<std::string_view> allowed) {
+    for (const std::string_view value : allowed) {
+      if (settings.at(name) == value) return true;
+    }
+    return false;
+  };
+  if (!is("acks", {"all", "-1"})) {
+    return core::invalid(
+        fmt::format("Kafka setting acks={}: an event counts as delivered only when every in-sync "
+                    "replica has it; use acks=all or leave it out",
+                    settings.at("acks")));
+  }
+  if (!is("enable.idempotence", {"true", "1", "t"})) {
+    return core::invalid(
+        "Kafka setting enable.idempotence=false: without it the client's own retries write an "
+        "event twice and out of order; leave it out");
+  }
+  if (!is("partitioner", {"murmur2", "murmur2_random"})) {
+    return core::invalid(
+        fmt::format("Kafka setting partitioner={}: the home of an event is murmur2 of its id; use "
+                    "murmur2_random or leave it out",
+                    settings.at("partitioner")));
+  }
+  if (settings.contains("transactional.id")) {
+    return core::invalid(
+        "Kafka setting transactional.id: this producer begins no transactions; leave it out");
+  }
+  if (!settings.contains("bootstrap.servers") || settings.at("bootstrap.servers").empty()) {
+    return core::invalid("no Kafka brokers given; set bootstrap.servers to host:port[,host:port]");
+  }
+  return settings;
+}
+
+}  // namespace
+
+struct Producer::Impl {
+  ProducerOptions options;
+  Handle client;
+  TopicHandle topic;
+  std::thread poller;
+  std::atomic<bool> stopping{false};
+  std::atomic<std::size_t> waiting{0};
+  mutable std::mutex mutex;
+  std::condition_variable ended;  // some message ended
+  std::optional<std::string> fatal;    // guarded by mutex
+  std::optional<std::string> problem;  // guarded by mutex
+  std::atomic<bool> has_fatal{false};
+
+  static void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque);
+  static void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque);
+  void poll_until_stopped();
+  rd_kafka_resp_err_t enqueue(std::string_view key, std::string_view value, void* tag);
+};
+
+void Producer::Impl::on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
+  auto* self = static_cast<Impl*>(opaque);
+  if (!self->options.on_delivery) return;
+  Delivery delivery;
+  delivery.tag = reinterpret_cast<std::uintptr_t>(message->_private);
+  if (message->key != nullptr) {
+    delivery.key = {static_cast<const char*>(message->key), message->key_len};
+  }
+  delivery.value_bytes = message->len;
+  delivery.delivered = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+  if (delivery.delivered) {
+    delivery.partition = message->partition;
+    delivery.offset = message->offset;
+  } else {
+    delivery.reason = rd_kafka_err2name(message->err);
+    delivery.detail = rd_kafka_err2str(message->err);
+  }
+  self->options.on_delivery(delivery);
+}
+
+void Producer::Impl::on_error(rd_kafka_t* client, int code, const char* reason, void* opaque) {
+  auto* self = static_cast<Impl*>(opaque);
+  const std::scoped_lock lock(self->mutex);
+  self->problem = reason;
+  if (code != RD_KAFKA_RESP_ERR__FATAL) return;
+  std::array<char, 512> why{};
+  const auto cause = rd_kafka_fatal_error(client, why.data(), why.size());
+  self->fatal = fmt::format("{}: {}; open a new producer and send again what was not delivered",
+                            rd_kafka_err2name(cause), why.data());
+  self->has_fatal = true;
+}
+
+void Producer::Impl::poll_until_stopped() {
+  while (!stopping.load(std::memory_order_relaxed)) {
+    const int served = rd_kafka_poll(client.get(), kPollMs);
+    if (served > 0 || waiting.load() > 0) {
+      const std::scoped_lock lock(mutex);
+      ended.notify_all();
+    }
+  }
+}
+
+rd_kafka_resp_err_t Producer::Impl::enqueue(std::string_view key, std::string_view value,
+                                            void* tag) {
+  // The payload is copied, so dropping const is only the shape of the C interface.
+  void* payload = const_cast<char*>(value.data());
+  if (options.content_type.empty()) {
+    if (rd_kafka_produce(topic.get(), RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload,
+                         value.size(), key.data(), key.size(), tag) == 0) {
+      return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    return rd_kafka_last_error();
+  }
+  std::array<rd_kafka_vu_t, 6> fields{};
+  fields[0].vtype = RD_KAFKA_VTYPE_RKT;
+  fields[0].u.rkt = topic.get();
+  fields[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  fields[1].u.i = RD_KAFKA_MSG_F_COPY;
+  fields[2].vtype = RD_KAFKA_VTYPE_KEY;
+  fields[2].u.mem = {const_cast<char*>(key.data()), key.size()};
+  fields[3].vtype = RD_KAFKA_VTYPE_VALUE;
+  fields[3].u.mem = {payload, value.size()};
+  fields[4].vtype = RD_KAFKA_VTYPE_HEADER;
+  fields[4].u.header = {kContentTypeHeader.data(), options.content_type.data(),
+                        static_cast<ssize_t>(options.content_type.size())};
+  fields[5].vtype = RD_KAFKA_VTYPE_OPAQUE;
+  fields[5].u.ptr = tag;
+  rd_kafka_error_t* error = rd_kafka_produceva(client.get(), fields.data(), fields.size());
+  if (error == nullptr) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  const auto code = rd_kafka_error_code(error);
+  rd_kafka_error_destroy(error);
+  return code;
+}
+
+core::Result<std::unique_ptr<Producer>> Producer::open(ProducerOptions options) {
+  if (options.topic.empty()) return core::invalid("no Kafka topic given; name one");
+  auto settings = checked(options.settings);
+  if (!settings) return settings.error();
+  if (options.reports == Reports::kFailuresOnly) {
+    settings.value()["delivery.report.only.error"] = "true";
+  }
+  auto conf = make_conf(settings.value());
+  if (!conf) return conf.error();
+
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  rd_kafka_conf_set_opaque(conf.value().get(), impl.get());
+  rd_kafka_conf_set_dr_msg_cb(conf.value().get(), &Impl::on_report);
+  rd_kafka_conf_set_error_cb(conf.value().get(), &Impl::on_error);
+  auto client = make_handle(RD_KAFKA_PRODUCER, std::move(conf.value()));
+  if (!client) return client.error();
+  impl->client = std::move(client.value());
+  impl->topic.reset(
+      rd_kafka_topic_new(impl->client.get(), impl->options.topic.c_str(), nullptr));
+  if (impl->topic == nullptr) {
+    return core::invalid(fmt::format("Kafka topic {}: {}", impl->options.topic,
+                                     rd_kafka_err2str(rd_kafka_last_error())));
+  }
+  impl->poller = std::thread([raw = impl.get()] { raw->poll_until_stopped(); });
+  return std::make_unique<Producer>(std::move(impl));
+}
+
+Producer::Producer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Producer::~Producer() {
+  // Purging makes each outstanding message fail, so that every one has its call back.
+  rd_kafka_purge(impl_->client.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+  static_cast<void>(flush(milliseconds(5'000)));
+  impl_->stopping = true;
+  impl_->poller.join();
+}
+
+Enqueued Producer::produce(std::string_view key, std::string_view value, std::uint64_t tag) {
+  if (impl_->has_fatal.load(std::memory_order_relaxed)) return Enqueued::kFatal;
+  const auto code =
+      impl_->enqueue(key, value, reinterpret_cast<void*>(static_cast<std::uintptr_t>(tag)));
+  switch (code) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+      return Enqueued::kQueued;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+      return Enqueued::kQueueFull;
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+      return Enqueued::kTooLarge;
+    case RD_KAFKA_RESP_ERR__FATAL:
+      break;
+    default: {
+      const std::scoped_lock lock(impl_->mutex);
+      // An unknown partition or topic: the cluster's metadata says the message can go nowhere.
+      impl_->problem = rd_kafka_err2str(code);
+      if (!impl_->fatal) {
+        impl_->fatal = fmt::format("topic {}: {}; create the topic, then open a new producer",
+                                   impl_->options.topic, rd_kafka_err2str(code));
+      }
+      impl_->has_fatal = true;
+    }
+  }
+  return Enqueued::kFatal;
+}
+
+void Producer::wait_for_room(milliseconds time) {
+  ++impl_->waiting;
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->ended.wait_for(lock, time);
+  }
+  --impl_->waiting;
+}
+
+std::size_t Producer::flush(milliseconds time) {
+  TALLY_CHECK(std::this_thread::get_id() != impl_->poller.get_id(),
+              "flush() called from the delivery callback would wait for itself");
+  const auto until = std::chrono::steady_clock::now() + time;
+  ++impl_->waiting;
+  std::size_t left = outstanding();
+  while (left > 0 && std::chrono::steady_clock::now() < until) {
+    {
+      std::unique_lock lock(impl_->mutex);
+      impl_->ended.wait_for(lock, milliseconds(10));
+    }
+    left = outstanding();
+  }
+  --impl_->waiting;
+  return left;
+}
+
+std::size_t Producer::outstanding() const {
+  return static_cast<std::size_t>(rd_kafka_outq_len(impl_->client.get()));
+}
+
+std::optional<std::string> Producer::fatal_error() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->fatal;
+}
+
+std::optional<std::string> Producer::last_problem() const {
+  const std::scoped_lock lock(impl_->mutex);
+  return impl_->problem;
+}
+
+}  // namespace tally::runtime::kafka
