@@ -187,6 +187,11 @@ void Session::revoked(const std::vector<std::int32_t>& partitions, kafka::Revoca
 
 void Session::ingest(const kafka::RecordBatch& batch) {
   if (batch.records.empty()) return;
+  if (!std::exchange(saw_record_, true)) {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    log::info("first_record",
+              {{"at_us", std::chrono::duration_cast<std::chrono::microseconds>(now).count()}});
+  }
   if (!plan_) {
     plan_ = std::make_unique<BatchPlan>();
     plan_started_ = Probe::Clock::now();

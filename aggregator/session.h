@@ -83,6 +83,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   std::map<std::int32_t, bool> ever_owned_;
   std::unique_ptr<BatchPlan> plan_;  // being folded
   Probe::Clock::time_point plan_started_;
+  bool saw_record_ = false;
   std::string end_reason_;  // not empty: the session is over
   std::unique_ptr<runtime::kafka::Consumer> consumer_;
 };
