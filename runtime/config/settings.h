@@ -24,10 +24,10 @@ enum class Kind { kText, kInteger, kSwitch };
 struct Option {
   std::string_view name;
   Kind kind = Kind::kText;
-  std::string_view default_value;  // "" with required=false: unset
-  std::string_view sentence;       // one sentence for --help
-  std::int64_t min = 0;            // kInteger only
-  std::int64_t max = 0;            // kInteger only
+  std::string_view default_value = {};  // "" with required=false: unset
+  std::string_view sentence = {};       // one sentence for --help
+  std::int64_t min = 0;                 // kInteger only
+  std::int64_t max = 0;                 // kInteger only
   bool required = false;
   // Refused on the command line and in the file of settings, where others could read it: from
   // TALLY_NAME, or from a file of its own by --NAME-file (TALLY_NAME_FILE, NAME-file = PATH).
@@ -36,16 +36,16 @@ struct Option {
 
 struct Positional {
   std::string_view name;  // "FILE"
-  std::string_view sentence;
+  std::string_view sentence = {};
   bool required = true;
 };
 
 struct Command {
   std::string_view name;  // "publish"; "" for a program without sub-commands
-  std::string_view sentence;
-  std::span<const Option> options;
-  std::span<const Positional> positionals;
-  std::string_view example;  // shown at the end of --help
+  std::string_view sentence = {};
+  std::span<const Option> options = {};
+  std::span<const Positional> positionals = {};
+  std::string_view example = {};  // shown at the end of --help
 };
 
 // Immutable after parse(); any thread. Asking for a name that was not declared is a bug (CHECK).

@@ -1,0 +1,111 @@
+#include "tests/support/sandbox/form.h"
+
+#include "runtime/http/http.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+namespace tally::sandbox {
+namespace {
+
+bool takes(const Parameter& parameter, std::string_view key) {
+  const std::string_view name = parameter.name;
+  if (!name.ends_with("[]") && !name.ends_with("[*]")) return key == name;
+  const std::string_view stem = name.substr(0, name.rfind('['));
+  return key.size() > stem.size() + 1 && key.starts_with(stem) && key[stem.size()] == '[' &&
+         key.ends_with(']');
+}
+
+}  // namespace
+
+std::size_t count_characters(std::string_view utf8) {
+  return static_cast<std::size_t>(std::count_if(utf8.begin(), utf8.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+Form Form::parse(std::string_view text) {
+  Form form;
+  while (!text.empty()) {
+    const std::string_view pair = text.substr(0, text.find('&'));
+    text.remove_prefix(std::min(text.size(), pair.size() + 1));
+    if (pair.empty()) continue;
+    const auto equals = std::min(pair.find('='), pair.size());
+    const std::string_view value = pair.substr(std::min(pair.size(), equals + 1));
+    form.values_[runtime::http::percent_decode(pair.substr(0, equals))] =
+        runtime::http::percent_decode(value);
+  }
+  return form;
+}
+
+std::optional<std::string> Form::find(std::string_view key) const {
+  const auto found = values_.find(key);
+  if (found == values_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string Form::get(std::string_view key, std::string_view otherwise) const {
+  return find(key).value_or(std::string(otherwise));
+}
+
+std::map<std::string, std::string> Form::map_of(std::string_view name) const {
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : values_) {
+    if (!takes({fmt::format("{}[*]", name), false, 0}, key)) continue;
+    out[key.substr(name.size() + 1, key.size() - name.size() - 2)] = value;
+  }
+  return out;
+}
+
+Refused Form::check(const std::vector<Parameter>& known) const {
+  for (const auto& [key, value] : values_) {
+    const auto parameter =
+        std::find_if(known.begin(), known.end(), [&](const Parameter& p) { return takes(p, key); });
+    if (parameter == known.end()) {
+      return invalid_request(fmt::format("Received unknown parameter: {}", key),
+                             "parameter_unknown", key);
+    }
+    if (parameter->max_characters > 0 && count_characters(value) > parameter->max_characters) {
+      return invalid_request(fmt::format("Invalid string: {}...; must be at most {} characters",
+                                         key, parameter->max_characters),
+                             "", key);
+    }
+  }
+  for (const Parameter& parameter : known) {
+    if (!parameter.required) continue;
+    const bool given = std::any_of(values_.begin(), values_.end(), [&](const auto& pair) {
+      return takes(parameter, pair.first) && !pair.second.empty();
+    });
+    if (given) continue;
+    const std::string_view name = parameter.name.substr(0, parameter.name.find("[*]"));
+    return invalid_request(fmt::format("Missing required param: {}.", name), "parameter_missing",
+                           name);
+  }
+  return std::nullopt;
+}
+
+Refused Form::integer(std::string_view key, std::optional<std::int64_t>& out) const {
+  const auto text = find(key);
+  if (!text) return std::nullopt;
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc() || end != text->data() + text->size()) {
+    return invalid_request(fmt::format("Invalid integer: {}", *text), "parameter_invalid_integer",
+                           key);
+  }
+  out = value;
+  return std::nullopt;
+}
+
+std::string Form::fingerprint() const {
+  std::string out;
+  for (const auto& [key, value] : values_) {
+    out += fmt::format("{}={}&", runtime::http::percent_encode(key),
+                       runtime::http::percent_encode(value));
+  }
+  return out;
+}
+
+}  // namespace tally::sandbox

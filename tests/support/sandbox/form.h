@@ -1,0 +1,45 @@
+// Stripe's form bodies: flat `key=value` pairs whose keys may carry brackets, literal or escaped.
+#pragma once
+
+#include "tests/support/sandbox/reply.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::sandbox {
+
+// One parameter that an endpoint takes. `name` is the whole key ("cancel[identifier]"); a name that
+// ends in "[]" or "[*]" takes any index or key there.
+struct Parameter {
+  std::string_view name;
+  bool required = false;
+  std::size_t max_characters = 0;  // 0: without bound
+};
+
+// The parameters of one request by their whole key; of a repeated key the last stands. Plain value.
+class Form {
+ public:
+  [[nodiscard]] static Form parse(std::string_view text);
+  [[nodiscard]] std::optional<std::string> find(std::string_view key) const;
+  [[nodiscard]] std::string get(std::string_view key, std::string_view otherwise = "") const;
+  // "payload" -> what payload[…] holds, by inner key.
+  [[nodiscard]] std::map<std::string, std::string> map_of(std::string_view name) const;
+  // A parameter that is unknown, missing or too long, as Stripe words it.
+  [[nodiscard]] Refused check(const std::vector<Parameter>& known) const;
+  // The integer under `key`; a text that is none is refused.
+  [[nodiscard]] Refused integer(std::string_view key, std::optional<std::int64_t>& out) const;
+  // The same for equal parameters in whatever order and escaping.
+  [[nodiscard]] std::string fingerprint() const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> values_;
+};
+
+// Unicode characters, as Stripe's limits count.
+[[nodiscard]] std::size_t count_characters(std::string_view utf8);
+
+}  // namespace tally::sandbox

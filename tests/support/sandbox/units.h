@@ -1,0 +1,35 @@
+// The sandbox's own exact numbers: whole units of 10^-12 in 128 bits. It shares no code with what
+// it judges, so an error of tally's Decimal cannot hide in it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tally::sandbox {
+
+__extension__ using Units = __int128;
+
+// What is wrong with a value's text, in the order in which it is judged.
+enum class ValueError { kNone, kGrammar, kTooManyDigits, kTooManyDecimals };
+
+struct ParsedValue {
+  ValueError error = ValueError::kNone;
+  Units units = 0;
+};
+
+constexpr int kMaxSignificantDigits = 15;
+constexpr int kDecimals = 12;
+
+// -?[0-9]+(\.[0-9]+)? with at most 15 digits (leading zeros apart) and at most 12 decimals.
+[[nodiscard]] ParsedValue parse_value(std::string_view text);
+[[nodiscard]] Units units_of(std::int64_t whole);
+// "12.5", "-3", "0": no exponent, no trailing zeros.
+[[nodiscard]] std::string text_of(Units units);
+// The nearest double: what Stripe's JSON numbers can carry.
+[[nodiscard]] double double_of(Units units);
+// Throws std::overflow_error, far beyond any sum of accepted values (10^11 events of the largest).
+[[nodiscard]] Units add(Units a, Units b);
+
+}  // namespace tally::sandbox
