@@ -59,7 +59,15 @@ void Committer::run() {
     lock.unlock();
     const auto started = Probe::Clock::now();
     const std::optional<PlanFate> fate = settle(*plan);
-    if (fate == PlanFate::kCommitted) probe_.committed(*plan, Probe::Clock::now() - started);
+    if (fate == PlanFate::kCommitted) {
+      const auto took = Probe::Clock::now() - started;
+      probe_.committed(*plan, took);
+      runtime::log::write(
+          runtime::log::Level::kDebug, "committed",
+          {{"records", plan->records},
+           {"windows", plan->usage.size() + plan->gauges.size()},
+           {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+    }
     lock.lock();
     if (!fate) return;
     report_ = CommitReport{*fate, std::move(plan)};

@@ -4,6 +4,7 @@
 #include "aggregator/worker.h"
 #include "core/limits.h"
 #include "runtime/config/settings.h"
+#include "runtime/lifecycle/allocator.h"
 #include "runtime/lifecycle/health.h"
 #include "runtime/lifecycle/lifecycle.h"
 #include "runtime/lifecycle/listen.h"
@@ -131,6 +132,7 @@ int run(const runtime::config::Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  runtime::lifecycle::keep_freed_memory();
   runtime::log::init("tally-aggregator");
   const auto parsed = runtime::config::parse("tally-aggregator", "Exactly-once usage aggregation.",
                                              kCommands, argc, argv);
