@@ -89,7 +89,7 @@ struct Producer::Impl {
   std::atomic<bool> stopping{false};
   std::atomic<std::size_t> waiting{0};
   mutable std::mutex mutex;
-  std::condition_variable ended;  // some message ended
+  std::condition_variable ended;       // some message ended
   std::optional<std::string> fatal;    // guarded by mutex
   std::optional<std::string> problem;  // guarded by mutex
   std::atomic<bool> has_fatal{false};
@@ -192,8 +192,7 @@ core::Result<std::unique_ptr<Producer>> Producer::open(ProducerOptions options) 
   auto client = make_handle(RD_KAFKA_PRODUCER, std::move(conf.value()));
   if (!client) return client.error();
   impl->client = std::move(client.value());
-  impl->topic.reset(
-      rd_kafka_topic_new(impl->client.get(), impl->options.topic.c_str(), nullptr));
+  impl->topic.reset(rd_kafka_topic_new(impl->client.get(), impl->options.topic.c_str(), nullptr));
   if (impl->topic == nullptr) {
     return core::invalid(fmt::format("Kafka topic {}: {}", impl->options.topic,
                                      rd_kafka_err2str(rd_kafka_last_error())));

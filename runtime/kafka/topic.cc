@@ -217,9 +217,9 @@ core::Result<TimestampType> Admin::timestamp_type(const std::string& topic, Time
   if (!value) return value.error();
   if (value.value() == "LogAppendTime") return TimestampType::kLogAppendTime;
   if (value.value() == "CreateTime") return TimestampType::kCreateTime;
-  return core::invalid(fmt::format(
-      "topic {}: message.timestamp.type={} is neither CreateTime nor LogAppendTime", topic,
-      value.value()));
+  return core::invalid(
+      fmt::format("topic {}: message.timestamp.type={} is neither CreateTime nor LogAppendTime",
+                  topic, value.value()));
 }
 
 }  // namespace tally::runtime::kafka
