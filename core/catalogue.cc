@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <set>
 #include <utility>
@@ -82,15 +81,21 @@ std::optional<Error> plans_error(const Catalogue& catalogue) {
                                catalogue.plans.size(), kMaxPlans));
   }
   if (auto error = repeated("plan", "slug", catalogue.plans, &Plan::slug)) return error;
+  std::set<std::string_view> meters;
+  for (const Meter& meter : catalogue.meters) meters.insert(meter.slug);
+  const auto unknown = [](const Plan& plan, std::string_view field, std::string_view meter) {
+    return invalid(fmt::format(
+        "plan \"{}\": field \"{}\": names the meter \"{}\", which is not in the catalogue",
+        plan.slug, field, meter));
+  };
   for (const Plan& plan : catalogue.plans) {
     for (const PlanLimit& limit : plan.limits) {
-      if (std::any_of(catalogue.meters.begin(), catalogue.meters.end(),
-                      [&limit](const Meter& meter) { return meter.slug == limit.meter; })) {
-        continue;
+      if (meters.count(limit.meter) == 0) return unknown(plan, "limits", limit.meter);
+    }
+    for (const PlanRate& rate : plan.rates) {
+      if (rate.unit != "requests" && meters.count(rate.unit) == 0) {
+        return unknown(plan, "rates", rate.unit);
       }
-      return invalid(fmt::format(
-          "plan \"{}\": field \"limits\": names the meter \"{}\", which is not in the catalogue",
-          plan.slug, limit.meter));
     }
   }
   return std::nullopt;

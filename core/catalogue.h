@@ -20,13 +20,21 @@ struct PlanLimit {
   bool degrade = false;  // at the limit: degrade instead of block
 };
 
+struct PlanRate {
+  std::string unit;      // "requests", or a meter whose units are limited
+  bool per_day = false;  // else per minute
+  Decimal limit;
+  std::optional<Decimal> burst;
+};
+
 struct Plan {
   std::string slug;
   std::string name;
   std::vector<std::string> stripe_prices;  // price ids or lookup keys
   std::string period = "month";            // day | month | billing
   std::vector<PlanLimit> limits;           // a meter not listed is not allowed
-  std::string definition;                  // the entry's canonical JSON, as stored
+  std::vector<PlanRate> rates;
+  std::string definition;  // the entry's canonical JSON, as stored
 };
 
 struct Tenant {

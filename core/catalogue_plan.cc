@@ -18,6 +18,7 @@ constexpr std::array<std::string_view, 2> kOnLimit = {"block", "degrade"};
 constexpr std::array<std::string_view, 2> kRateSpans = {"minute", "day"};
 constexpr std::size_t kMonth = 1;
 constexpr std::size_t kDegrade = 1;
+constexpr std::size_t kDay = 1;
 
 // Of the values a limit may have, only "-1" (unlimited) is negative.
 void require_not_negative(CatalogueFields& fields, std::string_view name,
@@ -46,20 +47,22 @@ Result<PlanLimit> parse_limit(const JsonValue& value, std::string entry) {
   return limit;
 }
 
-// Rates are checked here and stay in the plan's definition, where the quota service reads them.
-std::optional<Error> rate_error(const JsonValue& value, std::string entry) {
+Result<PlanRate> parse_rate(const JsonValue& value, std::string entry) {
   CatalogueFields fields(value, std::move(entry));
-  fields.slug("unit");  // "requests" or a meter
-  if (!fields.has("per")) fields.fail("per", "missing: minute or day");
-  fields.choice("per", kRateSpans, 0);
-  for (const std::string_view name : {"limit", "burst"}) {
-    const auto number = fields.optional_decimal(name);
-    if (!number && name == "limit") fields.fail(name, "missing");
-    require_not_negative(fields, name, number);
-  }
+  PlanRate rate;
+  rate.unit = fields.slug("unit");
+  const std::size_t span = fields.choice("per", kRateSpans, kRateSpans.size());
+  if (span == kRateSpans.size()) fields.fail("per", "missing: minute or day");
+  rate.per_day = span == kDay;
+  const auto limit = fields.optional_decimal("limit");
+  if (!limit) fields.fail("limit", "missing: give a decimal in quotes");
+  require_not_negative(fields, "limit", limit);
+  rate.limit = limit.value_or(Decimal());
+  rate.burst = fields.optional_decimal("burst");
+  require_not_negative(fields, "burst", rate.burst);
   fields.refuse_unknown();
   if (fields.failed()) return fields.error();
-  return std::nullopt;
+  return rate;
 }
 
 void take_limits(CatalogueFields& fields, Plan& plan) {
@@ -77,12 +80,13 @@ void take_limits(CatalogueFields& fields, Plan& plan) {
   }
 }
 
-void take_rates(CatalogueFields& fields) {
+void take_rates(CatalogueFields& fields, Plan& plan) {
   const JsonValue* const rates = fields.array("rates");
   if (rates == nullptr) return;
   for (std::size_t i = 0; i < rates->children.size(); ++i) {
-    auto error = rate_error(rates->children[i], fmt::format("{}: rates[{}]", fields.entry(), i));
-    if (error) return fields.fail(*std::move(error));
+    auto rate = parse_rate(rates->children[i], fmt::format("{}: rates[{}]", fields.entry(), i));
+    if (!rate) return fields.fail(rate.error());
+    plan.rates.push_back(std::move(rate).value());
   }
 }
 
@@ -116,7 +120,7 @@ Result<Plan> parse_plan_value(const JsonValue& value, std::string entry) {
   take_stripe_prices(fields, plan);
   plan.period = kPeriods[fields.choice("period", kPeriods, kMonth)];
   take_limits(fields, plan);
-  take_rates(fields);
+  take_rates(fields, plan);
   fields.refuse_unknown();
   if (fields.failed()) return fields.error();
   append_canonical(value, plan.definition);
