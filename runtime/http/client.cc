@@ -77,6 +77,7 @@ struct Client::Impl {
   using Deadline = std::chrono::steady_clock::time_point;
 
   explicit Impl(Target t) : target(std::move(t)) {
+    if (!target.tls) return;  // reading the system's certificates takes some 50 ms
     tls_context.set_default_verify_paths();
     tls_context.set_verify_mode(asio::ssl::verify_peer);
     ::SSL_CTX_set_min_proto_version(tls_context.native_handle(), TLS1_2_VERSION);

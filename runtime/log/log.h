@@ -20,7 +20,9 @@ struct Field {
   Field(std::string_view k, std::string_view v) : key(k), value(v) {}
   Field(std::string_view k, const char* v) : key(k), value(v) {}
   Field(std::string_view k, const std::string& v) : key(k), value(v) {}
-  Field(std::string_view k, std::integral auto v) : key(k), value(std::to_string(v)) {}
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  Field(std::string_view k, T v) : key(k), value(std::to_string(v)) {}
   Field(std::string_view k, std::same_as<bool> auto v) : key(k), value(v ? "true" : "false") {}
 };
 
