@@ -1,0 +1,211 @@
+#include "exporter/exporter.h"
+
+#include "core/check.h"
+#include "runtime/log/log.h"
+
+#include <algorithm>
+#include <exception>
+#include <stdexcept>
+#include <thread>
+
+namespace tally::exporter {
+namespace {
+
+namespace log = runtime::log;
+constexpr std::chrono::milliseconds kLockPoll{500};
+constexpr int kMaxRounds = 1'000;  // far beyond kMaxChunks parts of several periods
+
+// The process' clock, and a wait that SIGTERM ends.
+class SystemClock final : public SenderClock {
+ public:
+  explicit SystemClock(const runtime::lifecycle::StopSignal& stop) : stop_(stop) {}
+  core::Timestamp now() override { return system_now(); }
+  bool wait(std::chrono::milliseconds time) override { return !stop_.wait_for(time); }
+
+ private:
+  const runtime::lifecycle::StopSignal& stop_;
+};
+
+}  // namespace
+
+core::Timestamp system_now() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return core::Timestamp::from_micros(
+      std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
+}
+
+// Kept from cycle to cycle with its connections; used by one thread at a time.
+struct Exporter::Worker {
+  std::size_t number = 0;
+  std::unique_ptr<runtime::postgres::Connection> connection;
+  std::unique_ptr<MeterEventApi> api;
+  SendCounts counts;
+  std::exception_ptr failure;
+};
+
+Exporter::Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
+                   const runtime::lifecycle::StopSignal& stop)
+    : settings_(std::move(settings)), apis_(std::move(apis)), probe_(probe), stop_(stop) {
+  TALLY_CHECK(settings_.workers > 0);
+  for (std::size_t i = 0; i < settings_.workers; ++i) {
+    workers_.push_back(std::make_unique<Worker>());
+    workers_.back()->number = i;
+  }
+}
+
+Exporter::~Exporter() = default;
+
+bool Exporter::hold_lock() {
+  if (!lock_) lock_ = std::make_unique<ExporterLock>(settings_.conninfo);
+  return lock_->try_hold();
+}
+
+void Exporter::forget_connections() {
+  lock_.reset();
+  connection_.reset();
+  for (const auto& worker : workers_) worker->connection.reset();
+}
+
+void Exporter::run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending) {
+  try {
+    if (!worker.connection || !worker.connection->is_open()) {
+      worker.connection = std::make_unique<runtime::postgres::Connection>(settings_.conninfo,
+                                                                          "tally-exporter sender");
+      worker.connection->exec("SET synchronous_commit = on");
+    }
+    if (!worker.api) worker.api = apis_();
+    PostgresDeliveryLog delivery_log(*worker.connection);
+    SystemClock clock(stop_);
+    SenderOptions options = settings_.sender;
+    options.seed = static_cast<std::uint64_t>(system_now().micros()) + worker.number;
+    Sender sender(*worker.api, delivery_log, clock, stop_sending, options,
+                  [this](const Decision& decision, std::chrono::microseconds took) {
+                    probe_.answered(decision, took);
+                  });
+    worker.counts = sender.run(std::move(rows));
+  } catch (...) {
+    worker.failure = std::current_exception();
+    worker.connection.reset();
+    stop_sending.stop("another worker failed");
+  }
+}
+
+SendCounts Exporter::send_all(std::vector<OutboxRow> rows, StopSending& stop_sending) {
+  std::vector<std::vector<OutboxRow>> shards(workers_.size());
+  // All rows of a customer on one worker: Stripe takes one call at a time per customer and meter.
+  for (OutboxRow& row : rows) {
+    const std::size_t shard = std::hash<std::string>{}(row.stripe_customer) % shards.size();
+    shards[shard].push_back(std::move(row));
+  }
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    workers_[i]->counts = {};
+    workers_[i]->failure = nullptr;
+    if (shards[i].empty()) continue;
+    threads.emplace_back([this, i, &shards, &stop_sending] {
+      run_worker(*workers_[i], std::move(shards[i]), stop_sending);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  SendCounts counts;
+  std::exception_ptr failure;
+  for (const auto& worker : workers_) {
+    counts.add(worker->counts);
+    if (worker->failure) failure = worker->failure;
+  }
+  if (failure) std::rethrow_exception(failure);
+  return counts;
+}
+
+Exporter::Cycle Exporter::run_cycle(AfterRejection after_rejection) {
+  if (!connection_ || !connection_->is_open()) {
+    connection_ =
+        std::make_unique<runtime::postgres::Connection>(settings_.conninfo, "tally-exporter");
+    connection_->exec("SET synchronous_commit = on");
+  }
+  Cycle cycle;
+  cycle.plan = plan_exports(*connection_, system_now(), after_rejection, PlanMode::kWrite);
+  probe_.planned(cycle.plan);
+  StopSending stop_sending;
+  cycle.sent = send_all(read_open_rows(*connection_), stop_sending);
+  cycle.stopped_because = stop_sending.reason();
+  probe_.sent(cycle.sent);
+  return cycle;
+}
+
+void Exporter::cycle_and_log() {
+  try {
+    if (!hold_lock()) {
+      probe_.waiting_for_other_exporter();
+      log::warn("waiting", {{"reason", "another tally-exporter works on this database"}});
+      return;
+    }
+    const Cycle cycle = run_cycle(AfterRejection::kWait);
+    log::info("cycle", {{"rows_planned", cycle.plan.rows.size()},
+                        {"delivered", cycle.sent.delivered},
+                        {"rejected", cycle.sent.rejected},
+                        {"uncertain", cycle.sent.uncertain},
+                        {"left", cycle.sent.left},
+                        {"held_periods", cycle.plan.held.size()},
+                        {"attempts", cycle.sent.attempts}});
+    for (const std::string& meter : cycle.plan.not_exported) {
+      log::warn("not_exported", {{"reason", meter}});
+    }
+    if (!cycle.stopped_because.empty()) throw std::runtime_error(cycle.stopped_because);
+    const OutboxStanding standing = read_standing(*connection_);
+    if (cycle.sent.left > 0 && cycle.sent.delivered == 0 && !stop_.requested()) {
+      throw std::runtime_error(fmt::format(
+          "{} rows are open and Stripe took none of them: see tally.export_attempt; they are sent "
+          "again with the same identifiers",
+          cycle.sent.left));
+    }
+    probe_.cycle_succeeded(system_now(), standing);
+  } catch (const std::exception& failure) {
+    forget_connections();
+    probe_.cycle_failed(failure.what());
+    log::error("cycle_failed", {{"reason", failure.what()}});
+  }
+}
+
+void Exporter::run_scheduled() {
+  while (!stop_.requested()) {
+    const auto started = std::chrono::steady_clock::now();
+    cycle_and_log();
+    const auto next = started + settings_.interval;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now());
+    if (left.count() > 0) stop_.wait_for(left);
+  }
+}
+
+Account Exporter::run_once() {
+  const auto deadline = std::chrono::steady_clock::now() + settings_.lock_wait;
+  while (!hold_lock()) {
+    probe_.waiting_for_other_exporter();
+    if (std::chrono::steady_clock::now() >= deadline || stop_.wait_for(kLockPoll)) {
+      throw std::runtime_error(
+          "another tally-exporter works on this database: stop it, or let it do the export");
+    }
+  }
+  Account account;
+  for (int round = 0; round < kMaxRounds && !stop_.requested(); ++round) {
+    // Only the first round overrides the wait after a rejection, or a wrong mapping would loop.
+    const Cycle cycle = run_cycle(round == 0 ? AfterRejection::kTryNow : AfterRejection::kWait);
+    account.rows_planned += cycle.plan.rows.size();
+    account.sent.add(cycle.sent);
+    account.held = cycle.plan.held;
+    account.waiting = cycle.plan.waiting;
+    account.not_exported = cycle.plan.not_exported;
+    account.stopped_because = cycle.stopped_because;
+    const bool moved = cycle.sent.delivered + cycle.sent.rejected > 0;
+    if (!cycle.plan.more_follows || !moved || !cycle.stopped_because.empty()) break;
+  }
+  if (stop_.requested() && account.stopped_because.empty()) {
+    account.stopped_because = "a signal asked for it";
+  }
+  account.standing = read_standing(*connection_);
+  probe_.cycle_succeeded(system_now(), account.standing);
+  return account;
+}
+
+}  // namespace tally::exporter

@@ -1,0 +1,71 @@
+// The exporter's loop: lock, take up what is open, plan, send, and again after the interval. The
+// only place that knows time, threads and the order of steps.
+#pragma once
+
+#include "exporter/account.h"
+#include "exporter/meter_event_api.h"
+#include "exporter/planner.h"
+#include "exporter/probe.h"
+#include "exporter/sender.h"
+#include "runtime/lifecycle/lifecycle.h"
+#include "runtime/postgres/connection.h"
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tally::exporter {
+
+struct ExporterSettings {
+  std::string conninfo;
+  std::size_t workers = 4;
+  std::chrono::seconds interval{300};
+  std::chrono::seconds lock_wait{30};  // --once: how long another exporter is waited for
+  SenderOptions sender;
+};
+
+// Makes one worker's way to Stripe.
+using ApiFactory = std::function<std::unique_ptr<MeterEventApi>()>;
+
+class Exporter {
+ public:
+  Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
+           const runtime::lifecycle::StopSignal& stop);
+  ~Exporter();
+
+  // Cycles until a stop is asked for. Errors are logged and seen in readiness; the next cycle tries
+  // again.
+  void run_scheduled();
+  // Plans and sends until nothing more can be done now. Throws when the database is away or another
+  // exporter does not end within lock_wait.
+  [[nodiscard]] Account run_once();
+
+ private:
+  struct Worker;
+  struct Cycle {
+    PlanResult plan;
+    SendCounts sent;
+    std::string stopped_because;  // "" : by nobody
+  };
+  [[nodiscard]] bool hold_lock();
+  [[nodiscard]] Cycle run_cycle(AfterRejection after_rejection);
+  [[nodiscard]] SendCounts send_all(std::vector<OutboxRow> rows, StopSending& stop_sending);
+  void run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending);
+  void forget_connections();
+  void cycle_and_log();
+
+  ExporterSettings settings_;
+  ApiFactory apis_;
+  Probe& probe_;
+  const runtime::lifecycle::StopSignal& stop_;
+  std::unique_ptr<ExporterLock> lock_;
+  std::unique_ptr<runtime::postgres::Connection> connection_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+[[nodiscard]] core::Timestamp system_now();
+
+}  // namespace tally::exporter

@@ -1,0 +1,164 @@
+// tally-exporter: the whole object graph, top to bottom.
+#include "exporter/account.h"
+#include "exporter/exporter.h"
+#include "exporter/planner.h"
+#include "exporter/probe.h"
+#include "exporter/stripe/meter_events.h"
+#include "runtime/config/settings.h"
+#include "runtime/lifecycle/health.h"
+#include "runtime/lifecycle/lifecycle.h"
+#include "runtime/lifecycle/listen.h"
+#include "runtime/log/log.h"
+#include "runtime/metrics/metrics.h"
+#include "runtime/postgres/connection.h"
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using namespace tally;
+using runtime::config::Kind;
+using runtime::config::Option;
+using runtime::config::Settings;
+
+constexpr std::string_view kSandboxUrl = "http://127.0.0.1:12111";
+constexpr std::string_view kStripeUrl = "https://api.stripe.com";
+constexpr std::string_view kSandboxKey = "sk_test_local";
+
+constexpr std::array kOptions = {
+    Option{"database", Kind::kText, "",
+           "libpq connection string of Postgres; the password comes from PGPASSWORD or PGPASSFILE.",
+           0, 0, true},
+    Option{"once", Kind::kSwitch, "false",
+           "Plan and send what is due now, print the account, and end."},
+    Option{"dry-run", Kind::kSwitch, "false",
+           "Print the rows that would be planned now; write and send nothing."},
+    Option{"json", Kind::kSwitch, "false", "With --once or --dry-run: print JSON."},
+    Option{"stripe-url", Kind::kText, "",
+           "Where Stripe is; empty: api.stripe.com with a key, the local sandbox "
+           "(http://127.0.0.1:12111) without."},
+    Option{"stripe-key", Kind::kText, "",
+           "Stripe's secret or restricted key; without one only loopback is spoken to.", 0, 0,
+           false, true},
+    Option{"stripe-timeout-ms", Kind::kInteger, "30000",
+           "Milliseconds after which an answer counts as lost.", 100, 120'000},
+    Option{"interval-seconds", Kind::kInteger, "300", "Seconds from one export to the next.", 60,
+           86'400},
+    Option{"workers", Kind::kInteger, "4",
+           "Threads that send; all rows of a customer go by one of them.", 1, 128},
+    Option{"retry-window-seconds", Kind::kInteger, "60",
+           "Seconds that a row is tried in one export before it is left for the next.", 1, 3'600},
+    Option{"lock-wait-seconds", Kind::kInteger, "30",
+           "With --once: seconds that another exporter of this database is waited for.", 0, 3'600},
+    Option{"listen", Kind::kText, "127.0.0.1:9465",
+           "Address of /metrics, /healthz and /readyz (not with --once); port 0 takes a free one."},
+    Option{"listen-token", Kind::kText, "", "Bearer token that the listener requires; empty: none.",
+           0, 0, false, true},
+    Option{"port-file", Kind::kText, "", "Writes the listener's port to this file."},
+};
+constexpr std::array kCommands = {
+    runtime::config::Command{
+        "run",
+        "Sends period totals to Stripe as meter events, each once.",
+        kOptions,
+        {},
+        "tally-exporter run --once --database 'host=/run/postgresql dbname=tally'"},
+};
+
+exporter::stripe::Endpoint endpoint_of(const Settings& settings) {
+  exporter::stripe::Endpoint endpoint;
+  endpoint.key = settings.text("stripe-key");
+  endpoint.url = settings.text("stripe-url");
+  endpoint.timeout = std::chrono::milliseconds(settings.integer("stripe-timeout-ms"));
+  if (endpoint.url.empty()) endpoint.url = endpoint.key.empty() ? kSandboxUrl : kStripeUrl;
+  const bool loopback = exporter::stripe::is_loopback_url(endpoint.url);
+  if (endpoint.key.empty() && !loopback) {
+    throw std::invalid_argument("--stripe-url is " + endpoint.url +
+                                ", and without a key only this machine is spoken to: set "
+                                "TALLY_STRIPE_KEY or --stripe-key-file, or use the sandbox");
+  }
+  if (!loopback && !endpoint.url.starts_with("https://")) {
+    throw std::invalid_argument("--stripe-url is " + endpoint.url +
+                                ", which would send the key in clear text: use https://");
+  }
+  if (endpoint.key.empty()) endpoint.key = kSandboxKey;
+  return endpoint;
+}
+
+exporter::ExporterSettings exporter_settings(const Settings& settings) {
+  exporter::ExporterSettings result;
+  result.conninfo = settings.text("database");
+  result.workers = static_cast<std::size_t>(settings.integer("workers"));
+  result.interval = std::chrono::seconds(settings.integer("interval-seconds"));
+  result.lock_wait = std::chrono::seconds(settings.integer("lock-wait-seconds"));
+  result.sender.retry_window_seconds = settings.integer("retry-window-seconds");
+  return result;
+}
+
+int dry_run(const Settings& settings) {
+  runtime::postgres::Connection connection(settings.text("database"), "tally-exporter");
+  const auto plan =
+      exporter::plan_exports(connection, exporter::system_now(), exporter::AfterRejection::kTryNow,
+                             exporter::PlanMode::kDryRun);
+  const std::string text =
+      settings.enabled("json") ? exporter::plan_json(plan) : exporter::plan_text(plan);
+  std::fputs(text.c_str(), stdout);
+  return 0;
+}
+
+int run(const Settings& settings) {
+  // SIGTERM drains: answers that are under way are stored, nothing new is sent.
+  const runtime::lifecycle::StopSignal stop;
+  if (settings.enabled("dry-run")) return dry_run(settings);
+  // The way to Stripe, one for each worker; made here once so that a wrong URL is seen at start.
+  const exporter::stripe::Endpoint endpoint = endpoint_of(settings);
+  [[maybe_unused]] const exporter::stripe::MeterEvents checked(endpoint);
+  const exporter::ApiFactory apis = [endpoint] {
+    return std::make_unique<exporter::stripe::MeterEvents>(endpoint);
+  };
+  // What the outside sees.
+  runtime::metrics::Registry registry;
+  exporter::Probe probe(registry);
+  // The loop with its lock, planning connection and workers.
+  exporter::Exporter loop(exporter_settings(settings), apis, probe, stop);
+
+  if (settings.enabled("once")) {
+    const exporter::Account account = loop.run_once();
+    const std::string text = settings.enabled("json") ? exporter::account_json(account)
+                                                      : exporter::account_text(account);
+    std::fputs(text.c_str(), stdout);
+    return account.complete() ? 0 : 1;
+  }
+  // Ready means that the last cycle ended well, and not longer ago than two intervals and a retry.
+  const std::int64_t limit_seconds =
+      2 * settings.integer("interval-seconds") + settings.integer("retry-window-seconds");
+  const runtime::lifecycle::HealthServer health(
+      runtime::lifecycle::listen_options(settings.text("listen"), settings.text("listen-token")),
+      registry, [&] { return probe.reasons(exporter::system_now(), limit_seconds); });
+  runtime::lifecycle::write_port_file(settings.text("port-file"), health.port());
+  runtime::log::info("started", {{"health_port", static_cast<int>(health.port())},
+                                 {"stripe_url", endpoint.url},
+                                 {"interval_seconds", settings.integer("interval-seconds")}});
+  loop.run_scheduled();
+  runtime::log::info("stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  runtime::log::init("tally-exporter");
+  const auto parsed = runtime::config::parse(
+      "tally-exporter", "Sends usage to Stripe, each unit once.", kCommands, argc, argv);
+  if (!parsed.settings) return parsed.exit_code;
+  try {
+    return run(*parsed.settings);
+  } catch (const std::exception& failure) {
+    runtime::log::error("failed", {{"reason", failure.what()}});
+    return 1;
+  }
+}

@@ -1,0 +1,212 @@
+#include "exporter/outbox.h"
+
+#include "core/check.h"
+
+#include <array>
+#include <stdexcept>
+
+namespace tally::exporter {
+namespace {
+
+using core::Timestamp;
+using runtime::postgres::ArrayText;
+using runtime::postgres::Rows;
+using runtime::postgres::Transaction;
+
+constexpr std::string_view kOpenSql =
+    "SELECT id, stripe_customer, event_name, value,"
+    " (extract(epoch FROM event_time) * 1000000)::bigint, identifier, idempotency_key, key_number,"
+    " state, (extract(epoch FROM first_sent_at) * 1000000)::bigint, attempts"
+    " FROM tally.outbox WHERE state IN ('planned', 'sending') ORDER BY id";
+
+constexpr std::string_view kAttemptSql =
+    "INSERT INTO tally.export_attempt"
+    " (outbox_id, attempt, started_at, outcome, http_status, request_id, detail)"
+    " SELECT * FROM unnest($1::bigint[], $2::integer[], $3::timestamptz[], $4::text[],"
+    "                      $5::integer[], $6::text[], $7::text[])"
+    " ON CONFLICT (outbox_id, attempt) DO NOTHING";
+
+// Each of these takes $1 ids, $2 reasons, $3 times, $4 keys, $5 key numbers.
+constexpr std::string_view kEnds =
+    " FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::integer[])"
+    "  AS e(id, reason, at, key, key_number) WHERE o.id = e.id AND o.state = 'sending'";
+
+constexpr std::string_view kDeliveredSql =
+    "WITH done AS (UPDATE tally.outbox o SET state = 'delivered', reason = e.reason,"
+    "  delivered_at = e.at{} RETURNING o.id, o.tenant, o.meter, o.period_start),"
+    " calm AS (UPDATE tally.export_period p SET rejections = 0, updated_at = now() FROM done"
+    "  WHERE p.rejections > 0 AND p.tenant = done.tenant AND p.meter = done.meter"
+    "  AND p.period_start = done.period_start)"
+    " SELECT count(*) FROM done";
+
+// The value returns to what is not planned. A gauge stands again at its newest row that stands.
+constexpr std::string_view kRejectedSql =
+    "WITH gone AS (UPDATE tally.outbox o SET state = 'rejected', reason = e.reason{}"
+    "  RETURNING o.id, o.tenant, o.meter, o.period_start, o.formula, o.value, e.at),"
+    " back AS (UPDATE tally.export_period p SET"
+    "  planned = p.planned - CASE gone.formula WHEN 'sum' THEN gone.value::numeric ELSE 0 END,"
+    "  stated = CASE gone.formula WHEN 'last' THEN"
+    "   (SELECT q.value::numeric FROM tally.outbox q WHERE q.tenant = gone.tenant"
+    "     AND q.meter = gone.meter AND q.period_start = gone.period_start"
+    "     AND q.state <> 'rejected' AND q.id <> gone.id ORDER BY q.event_time DESC LIMIT 1)"
+    "   END,"
+    "  rejections = p.rejections + 1, last_rejected_at = gone.at, updated_at = now()"
+    "  FROM gone WHERE p.tenant = gone.tenant AND p.meter = gone.meter"
+    "  AND p.period_start = gone.period_start)"
+    " SELECT count(*) FROM gone";
+
+constexpr std::string_view kUncertainSql =
+    "WITH done AS (UPDATE tally.outbox o SET state = 'uncertain', reason = e.reason{}"
+    " RETURNING 1) SELECT count(*) FROM done";
+constexpr std::string_view kHeldSql =
+    "WITH done AS (UPDATE tally.outbox o SET state = 'held', reason = e.reason{}"
+    " RETURNING 1) SELECT count(*) FROM done";
+// Known not to have arrived: its 23 hours begin with the next send.
+constexpr std::string_view kFreeSql =
+    "WITH done AS (UPDATE tally.outbox o SET state = 'planned', first_sent_at = NULL,"
+    " reason = e.reason{} RETURNING 1) SELECT count(*) FROM done";
+constexpr std::string_view kStillSql =
+    "WITH done AS (UPDATE tally.outbox o SET idempotency_key = e.key, key_number = e.key_number,"
+    " reason = e.reason{} RETURNING 1) SELECT count(*) FROM done";
+
+constexpr std::string_view kMarkSql =
+    "UPDATE tally.outbox SET state = 'sending', attempts = attempts + 1,"
+    " first_sent_at = coalesce(first_sent_at, $2::timestamptz)"
+    " WHERE id = ANY($1::bigint[]) AND state IN ('planned', 'sending')";
+
+// 'tally' in ASCII and a 1.
+constexpr std::string_view kLockSql = "SELECT pg_try_advisory_lock(499984920881)";
+constexpr std::string_view kAliveSql = "SELECT 1";
+
+constexpr std::array kStates = {RowState::kDelivered, RowState::kRejected, RowState::kUncertain,
+                                RowState::kHeld,      RowState::kSending,  RowState::kPlanned};
+
+std::string_view sql_for(RowState state) {
+  switch (state) {
+    case RowState::kDelivered:
+      return kDeliveredSql;
+    case RowState::kRejected:
+      return kRejectedSql;
+    case RowState::kUncertain:
+      return kUncertainSql;
+    case RowState::kHeld:
+      return kHeldSql;
+    case RowState::kPlanned:
+      return kFreeSql;
+    case RowState::kSending:
+      return kStillSql;
+  }
+  TALLY_CHECK(false, "state {}", static_cast<int>(state));
+  return {};
+}
+
+void write_attempts(Transaction& transaction, const std::vector<Attempt>& attempts) {
+  if (attempts.empty()) return;
+  std::array<ArrayText, 7> columns;
+  for (const Attempt& attempt : attempts) {
+    columns[0].add(attempt.outbox_id);
+    columns[1].add(static_cast<std::int64_t>(attempt.number));
+    columns[2].add(core::to_rfc3339(attempt.started_at));
+    columns[3].add(attempt.outcome);
+    attempt.http_status == 0 ? columns[4].add_null()
+                             : columns[4].add(static_cast<std::int64_t>(attempt.http_status));
+    attempt.request_id.empty() ? columns[5].add_null() : columns[5].add(attempt.request_id);
+    attempt.detail.empty() ? columns[6].add_null() : columns[6].add(attempt.detail);
+  }
+  runtime::postgres::Params params;
+  for (ArrayText& column : columns) params.emplace_back(column.take());
+  transaction.exec(std::string(kAttemptSql), params);
+}
+
+void write_transitions(Transaction& transaction, const std::vector<Transition>& transitions,
+                       RowState state) {
+  std::array<ArrayText, 5> columns;
+  std::size_t count = 0;
+  for (const Transition& transition : transitions) {
+    if (transition.state != state) continue;
+    ++count;
+    columns[0].add(transition.id);
+    transition.reason.empty() ? columns[1].add_null() : columns[1].add(transition.reason);
+    columns[2].add(core::to_rfc3339(transition.at));
+    columns[3].add(transition.idempotency_key);
+    columns[4].add(static_cast<std::int64_t>(transition.key_number));
+  }
+  if (count == 0) return;
+  runtime::postgres::Params params;
+  for (ArrayText& column : columns) params.emplace_back(column.take());
+  const Rows rows = transaction.exec(fmt::format(fmt::runtime(sql_for(state)), kEnds), params);
+  const auto moved = static_cast<std::size_t>(rows.int64(0, 0));
+  if (moved != count) {
+    throw std::runtime_error(
+        fmt::format("{} of {} outbox rows were no longer `sending` when they became `{}`: somebody "
+                    "else changed them; they are read again",
+                    count - moved, count, to_string(state)));
+  }
+}
+
+}  // namespace
+
+std::vector<OutboxRow> read_open_rows(runtime::postgres::Connection& connection) {
+  const Rows rows = connection.exec(std::string(kOpenSql));
+  std::vector<OutboxRow> open(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    OutboxRow& one = open[row];
+    one.id = rows.int64(row, 0);
+    one.stripe_customer = rows.text(row, 1);
+    one.event_name = rows.text(row, 2);
+    one.value = rows.text(row, 3);
+    one.event_time = Timestamp::from_micros(rows.int64(row, 4));
+    one.identifier = rows.text(row, 5);
+    one.idempotency_key = rows.text(row, 6);
+    one.key_number = static_cast<int>(rows.int64(row, 7));
+    one.state = rows.text(row, 8) == "planned" ? RowState::kPlanned : RowState::kSending;
+    if (!rows.is_null(row, 9)) one.first_sent_at = Timestamp::from_micros(rows.int64(row, 9));
+    one.attempts = static_cast<int>(rows.int64(row, 10));
+  }
+  return open;
+}
+
+OutboxStanding read_standing(runtime::postgres::Connection& connection) {
+  const Rows rows = connection.exec(
+      "SELECT count(*) FILTER (WHERE state = 'planned'), count(*) FILTER (WHERE state = 'sending'),"
+      " count(*) FILTER (WHERE state = 'uncertain'), count(*) FILTER (WHERE state = 'held')"
+      " FROM tally.outbox WHERE state IN ('planned', 'sending', 'uncertain', 'held')");
+  const auto count = [&](std::size_t column) {
+    return static_cast<std::size_t>(rows.int64(0, column));
+  };
+  return {count(0), count(1), count(2), count(3)};
+}
+
+void PostgresDeliveryLog::commit(const Report& report, const std::vector<OutboxRow*>& rows,
+                                 Timestamp now) {
+  Transaction transaction = connection_.begin();
+  write_attempts(transaction, report.attempts);
+  for (const RowState state : kStates) write_transitions(transaction, report.transitions, state);
+  if (!rows.empty()) {
+    ArrayText ids;
+    for (const OutboxRow* row : rows) ids.add(row->id);
+    const std::size_t marked =
+        transaction.exec(std::string(kMarkSql), {ids.take(), core::to_rfc3339(now)}).affected();
+    if (marked != rows.size()) {
+      throw std::runtime_error(fmt::format(
+          "{} of {} outbox rows were no longer open when they were to be sent: somebody "
+          "else changed them; nothing was sent, they are read again",
+          rows.size() - marked, rows.size()));
+    }
+  }
+  transaction.commit();
+}
+
+ExporterLock::ExporterLock(const std::string& conninfo)
+    : connection_(conninfo, "tally-exporter lock") {}
+
+bool ExporterLock::try_hold() {
+  if (held_) {
+    connection_.exec(std::string(kAliveSql));  // throws when the session, and so the lock, is gone
+    return true;
+  }
+  held_ = connection_.exec(std::string(kLockSql)).boolean(0, 0);
+  return held_;
+}
+
+}  // namespace tally::exporter
