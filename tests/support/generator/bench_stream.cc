@@ -19,7 +19,7 @@ constexpr std::uint64_t kCopyShare = 50;  // one record in fifty is a copy
 constexpr std::int64_t kFarthestCopy = 50'000;
 constexpr std::array<std::string_view, 3> kTypes = {"api.request", "llm.completion",
                                                     "job.finished"};
-constexpr std::string_view kPadding = "eu-central-1a-gateway-canary";
+constexpr std::string_view kPadding = "eu-central-1a-gateway";
 
 }  // namespace
 

@@ -152,6 +152,7 @@ class Demo {
   Expectation expected_;
   std::set<std::tuple<std::string, std::string, std::int64_t>> reading_times_;
   std::size_t dirt_ = 0;
+  bool whole_tokens_ = true;  // the catalogue's mapping exports no fraction of a token
 };
 
 Kind Demo::any_kind() {
@@ -205,7 +206,8 @@ void Demo::draft_data(Draft& made, std::string_view status) {
       break;
     case Kind::kCompletion: {
       made.thousandths = static_cast<Wide>(1 + random_.below(4'000)) * 1'000;
-      if (random_.below(4) == 0) made.thousandths += static_cast<Wide>(random_.below(1'000));
+      if (random_.below(4) == 0 && !whole_tokens_)
+        made.thousandths += static_cast<Wide>(random_.below(1'000));
       const auto model = kModels[random_.below(kModels.size())];
       made.event.data = fmt::format(R"({{"tokens":{},"model":"{}","api_key":"{}","status":"{}"}})",
                                     amount_text(made.thousandths), model, key, status);
@@ -339,6 +341,11 @@ void Demo::write_besides(std::int64_t index) {
 
 void Demo::write_catalogue() {
   ordered_json catalogue = read_catalogue(options_.catalogue);
+  for (const ordered_json& meter : catalogue["meters"]) {
+    if (meter.value("slug", "") == kMeters[1].first && meter.contains("stripe")) {
+      whole_tokens_ = meter["stripe"].value("decimals", 0) < 3;
+    }
+  }
   auto tenants = ordered_json::array();
   const auto& plans = catalogue["plans"];
   for (int number = 1; number <= options_.tenants; ++number) {

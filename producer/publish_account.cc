@@ -1,0 +1,64 @@
+#include "producer/publish_account.h"
+
+#include "runtime/terminal/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+namespace tally::producer {
+namespace {
+
+using runtime::terminal::grouped;
+
+std::uint64_t per_second(const PublishAccount& account) {
+  return static_cast<std::uint64_t>(static_cast<double>(account.lines) /
+                                    std::max(account.spent.count(), 1e-3));
+}
+
+std::string verdict(const PublishAccount& account) {
+  if (account.stopped_before_line) {
+    return fmt::format("stopped: line {} and what follows it were not read",
+                       *account.stopped_before_line);
+  }
+  if (account.whole()) return "every line was delivered";
+  return fmt::format("{} of {} lines were not delivered",
+                     grouped(account.lines - account.delivered), grouped(account.lines));
+}
+
+}  // namespace
+
+std::string to_table(const PublishAccount& account) {
+  std::string out;
+  const auto row = [&](std::string_view name, std::uint64_t count) {
+    fmt::format_to(std::back_inserter(out), "{:<24} {:>14}\n", name, grouped(count));
+  };
+  row("lines read", account.lines);
+  row("= delivered", account.delivered);
+  row("+ refused (no event)", account.refused);
+  row("+ failed", account.failed);
+  for (const auto& [reason, count] : account.failed_by_reason) row("    " + reason, count);
+  if (account.blank_lines > 0) row("blank lines besides", account.blank_lines);
+  fmt::format_to(std::back_inserter(out), "{:.1f} s, {} lines/s; {}\n", account.spent.count(),
+                 grouped(per_second(account)), verdict(account));
+  return out;
+}
+
+std::string to_json(const PublishAccount& account) {
+  std::string reasons;
+  for (const auto& [reason, count] : account.failed_by_reason) {
+    fmt::format_to(std::back_inserter(reasons), "{}\"{}\":{}", reasons.empty() ? "" : ",", reason,
+                   count);
+  }
+  return fmt::format(
+      R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
+      R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
+      R"("stopped_before_line":{}}})",
+      account.lines, account.delivered, account.refused, account.failed, reasons,
+      account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
+      account.stopped_before_line ? std::to_string(*account.stopped_before_line) : "null");
+}
+
+}  // namespace tally::producer

@@ -1,0 +1,34 @@
+// What became of every line of a publish: lines = delivered + refused + failed.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace tally::producer {
+
+struct PublishAccount {
+  std::uint64_t lines = 0;        // lines read that hold something
+  std::uint64_t blank_lines = 0;  // passed over, not among `lines`
+  std::uint64_t delivered = 0;
+  std::uint64_t refused = 0;  // no valid event: never sent
+  std::uint64_t failed = 0;   // sent, or waiting to be, and not acknowledged
+  std::map<std::string, std::uint64_t> failed_by_reason;
+  std::uint64_t delivered_bytes = 0;
+  std::chrono::duration<double> spent{0};
+  // Set when it ended before the end of the input: the first line that was not read.
+  std::optional<std::uint64_t> stopped_before_line;
+
+  [[nodiscard]] bool whole() const {
+    return !stopped_before_line && refused == 0 && failed == 0 && delivered == lines;
+  }
+};
+
+// For people: a small table, its last line the verdict.
+[[nodiscard]] std::string to_table(const PublishAccount& account);
+// One JSON object on one line, for programs.
+[[nodiscard]] std::string to_json(const PublishAccount& account);
+
+}  // namespace tally::producer
