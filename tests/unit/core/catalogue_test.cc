@@ -53,7 +53,8 @@ TEST(Catalogue, MayBeEmpty) {
 
 TEST(Catalogue, ReadsAWholeMeter) {
   const auto catalogue = parse_catalogue(sum_meter(
-      R"(,"group_by":{"z":"/a~1b/c~0d","a":"/"},"where":[{"field":"/s","in":["ok",1,2.50,true,null]},)"
+      R"(,"group_by":{"z":"/a~1b/c~0d","a":"/"},)"
+      R"("where":[{"field":"/s","in":["ok",1,2.50,true,null]},)"
       R"({"field":"/r","not_in":[false]}],"window":"minute","allow_negative":true,)"
       R"("unit_cost":"0.000002","stripe":{"event_name":"ev","multiplier":"0.001","decimals":3,)"
       R"("rounding":"half_even"})"));
@@ -100,7 +101,8 @@ TEST(Catalogue, ADefinitionRoundTripsForEveryShape) {
         const bool is_min = std::string_view(aggregation) == "min";
         const std::string json = fmt::format(
             R"({{"window":"{}","slug":"m","aggregation":"{}","event_type":"quote\"d"{}{},)"
-            R"("where":[{{"not_in":[1e2,"1",null,true,-0.5],"field":"/a~1b"}}],"group_by":{{"b":"/x","a":"/y"}}}})",
+            R"("where":[{{"not_in":[1e2,"1",null,true,-0.5],)"
+            R"("field":"/a~1b"}}],"group_by":{{"b":"/x","a":"/y"}}}})",
             window, aggregation, is_count ? "" : R"(,"value":"/v/w")",
             is_min ? std::string()
                    : fmt::format(R"(,"stripe":{{"event_name":"e","rounding":"{}"}})", rounding));
@@ -163,7 +165,8 @@ TEST(Catalogue, MeterErrorsNameTheEntryAndTheField) {
       {meter(R"(,"stripe":{"event_name":"e","decimals":1.0})"), R"(stripe: field "decimals")"},
       {meter(R"(,"stripe":{"event_name":"e","rounding":"floor"})"), R"(stripe: field "rounding")"},
       {meter(R"(,"stripe":{"event_name":"e","event":"e"})"), R"(stripe: field "event": unknown)"},
-      {R"({"meters":[{"slug":"m","event_type":"e","aggregation":"min","value":"/v","stripe":{"event_name":"e"}}]})",
+      {R"({"meters":[{"slug":"m","event_type":"e","aggregation":"min","value":"/v",)"
+       R"("stripe":{"event_name":"e"}}]})",
        R"(meter "m": field "stripe": a min meter is not exported)"},
   });
   EXPECT_THAT(problem(meter(R"(,"stripe":{"event_name":")" + std::string(101, 'e') + "\"}")),
@@ -268,7 +271,8 @@ TEST(Catalogue, TheWholeIsCheckedToo) {
        R"(meter "m": field "slug": used by two meters)"},
       {R"({"plans":[{"slug":"p","name":"P"},{"slug":"p","name":"Q"}]})",
        R"(plan "p": field "slug": used by two plans)"},
-      {R"({"meters":[{"slug":"m","event_type":"e","aggregation":"count","stripe":{"event_name":"x"}},)"
+      {R"({"meters":[{"slug":"m","event_type":"e","aggregation":"count",)"
+       R"("stripe":{"event_name":"x"}},)"
        R"({"slug":"n","event_type":"f","aggregation":"count","stripe":{"event_name":"x"}}]})",
        R"(meter "n": stripe: field "event_name": "x" belongs to another meter)"},
   });
