@@ -29,10 +29,8 @@ Memory::Memory(LogDay horizon_days) : horizon_days_(horizon_days) {
 }
 
 bool Memory::expired(std::uint8_t day_mark, LogDay today) const {
-  // Modulo 256: an age beyond the horizon but below 256 days; an entry seen "tomorrow" wraps to
-  // 255.
-  const auto age = static_cast<std::uint8_t>(static_cast<std::uint8_t>(today) - day_mark);
-  return age > horizon_days_ && age <= kMaxHorizonDays + 1;
+  const auto age = static_cast<std::uint8_t>(static_cast<std::uint8_t>(newest_day_) - day_mark);
+  return newest_day_ - age < today - horizon_days_;
 }
 
 std::size_t Memory::find_slot(const core::DedupEntry& entry) const {
@@ -52,29 +50,43 @@ Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
   return found.content() == entry.content() ? Seen::kSameContent : Seen::kOtherContent;
 }
 
-void Memory::insert(const core::DedupEntry& entry, LogDay day) {
+std::size_t Memory::slot_to_fill(const core::DedupEntry& entry, LogDay day) {
   TALLY_CHECK(!is_empty(entry));
+  advance(day);
+  TALLY_CHECK(newest_day_ - day <= horizon_days_, "a claim of day {} on day {}", day, newest_day_);
   if (4 * (used_ + 1) > 3 * table_.entries.size()) {
-    rehash(std::max(kFirstCapacity, 2 * table_.entries.size()), day);
+    rehash(std::max(kFirstCapacity, 2 * table_.entries.size()), newest_day_);
   }
-  const std::size_t slot = find_slot(entry);
-  TALLY_CHECK(is_empty(table_.entries[slot]) || expired(table_.days[slot], day),
-              "an identity was claimed twice");
+  return find_slot(entry);
+}
+
+void Memory::fill(std::size_t slot, const core::DedupEntry& entry, LogDay day) {
   if (is_empty(table_.entries[slot])) ++used_;
   table_.entries[slot] = entry;
   table_.days[slot] = static_cast<std::uint8_t>(day);
 }
 
+void Memory::insert(const core::DedupEntry& entry, LogDay day) {
+  const std::size_t slot = slot_to_fill(entry, day);
+  TALLY_CHECK(is_empty(table_.entries[slot]) || expired(table_.days[slot], day),
+              "an identity was claimed twice");
+  fill(slot, entry, day);
+}
+
+void Memory::restore(const core::DedupEntry& entry, LogDay day) {
+  fill(slot_to_fill(entry, day), entry, day);
+}
+
 void Memory::advance(LogDay today) {
-  if (today <= purged_on_) return;
-  if (purged_on_ != 0 && used_ != 0) rehash(table_.entries.size(), today);
-  purged_on_ = today;
+  if (today <= newest_day_) return;
+  if (used_ != 0) rehash(table_.entries.size(), today);
+  newest_day_ = today;
 }
 
 void Memory::reserve(std::size_t more) {
   const std::size_t wanted = std::bit_ceil((used_ + more) * 4 / 3 + 1);
   if (wanted <= table_.entries.size() || more == 0) return;
-  rehash(std::max(kFirstCapacity, wanted), 0);
+  rehash(std::max(kFirstCapacity, wanted), newest_day_);
 }
 
 std::size_t Memory::bytes() const {
@@ -88,7 +100,7 @@ void Memory::rehash(std::size_t capacity, LogDay today) {
   mask_ = capacity - 1;
   used_ = 0;
   for (std::size_t i = 0; i < old.entries.size(); ++i) {
-    if (is_empty(old.entries[i]) || (today != 0 && expired(old.days[i], today))) continue;
+    if (is_empty(old.entries[i]) || expired(old.days[i], today)) continue;
     const std::size_t slot = find_slot(old.entries[i]);
     table_.entries[slot] = old.entries[i];
     table_.days[slot] = old.days[i];

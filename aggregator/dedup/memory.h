@@ -32,10 +32,14 @@ class Memory {
   explicit Memory(LogDay horizon_days);
 
   [[nodiscard]] Seen probe(const core::DedupEntry& entry, LogDay today) const;
-  // The identity must not be remembered (probe said kNever on this day).
+  // The identity must not be remembered (probe said kNever on this day). `day` is not older than
+  // the newest day by more than the horizon.
   void insert(const core::DedupEntry& entry, LogDay day);
-  // Once per batch: on a new day drops what has expired, so that a day's 8-bit mark never wraps
-  // around.
+  // Puts back what a segment holds, in the order of days: of two claims of one identity (the
+  // horizon was shorter once) the later stands.
+  void restore(const core::DedupEntry& entry, LogDay day);
+  // Once per batch: on a new day drops what has expired, so that every entry is at most the horizon
+  // older than the newest day and its 8-bit mark is never ambiguous, however long the log was idle.
   void advance(LogDay today);
   // Room for `more` further entries without growing in between.
   void reserve(std::size_t more);
@@ -48,9 +52,11 @@ class Memory {
  private:
   struct Table {
     std::vector<core::DedupEntry> entries;
-    std::vector<std::uint8_t> days;  // day mod 256; the horizon is at most 250 days
+    std::vector<std::uint8_t> days;  // day mod 256, read against newest_day_
   };
   [[nodiscard]] std::size_t find_slot(const core::DedupEntry& entry) const;
+  [[nodiscard]] std::size_t slot_to_fill(const core::DedupEntry& entry, LogDay day);
+  void fill(std::size_t slot, const core::DedupEntry& entry, LogDay day);
   [[nodiscard]] bool expired(std::uint8_t day_mark, LogDay today) const;
   void rehash(std::size_t capacity, LogDay today);
 
@@ -58,7 +64,7 @@ class Memory {
   Table table_;
   std::size_t mask_ = 0;
   std::size_t used_ = 0;
-  LogDay purged_on_ = 0;
+  LogDay newest_day_ = 0;  // all entries lie within the horizon before it
 };
 
 }  // namespace tally::aggregator::dedup
