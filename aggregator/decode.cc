@@ -31,6 +31,11 @@ constexpr std::array<Attribute, 4> kAttributes = {{
     {"subject", &DecodedEvent::subject, core::kMaxTenantIdBytes},
 }};
 
+// Of one level of one event type: every meter could read other members.
+constexpr std::size_t kMaxNodes =
+    core::kMaxMeters * (1 + core::kMaxDimensionsPerMeter + core::kMaxFiltersPerMeter);
+static_assert(kMaxNodes % 64 == 0);
+
 bool has_control_character(std::string_view text) {
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20; });
@@ -235,7 +240,8 @@ struct Decoder::Impl {
   }
 
   bool walk(simdjson::ondemand::object object, const std::vector<PathNode>& nodes) {
-    std::uint64_t seen_children = 0;
+    std::array<std::uint64_t, kMaxNodes / 64> seen;  // only the words that `nodes` needs are set
+    std::fill_n(seen.begin(), (nodes.size() + 63) / 64, 0);
     for (auto result : object) {
       simdjson::ondemand::field field;
       if (const auto error = std::move(result).get(field)) return malformed(error);
@@ -244,11 +250,11 @@ struct Decoder::Impl {
       for (std::size_t i = 0; i < nodes.size(); ++i) {
         if (nodes[i].key != key) continue;
         const std::uint64_t bit = 1ULL << (i % 64);
-        if ((seen_children & bit) != 0 && nodes.size() <= 64) {
+        if ((seen.at(i / 64) & bit) != 0) {
           return reject(RejectReason::kDuplicateAttribute,
                         fmt::format("`data` has `{}` twice", key));
         }
-        seen_children |= bit;
+        seen.at(i / 64) |= bit;
         if (!visit(field.value(), nodes[i])) return false;
         break;
       }
@@ -270,7 +276,8 @@ struct Decoder::Impl {
   template <class JsonValue>
   bool read_data(JsonValue&& data, std::size_t record_bytes) {
     simdjson::ondemand::object object;
-    if (data.get_object().get(object) != simdjson::SUCCESS) {
+    if (const auto error = data.get_object().get(object)) {
+      if (error != simdjson::INCORRECT_TYPE) return malformed(error);
       return reject(RejectReason::kDataNotObject, "`data` must be a JSON object");
     }
     if (record_bytes > core::kMaxDataBytes) {
@@ -289,13 +296,15 @@ struct Decoder::Impl {
   bool read_member(std::string_view key, value member, std::size_t record_bytes) {
     for (const Attribute& attribute : kAttributes) {
       if (key == attribute.name) {
-        std::string_view text;
-        return read_string(key, member, text) && set_attribute(attribute, text);
+        std::optional<std::string_view> text;
+        return read_string(key, member, text) && (!text || set_attribute(attribute, *text));
       }
     }
-    std::string_view text;
-    if (key == "specversion") return read_string(key, member, text) && set_specversion(text);
-    if (key == "time") return read_string(key, member, text) && set_time(text);
+    std::optional<std::string_view> text;
+    if (key == "specversion") {
+      return read_string(key, member, text) && (!text || set_specversion(*text));
+    }
+    if (key == "time") return read_string(key, member, text) && (!text || set_time(*text));
     if (key == "data_base64") {
       return reject(RejectReason::kDataNotObject,
                     "`data_base64` is not read: put a JSON object into `data`");
@@ -310,9 +319,16 @@ struct Decoder::Impl {
     return true;
   }
 
-  bool read_string(std::string_view key, value& member, std::string_view& text) {
-    const auto error = member.get_string().get(text);
+  // nullopt: null, which CloudEvents' JSON format reads as an attribute that is not there.
+  bool read_string(std::string_view key, value& member, std::optional<std::string_view>& text) {
+    const auto error = member.get_string().get(text.emplace());
     if (error == simdjson::SUCCESS) return true;
+    text.reset();
+    bool null = false;
+    if (error == simdjson::INCORRECT_TYPE && member.is_null().get(null) == simdjson::SUCCESS &&
+        null) {
+      return true;
+    }
     if (error == simdjson::INCORRECT_TYPE) {
       return reject(RejectReason::kWrongType, fmt::format("`{}` must be a string", key));
     }
@@ -347,23 +363,37 @@ struct Decoder::Impl {
       event.*kAttributes.at(i).field = kept.at(i);
     }
     document.rewind();
-    return read_data(document.find_field_unordered("data"), record_bytes);
+    simdjson::ondemand::object object;
+    if (const auto error = document.get_object().get(object)) return malformed(error);
+    for (auto result : object) {
+      simdjson::ondemand::field field;
+      if (const auto error = std::move(result).get(field)) return malformed(error);
+      std::string_view key;
+      if (const auto error = field.unescaped_key().get(key)) return malformed(error);
+      if (key == "data") return read_data(field.value(), record_bytes);
+    }
+    TALLY_CHECK(false, "`data` was there in the first pass");
+  }
+
+  bool read_header(const runtime::kafka::Header& header) {
+    if (!header.name.starts_with("ce_")) return true;
+    const std::string_view name = header.name.substr(3);
+    const auto* attribute =
+        std::find_if(kAttributes.begin(), kAttributes.end(),
+                     [&](const Attribute& candidate) { return candidate.name == name; });
+    const bool is_attribute = attribute != kAttributes.end();
+    if (!is_attribute && name != "specversion" && name != "time") return true;
+    if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
+      return reject(RejectReason::kInvalidUtf8,
+                    fmt::format("the header `ce_{}` is not valid UTF-8", name));
+    }
+    if (is_attribute) return set_attribute(*attribute, header.value);
+    return name == "time" ? set_time(header.value) : set_specversion(header.value);
   }
 
   bool read_binary(const Record& record) {
-    for (const auto& header : record.headers) {
-      if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
-        return reject(RejectReason::kInvalidUtf8, "a header is not valid UTF-8");
-      }
-      if (header.name == "ce_specversion" && !set_specversion(header.value)) return false;
-      if (header.name == "ce_time" && !set_time(header.value)) return false;
-      for (const Attribute& attribute : kAttributes) {
-        if (header.name.size() == attribute.name.size() + 3 && header.name.starts_with("ce_") &&
-            header.name.substr(3) == attribute.name && !set_attribute(attribute, header.value)) {
-          return false;
-        }
-      }
-    }
+    const auto read = [this](const auto& header) { return read_header(header); };
+    if (!std::all_of(record.headers.begin(), record.headers.end(), read)) return false;
     seen_data = true;
     if (!require_all()) return false;
     simdjson::ondemand::document document;
