@@ -143,12 +143,12 @@ RecordClass Fold::add(const runtime::kafka::Record& record, const DecodedEvent& 
   TALLY_CHECK(record.offset >= state.position.value(),
               "partition {}: offset {} is below the position {}", state.id.value(), record.offset,
               state.position.value());
-  skip_to(core::Offset(record.offset), state, plan);
   const auto log_time = core::Timestamp::from_millis(record.log_time_ms);
+  state.last_log_time = std::max(state.last_log_time, log_time);
+  skip_to(core::Offset(record.offset), state, plan);
   PartitionAdvance& advance = advance_of(state, plan);
   LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
   Site site{record, event, state, plan, line, log_time, event.time.value_or(log_time)};
-  state.last_log_time = std::max(state.last_log_time, log_time);
   state.memory.advance(log_day_of(state.last_log_time));
 
   const RecordClass record_class = decide(site);
@@ -388,7 +388,9 @@ RecordClass Fold::reject(Site& site, RejectReason reason, std::string detail) {
 void Fold::keep(Site& site, RejectClass reject_class, std::string_view reason, std::string detail,
                 std::string meter) {
   BatchPlan& plan = site.plan;
-  const auto bytes = static_cast<std::int64_t>(site.record.key.size() + site.record.value.size());
+  std::string headers = headers_text(site.record);
+  const auto bytes =
+      static_cast<std::int64_t>(site.record.key.size() + site.record.value.size() + headers.size());
   if (static_cast<std::int64_t>(plan.rejects.size()) >= core::kMaxRejectRowsPerCommit ||
       plan.reject_bytes + bytes > core::kMaxRejectBytesPerCommit) {
     const auto same = [&](const OffsetRange& range) { return range.partition == site.state.id; };
@@ -405,7 +407,7 @@ void Fold::keep(Site& site, RejectClass reject_class, std::string_view reason, s
   plan.rejects.push_back({site.state.id, core::Offset(site.record.offset), std::move(meter),
                           reject_class, reason, bounded(std::move(detail)), site.log_time,
                           std::string(site.event.subject), std::string(site.record.key),
-                          std::string(site.record.value), headers_text(site.record)});
+                          std::string(site.record.value), std::move(headers)});
 }
 
 void Fold::skip_to(core::Offset next, PartitionState& state, BatchPlan& plan) {
