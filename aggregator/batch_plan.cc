@@ -45,6 +45,7 @@ void check_conservation(const BatchPlan& plan) {
   for (const auto& [where, entries] : plan.segments) {
     sums[where.first].claimed += static_cast<std::int64_t>(entries.size());
   }
+  for (const auto& [partition, advance] : plan.partitions) sums.try_emplace(partition);
   for (const auto& [partition, sum] : sums) {
     const auto advance = plan.partitions.find(partition);
     TALLY_CHECK(advance != plan.partitions.end(), "partition {} has no guard", partition.value());
