@@ -28,6 +28,11 @@ constexpr const char* kUndefinedTable = "42P01";
 constexpr const char* kInvalidSchema = "3F000";
 constexpr const char* kLogTimeMicros = "(extract(epoch FROM last_log_time) * 1000000)::bigint";
 
+bool counted_here(core::Aggregation aggregation) {
+  return aggregation == core::Aggregation::kSum || aggregation == core::Aggregation::kCount ||
+         aggregation == core::Aggregation::kLatest;
+}
+
 std::shared_ptr<const MeterSet> load_meters(Transaction& transaction) {
   const Rows version = transaction.exec("SELECT version FROM tally.catalogue_version");
   const Rows rows =
@@ -39,6 +44,12 @@ std::shared_ptr<const MeterSet> load_meters(Transaction& transaction) {
     if (!meter)
       throw Misconfigured("tally.meter holds a definition that cannot be read: " +
                           meter.error().message);
+    if (!counted_here(meter.value().aggregation)) {
+      throw Misconfigured(
+          fmt::format("meter {} aggregates by {}, which this version does not count: nothing is "
+                      "counted until the meter is removed or the aggregator is newer",
+                      meter.value().slug, core::to_string(meter.value().aggregation)));
+    }
     meters.push_back(std::move(meter.value()));
     newest = std::max(newest, rows.int64(i, 1));
   }
@@ -68,7 +79,9 @@ void claim_topic(Transaction& transaction, const std::string& topic, std::int32_
 }
 
 void load_memory(Transaction& transaction, PartitionState& state, LogDay horizon_days) {
-  const LogDay first_day = log_day_of(state.last_log_time) - horizon_days;
+  const LogDay last_day = log_day_of(state.last_log_time);
+  const LogDay first_day = last_day - horizon_days;
+  state.memory.advance(last_day);
   const std::string partition = std::to_string(state.id.value());
   const std::string since = core::to_rfc3339(
       core::Timestamp::from_seconds(std::int64_t{std::max(first_day, 0)} * 86'400));
@@ -95,7 +108,7 @@ void load_memory(Transaction& transaction, PartitionState& state, LogDay horizon
       for (std::size_t at = 0; at < bytes.size(); at += sizeof(core::DedupEntry)) {
         core::DedupEntry entry;
         std::memcpy(&entry, bytes.data() + at, sizeof(entry));
-        state.memory.insert(entry, day);
+        state.memory.restore(entry, day);
       }
     }
   }
