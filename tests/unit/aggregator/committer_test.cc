@@ -1,0 +1,225 @@
+#include "aggregator/committer.h"
+
+#include "core/check.h"
+#include "runtime/metrics/metrics.h"
+#include "runtime/postgres/connection.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+
+namespace tally::aggregator {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::postgres::InDoubt;
+using runtime::postgres::StatementFailed;
+using runtime::postgres::Unavailable;
+
+enum class Step {
+  kCommitted,
+  kFenced,
+  kCatalogueMoved,
+  kUnavailable,
+  kInDoubt,
+  kRefused,
+  kResolvedCommitted,
+  kResolvedNotCommitted,
+  kResolvedFenced,
+};
+
+// What the store was asked, and what it answers: one step a call, in order.
+struct Script {
+  std::mutex mutex;
+  std::deque<Step> steps;  // guarded by mutex
+  std::string calls;       // guarded by mutex
+
+  Step take(const char* call) {
+    const std::lock_guard lock(mutex);
+    calls += calls.empty() ? call : std::string(" ") + call;
+    // Past its end the database stays away.
+    if (steps.empty()) throw Unavailable("away");
+    const Step step = steps.front();
+    steps.pop_front();
+    if (step == Step::kUnavailable) throw Unavailable("away");
+    if (step == Step::kInDoubt) throw InDoubt("the answer to COMMIT was lost");
+    if (step == Step::kRefused) throw StatementFailed("53100", "disk full");
+    return step;
+  }
+  std::string asked() {
+    const std::lock_guard lock(mutex);
+    return calls;
+  }
+};
+
+class ScriptedStore final : public TotalsStore {
+ public:
+  explicit ScriptedStore(Script& script) : script_(script) {}
+  Deployment open(const std::string& /*topic*/, std::int32_t /*partitions*/) override {
+    TALLY_CHECK(false, "a committer opens nothing");
+  }
+  std::unique_ptr<PartitionState> acquire(const AcquireRequest& /*request*/) override {
+    TALLY_CHECK(false, "a committer acquires nothing");
+  }
+  CommitOutcome commit(const BatchPlan& plan) override {
+    TALLY_CHECK(plan.records == 42);
+    switch (script_.take("commit")) {
+      case Step::kCommitted:
+        return CommitOutcome::kCommitted;
+      case Step::kFenced:
+        return CommitOutcome::kFenced;
+      case Step::kCatalogueMoved:
+        return CommitOutcome::kCatalogueMoved;
+      default:
+        TALLY_CHECK(false, "a resolution as the answer to a commit: {}", script_.asked());
+    }
+  }
+  Resolution resolve(const BatchPlan& plan) override {
+    TALLY_CHECK(plan.records == 42);
+    switch (script_.take("resolve")) {
+      case Step::kResolvedCommitted:
+        return Resolution::kCommitted;
+      case Step::kResolvedNotCommitted:
+        return Resolution::kNotCommitted;
+      case Step::kResolvedFenced:
+        return Resolution::kFenced;
+      default:
+        TALLY_CHECK(false, "a commit's outcome as the answer to a resolve: {}", script_.asked());
+    }
+  }
+
+ private:
+  Script& script_;
+};
+
+std::unique_ptr<BatchPlan> some_plan() {
+  auto plan = std::make_unique<BatchPlan>();
+  plan->records = 42;
+  plan->partitions[core::PartitionId(0)].next = core::Offset(42);
+  return plan;
+}
+
+struct Bench {
+  explicit Bench(std::deque<Step> steps) { script.steps = std::move(steps); }
+  Script script;
+  runtime::metrics::Registry registry;
+  Probe probe{registry, "0"};
+  Committer committer{std::make_unique<ScriptedStore>(script), probe};
+
+  PlanFate fate_of_one() {
+    EXPECT_FALSE(committer.busy());
+    committer.submit(some_plan());
+    EXPECT_TRUE(committer.busy());
+    const auto report = committer.take_report(30s);
+    TALLY_CHECK(report.has_value(), "no report: {}", script.asked());
+    EXPECT_EQ(report->plan->records, 42);
+    EXPECT_FALSE(committer.busy());
+    return report->fate;
+  }
+  bool complains() { return !probe.reasons(Probe::Clock::now(), 1h).empty(); }
+};
+
+struct Case {
+  const char* name;
+  std::deque<Step> steps;
+  PlanFate fate;
+  const char* calls;
+};
+
+TEST(Committer, NeverASecondCommitWithoutAResolve) {
+  const std::vector<Case> cases = {
+      {"plain", {Step::kCommitted}, PlanFate::kCommitted, "commit"},
+      {"fenced", {Step::kFenced}, PlanFate::kFenced, "commit"},
+      {"catalogue", {Step::kCatalogueMoved}, PlanFate::kCatalogueMoved, "commit"},
+      {"in doubt, was committed",
+       {Step::kInDoubt, Step::kResolvedCommitted},
+       PlanFate::kCommitted,
+       "commit resolve"},
+      {"in doubt, was not",
+       {Step::kInDoubt, Step::kResolvedNotCommitted, Step::kCommitted},
+       PlanFate::kCommitted,
+       "commit resolve commit"},
+      {"in doubt, another owner came",
+       {Step::kInDoubt, Step::kResolvedFenced},
+       PlanFate::kFenced,
+       "commit resolve"},
+      {"away, then still away while resolving",
+       {Step::kUnavailable, Step::kUnavailable, Step::kInDoubt, Step::kResolvedNotCommitted,
+        Step::kCommitted},
+       PlanFate::kCommitted,
+       "commit resolve resolve resolve commit"},
+      {"two doubts",
+       {Step::kInDoubt, Step::kResolvedNotCommitted, Step::kInDoubt, Step::kResolvedCommitted},
+       PlanFate::kCommitted,
+       "commit resolve commit resolve"},
+      {"refused",
+       {Step::kRefused, Step::kResolvedNotCommitted, Step::kFenced},
+       PlanFate::kFenced,
+       "commit resolve commit"},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.name);
+    Bench bench(one.steps);
+    EXPECT_EQ(bench.fate_of_one(), one.fate);
+    EXPECT_EQ(bench.script.asked(), one.calls);
+    EXPECT_TRUE(bench.script.steps.empty());
+  }
+}
+
+TEST(Committer, TakesOnePlanAfterTheOther) {
+  Bench bench({Step::kCommitted, Step::kInDoubt, Step::kResolvedCommitted, Step::kCommitted});
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(bench.fate_of_one(), PlanFate::kCommitted);
+  EXPECT_EQ(bench.script.asked(), "commit commit resolve commit");
+  EXPECT_EQ(bench.committer.take_report(0ms), std::nullopt);
+}
+
+TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
+  Bench bench({Step::kUnavailable, Step::kResolvedNotCommitted, Step::kCommitted});
+  bench.probe.partitions_owned(1, 0, 0);
+  bench.committer.submit(some_plan());
+  // The first wait after a failure is at least 50 ms: the problem stands until the resolve.
+  bool complained = false;
+  std::optional<CommitReport> report;
+  while (!report) {
+    complained = complained || bench.complains();
+    report = bench.committer.take_report(1ms);
+  }
+  EXPECT_TRUE(complained);
+  EXPECT_FALSE(bench.complains());
+  EXPECT_NE(
+      bench.registry.exposition().find("tally_aggregator_commit_failures_total{worker=\"0\"} 1"),
+      std::string::npos)
+      << bench.registry.exposition();
+}
+
+TEST(Committer, GivesUpOnAPlanWhenItIsDestroyed) {
+  Script script;
+  runtime::metrics::Registry registry;
+  Probe probe(registry, "0");
+  {
+    Committer committer(std::make_unique<ScriptedStore>(script), probe);
+    committer.submit(some_plan());
+    EXPECT_EQ(committer.take_report(20ms), std::nullopt);
+    EXPECT_TRUE(committer.busy());
+  }
+  // It never believed in a commit that it could not see.
+  EXPECT_TRUE(script.asked().starts_with("commit")) << script.asked();
+  EXPECT_EQ(script.asked().find("commit", 1), std::string::npos) << script.asked();
+}
+
+TEST(CommitterDeathTest, TwoPlansAtOnceAreABug) {
+  EXPECT_DEATH(
+      {
+        Bench bench({});
+        bench.committer.submit(some_plan());
+        bench.committer.submit(some_plan());
+      },
+      "busy_");
+}
+
+}  // namespace
+}  // namespace tally::aggregator
