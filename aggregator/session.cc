@@ -35,6 +35,9 @@ Session::Session(const SessionSettings& settings, const StoreFactory& stores, Pr
       committer_(stores(), probe) {}
 
 Session::~Session() {
+  // Closing the consumer still calls back: a session that failed must commit and acquire nothing.
+  end("closed");
+  plan_.reset();
   owned_.clear();
   consumer_.reset();
   probe_.session_ended();
@@ -108,8 +111,10 @@ bool Session::open() {
 }
 
 std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& partitions) {
+  if (!end_reason_.empty() || !fold_) throw std::runtime_error("the session is over");
   std::vector<std::int64_t> starts;
   for (const std::int32_t partition : partitions) starts.push_back(acquire(partition));
+  joined_ = true;
   report_ownership();
   probe_.progressed();
   return starts;
@@ -119,7 +124,13 @@ std::int64_t Session::acquire(std::int32_t partition) {
   for (;;) {
     if (stop_.requested()) throw std::runtime_error("stopped while acquiring a partition");
     const auto marks = consumer_->watermarks(partition, kBrokerAnswerTime);
-    if (!marks) continue;
+    if (!marks) {
+      probe_.problem("kafka",
+                     fmt::format("no answer on where partition {} begins and ends", partition));
+      stop_.wait_for(500ms);
+      continue;
+    }
+    probe_.problem("kafka", "");
     std::unique_ptr<PartitionState> state;
     try {
       state = store_->acquire({core::PartitionId(partition), core::Offset(marks->low),
@@ -263,6 +274,7 @@ void Session::note_ends(const kafka::RecordBatch& batch) {
   const bool caught_up = std::all_of(owned_.begin(), owned_.end(),
                                      [](const auto& entry) { return entry.second.caught_up; });
   if (idle && caught_up) probe_.progressed();
+  if (idle && caught_up && joined_) probe_.problem("service", "");
 }
 
 void Session::take_report(std::chrono::milliseconds time) {
@@ -276,6 +288,7 @@ void Session::take_report(std::chrono::milliseconds time) {
       end("the catalogue changed");
       return;
     case PlanFate::kCommitted:
+      probe_.problem("service", "");
       break;
   }
   runtime::lifecycle::failpoint("aggregator.before_mirror");

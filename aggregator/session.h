@@ -85,6 +85,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   Probe::Clock::time_point plan_started_;
   bool saw_record_ = false;
   std::string end_reason_;  // not empty: the session is over
+  bool joined_ = false;     // an assignment came, be it of no partition
   std::unique_ptr<runtime::kafka::Consumer> consumer_;
 };
 
