@@ -79,6 +79,7 @@ struct Consumer::Impl {
   mutable std::mutex mutex;
   std::string problem;  // guarded by mutex
   std::atomic<bool> has_problem{false};
+  std::chrono::steady_clock::time_point ask_again_at;  // of the polling thread
 
   static void on_error(rd_kafka_t* /*client*/, int code, const char* reason, void* opaque) {
     auto* self = static_cast<Impl*>(opaque);
@@ -167,6 +168,24 @@ struct Consumer::Impl {
     const std::lock_guard lock(mutex);
     problem = std::string(rd_kafka_err2name(message.err)) + ": " + (text != nullptr ? text : "");
     has_problem = true;
+  }
+
+  // A topic without new records must not keep an old problem: asks, at most once a second.
+  bool brokers_answer() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now < ask_again_at) return false;
+    const struct rd_kafka_metadata* metadata = nullptr;
+    constexpr int kAnswerTimeMs = 1000;
+    rd_kafka_topic_t* handle = rd_kafka_topic_new(client, topic.c_str(), nullptr);
+    if (handle == nullptr) return false;
+    const auto error = rd_kafka_metadata(client, 0, handle, &metadata, kAnswerTimeMs);
+    rd_kafka_topic_destroy(handle);
+    ask_again_at = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return false;
+    const bool known =
+        metadata->topic_cnt == 1 && metadata->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_metadata_destroy(metadata);
+    return known;
   }
 
   static void read_headers(RecordBatch& batch) {
@@ -258,7 +277,7 @@ RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds ti
       rd_kafka_message_destroy(message);
     }
   }
-  if (!batch.records.empty() && impl_->has_problem) {
+  if (impl_->has_problem && (!batch.records.empty() || impl_->brokers_answer())) {
     const std::lock_guard lock(impl_->mutex);
     impl_->problem.clear();
     impl_->has_problem = false;
