@@ -14,7 +14,8 @@ bool takes(const Parameter& parameter, std::string_view key) {
   const std::string_view name = parameter.name;
   if (!name.ends_with("[]") && !name.ends_with("[*]")) return key == name;
   const std::string_view stem = name.substr(0, name.rfind('['));
-  return key.size() > stem.size() + 1 && key.starts_with(stem) && key[stem.size()] == '[' &&
+  const std::size_t least = stem.size() + (name.ends_with("[*]") ? 3 : 2);
+  return key.size() >= least && key.starts_with(stem) && key[stem.size()] == '[' &&
          key.ends_with(']');
 }
 

@@ -13,7 +13,7 @@
 namespace tally::sandbox {
 
 // One parameter that an endpoint takes. `name` is the whole key ("cancel[identifier]"); a name that
-// ends in "[]" or "[*]" takes any index or key there.
+// ends in "[]" takes any index there or none, "[*]" any key.
 struct Parameter {
   std::string_view name;
   bool required = false;

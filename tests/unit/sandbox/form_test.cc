@@ -1,0 +1,45 @@
+#include "tests/support/sandbox/form.h"
+
+#include <gtest/gtest.h>
+
+namespace tally::sandbox {
+namespace {
+
+TEST(FormTest, BracketsLiteralOrEscapedAreTheSame) {
+  const Form literal =
+      Form::parse("payload[value]=25&payload[stripe_customer_id]=cus+1&identifier=%C3%A9");
+  const Form escaped = Form::parse(
+      "identifier=%c3%a9&payload%5Bstripe_customer_id%5D=cus%201&payload%5Bvalue%5D=25");
+  EXPECT_EQ(literal.fingerprint(), escaped.fingerprint());
+  EXPECT_EQ(literal.map_of("payload").at("stripe_customer_id"), "cus 1");
+  EXPECT_EQ(literal.map_of("payload").size(), 2U);
+  EXPECT_NE(literal.fingerprint(), Form::parse("identifier=x").fingerprint());
+}
+
+TEST(FormTest, SeparatorsInsideValuesCannotForgeAnEqualFingerprint) {
+  EXPECT_NE(Form::parse("a=1%26b%3D2").fingerprint(), Form::parse("a=1&b=2").fingerprint());
+}
+
+TEST(FormTest, UnknownMissingAndTooLong) {
+  const std::vector<Parameter> known = {{"name", true, 3}, {"payload[*]"}, {"expand[]"}};
+  EXPECT_FALSE(Form::parse("name=abc&payload[x]=1&expand[]=a&expand[0]=b").check(known));
+  EXPECT_EQ(Form::parse("name=a&other=1").check(known)->body["error"]["code"], "parameter_unknown");
+  EXPECT_EQ(Form::parse("payload[x]=1").check(known)->body["error"]["param"], "name");
+  EXPECT_EQ(Form::parse("name=").check(known)->body["error"]["code"], "parameter_missing");
+  EXPECT_TRUE(Form::parse("name=abcd").check(known));
+  EXPECT_FALSE(Form::parse("name=%C3%A9%C3%A9%C3%A9").check(known)) << "characters, not bytes";
+  EXPECT_TRUE(Form::parse("name=a&payload=1").check(known));
+  EXPECT_TRUE(Form::parse("name=a&payload[]=1").check(known)) << "no key";
+}
+
+TEST(FormTest, Integers) {
+  std::optional<std::int64_t> out;
+  EXPECT_FALSE(Form::parse("t=12").integer("t", out));
+  EXPECT_EQ(out, 12);
+  for (const char* bad : {"t=", "t=1.5", "t=abc", "t=1e3", "t=99999999999999999999"}) {
+    EXPECT_TRUE(Form::parse(bad).integer("t", out)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace tally::sandbox

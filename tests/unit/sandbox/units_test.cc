@@ -1,0 +1,43 @@
+#include "tests/support/sandbox/units.h"
+
+#include <gtest/gtest.h>
+
+namespace tally::sandbox {
+namespace {
+
+TEST(UnitsTest, TextsComeBackExactly) {
+  for (const char* text : {"0", "1", "-1", "25.5", "0.000000000001", "-0.5", "999999999999999",
+                           "123456789.012345", "-999999999999999"}) {
+    const ParsedValue parsed = parse_value(text);
+    EXPECT_EQ(parsed.error, ValueError::kNone) << text;
+    EXPECT_EQ(text_of(parsed.units), text);
+  }
+  EXPECT_EQ(text_of(parse_value("007.50").units), "7.5");
+  EXPECT_EQ(text_of(parse_value("-0").units), "0");
+}
+
+TEST(UnitsTest, GrammarIsPlain) {
+  for (const char* text : {"", "-", "+1", "1e3", "1.", ".5", "1,000", " 1", "1 ", "NaN", "0x1",
+                           "--1", "1.2.3", "1.-2"}) {
+    EXPECT_EQ(parse_value(text).error, ValueError::kGrammar) << text;
+  }
+}
+
+TEST(UnitsTest, FifteenDigitsAndTwelveDecimals) {
+  EXPECT_EQ(parse_value("1234567890123456").error, ValueError::kTooManyDigits);
+  EXPECT_EQ(parse_value("0000000000000000001").error, ValueError::kNone);
+  EXPECT_EQ(parse_value("12345678.90123456").error, ValueError::kTooManyDigits);
+  EXPECT_EQ(parse_value("0.0000000000001").error, ValueError::kTooManyDecimals);
+}
+
+TEST(UnitsTest, SumsAreExactWhereDoublesAreNot) {
+  Units sum = 0;
+  for (int i = 0; i < 10; ++i) sum = add(sum, parse_value("0.1").units);
+  EXPECT_EQ(text_of(sum), "1");
+  sum = add(parse_value("999999999999999").units, parse_value("0.000000000001").units);
+  EXPECT_EQ(text_of(sum), "999999999999999.000000000001");
+  EXPECT_EQ(double_of(sum), 999999999999999.0);
+}
+
+}  // namespace
+}  // namespace tally::sandbox
