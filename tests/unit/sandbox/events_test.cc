@@ -144,8 +144,7 @@ TEST_F(EventsTest, FaultsStrikeTheirNumberOfTimes) {
 }
 
 TEST_F(EventsTest, DroppedBeforeIsNotCountedDroppedAfterIs) {
-  faults(
-      R"([{"match":"meter_events","kind":"drop_before"},{"match":"meter_events","kind":"drop_after"}])");
+  faults(R"([{"match":"meter","kind":"drop_before"},{"match":"meter","kind":"drop_after"}])");
   EXPECT_TRUE(event("a", "1").drop_connection);
   EXPECT_EQ(totals()["tokens"]["events"], 0);
   EXPECT_TRUE(event("a", "1").drop_connection);
