@@ -9,7 +9,7 @@ source "$TALLY_ROOT/tests/support/stack/stack.sh"
 
 bin=$TALLY_ROOT/build/release/bin
 python=$TALLY_ROOT/.tally/venv/bin/python
-dir=$TALLY_ROOT/.tally/demo
+dir=${TALLY_DEMO_DIR:-$TALLY_ROOT/.tally/demo}
 events=300000
 keep=0
 seed=1
@@ -49,8 +49,8 @@ note() { printf '    %s\n' "$*"; }
 cleanup() {
   local code=$?
   if ((keep)) && [[ -d $dir ]]; then
-    note "kept: Postgres \"$(postgres_conninfo "$dir")\", Kafka $(kafka_bootstrap "$dir"), logs in .tally/demo/log"
-    note "stop it with: tests/support/demo/demo.sh --events 1000 (starts afresh), or ./dev down"
+    note "kept: Postgres \"$(postgres_conninfo "$dir")\", Kafka $(kafka_bootstrap "$dir"), logs in $dir/log"
+    note "the next ./dev demo stops it and starts afresh"
   else
     stop_all "$dir" >/dev/null || true
   fi
@@ -176,7 +176,7 @@ finish() {
   say "counting the rest: $target records in the log"
   follow "$target" 60 || {
     http "http://127.0.0.1:$(cat "$dir/aggregator.port")/readyz" >&2 || true
-    echo "the aggregator stopped at $(consumed) of $target; see .tally/demo/log/aggregator.log" >&2
+    echo "the aggregator stopped at $(consumed) of $target; see $dir/log/aggregator.log" >&2
     return 1
   }
   say "one export to the local Stripe"
@@ -186,10 +186,11 @@ finish() {
 }
 
 trap cleanup EXIT
+PATH=$(postgres_bin):$PATH
 brokers='' sandbox=''
 start_everything || fail "Kafka and Postgres did not start; what failed stands above."
 prepare || fail "the preparation failed; its words stand above."
-start_aggregator || fail "the aggregator did not start; see .tally/demo/log/aggregator.log."
+start_aggregator || fail "the aggregator did not start; see $dir/log/aggregator.log."
 publish_all || fail "not everything was published; what failed stands above."
 finish || fail "not everything was counted and exported; what failed stands above."
 if [[ -n ${TALLY_DEMO_BEFORE_COMPARE:-} ]]; then
