@@ -3,7 +3,7 @@
 //   auto client = tally::producer::UsageClient::open({.brokers = "kafka:9092"});
 //   if (!client) return fail(client.error().message);
 //   client.value()->record({.id = request_id, .source = "/gateway", .type = "llm.completion",
-//                           .subject = tenant, .data = R"({"tokens":1234})"});
+//                           .subject = tenant, .time = {}, .data = R"({"tokens":1234})"});
 //
 // Give the request's own id: whatever is sent again under it (a retry of the request, of the
 // service or of the client) is then counted once. Delivered means that all in-sync replicas have
@@ -62,15 +62,15 @@ struct UsageCounts {
 };
 
 struct UsageClientOptions {
-  std::string brokers;  // host:port[,host:port]
+  std::string brokers = {};  // host:port[,host:port]
   std::string topic = "usage.events";
   std::size_t max_queued_events = 100'000;            // accepted and not yet ended
   std::size_t max_queued_bytes = 64UL * 1024 * 1024;  // of their keys and values
   std::chrono::milliseconds delivery_timeout{120'000};
   std::chrono::milliseconds drain_deadline{5'000};
-  std::map<std::string, std::string> kafka;  // more librdkafka settings: security.protocol, …
+  std::map<std::string, std::string> kafka = {};  // more librdkafka settings: security.protocol, …
   // Runs on a thread of the client; must be quick, must not throw. May be empty: then only counted.
-  std::function<void(const Outcome&)> on_outcome;
+  std::function<void(const Outcome&)> on_outcome = {};
 };
 
 class UsageClient {

@@ -50,11 +50,11 @@ struct Delivery {
 enum class Reports { kEveryMessage, kFailuresOnly };
 
 struct ProducerOptions {
-  std::string topic;
-  std::string content_type;  // header of every message; empty: no header
-  ClientSettings settings;   // over the defaults in producer.cc
+  std::string topic = {};
+  std::string content_type = {};  // header of every message; empty: no header
+  ClientSettings settings = {};   // over the defaults in producer.cc
   Reports reports = Reports::kEveryMessage;
-  std::function<void(const Delivery&)> on_delivery;  // may be empty
+  std::function<void(const Delivery&)> on_delivery = {};  // may be empty
 };
 
 class Producer {

@@ -1,0 +1,126 @@
+// Publishing against librdkafka's own mock cluster.
+#include "producer/publisher.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tally::producer {
+namespace {
+
+using Problems = std::vector<std::pair<std::uint64_t, std::string>>;
+
+struct FileCloser {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+
+std::string event(const std::string& id) {
+  return R"({"specversion":"1.0","id":")" + id +
+         R"(","source":"/s","type":"t","subject":"tenant","data":{"n":1}})";
+}
+
+PublishOptions options_to(Problems& problems) {
+  PublishOptions options;
+  options.kafka = {{"bootstrap.servers", "mock"}, {"test.mock.num.brokers", "1"}};
+  options.on_refused = [&problems](std::uint64_t line, const std::string& problem) {
+    problems.emplace_back(line, problem);
+  };
+  return options;
+}
+
+PublishAccount publish(const std::string& text, const PublishOptions& options) {
+  const std::unique_ptr<std::FILE, FileCloser> file(std::tmpfile());
+  std::fwrite(text.data(), 1, text.size(), file.get());
+  std::fflush(file.get());
+  std::rewind(file.get());
+  auto account = publish_lines(fileno(file.get()), text.size(), options);
+  EXPECT_TRUE(account) << account.error().message;
+  return account ? account.value() : PublishAccount{};
+}
+
+TEST(Publisher, DeliversEachLineAndAccountsForIt) {
+  Problems problems;
+  std::string text;
+  for (int i = 0; i < 300; ++i) text += event("id-" + std::to_string(i)) + "\n";
+  const PublishAccount account = publish(text, options_to(problems));
+  EXPECT_EQ(account.lines, 300U);
+  EXPECT_EQ(account.delivered, 300U);
+  EXPECT_EQ(account.delivered_bytes, text.size() - 300);
+  EXPECT_TRUE(account.whole());
+  EXPECT_TRUE(problems.empty());
+}
+
+TEST(Publisher, NamesABadLineAndGoesOn) {
+  Problems problems;
+  const std::string text = event("a") + "\r\n\n" + "not json\n" + event("") + "\n" +
+                           std::string(1'100'000, 'x') + "\n" + event("b");
+  const PublishAccount account = publish(text, options_to(problems));
+  EXPECT_EQ(account.lines, 5U);
+  EXPECT_EQ(account.blank_lines, 1U);
+  EXPECT_EQ(account.delivered, 2U);
+  EXPECT_EQ(account.refused, 3U);
+  EXPECT_FALSE(account.whole());
+  EXPECT_FALSE(account.stopped_before_line);
+  ASSERT_EQ(problems.size(), 3U);
+  EXPECT_EQ(problems[0].first, 3U);
+  EXPECT_EQ(problems[1].first, 4U);
+  EXPECT_NE(problems[1].second.find("id"), std::string::npos) << problems[1].second;
+  EXPECT_EQ(problems[2].first, 5U);
+  EXPECT_NE(problems[2].second.find("1048576"), std::string::npos) << problems[2].second;
+}
+
+TEST(Publisher, StopsAtABadLineWhenStrict) {
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.on_bad_line = OnBadLine::kStop;
+  const PublishAccount account = publish(event("a") + "\nbad\n" + event("b") + "\n", options);
+  EXPECT_EQ(account.lines, 2U);
+  EXPECT_EQ(account.delivered, 1U);
+  EXPECT_EQ(account.stopped_before_line, 3U);
+}
+
+TEST(Publisher, DrainsWhenStoppedAndSaysWhereToGoOn) {
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.stopping = [] { return true; };
+  std::string text;
+  for (int i = 0; i < 1'000; ++i) text += event("id-" + std::to_string(i)) + "\n";
+  const PublishAccount account = publish(text, options);
+  EXPECT_GT(account.lines, 0U);
+  EXPECT_EQ(account.delivered, account.lines);
+  ASSERT_TRUE(account.stopped_before_line);
+  EXPECT_EQ(*account.stopped_before_line, account.lines + 1);
+  EXPECT_FALSE(account.whole());
+}
+
+TEST(Publisher, CountsWhatNoBrokerTookAsFailed) {
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.kafka = {{"bootstrap.servers", "127.0.0.1:9"}};
+  options.drain_timeout = std::chrono::milliseconds(10);
+  const PublishAccount account = publish(event("a") + "\n" + event("b") + "\n", options);
+  EXPECT_EQ(account.lines, 2U);
+  EXPECT_EQ(account.failed, 2U);
+  EXPECT_EQ(account.failed_by_reason.at("_PURGE_QUEUE"), 2U);
+  EXPECT_EQ(account.delivered, 0U);
+}
+
+TEST(PublishAccount, PrintsAsJson) {
+  PublishAccount account;
+  account.lines = 3;
+  account.delivered = 1;
+  account.refused = 1;
+  account.failed = 1;
+  account.failed_by_reason["_MSG_TIMED_OUT"] = 1;
+  const std::string json = to_json(account);
+  EXPECT_NE(json.find(R"("lines":3,"delivered":1,"refused":1,"failed":1)"), std::string::npos);
+  EXPECT_NE(json.find(R"("failed_by_reason":{"_MSG_TIMED_OUT":1})"), std::string::npos);
+  EXPECT_NE(to_table(account).find("2 of 3 lines were not delivered"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace tally::producer
