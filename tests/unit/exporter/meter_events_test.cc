@@ -1,0 +1,72 @@
+#include "exporter/stripe/meter_events.h"
+
+#include <gtest/gtest.h>
+
+namespace tally::exporter::stripe {
+namespace {
+
+runtime::http::Outcome outcome(int status, const std::string& body,
+                               runtime::http::Headers headers = {}) {
+  runtime::http::Outcome result;
+  result.fate = runtime::http::Fate::kAnswered;
+  result.response.status = status;
+  result.response.body = body;
+  result.response.headers = std::move(headers);
+  return result;
+}
+
+TEST(MeterEvents, WritesTheFormAndTheKeys) {
+  const auto request =
+      request_of({"ai tokens", "cus_1&x", "-0.5", 1'800'000'000, "id/1", "id/1/2"}, "sk_test_1");
+  EXPECT_EQ(request.method, "POST");
+  EXPECT_EQ(request.target, "/v1/billing/meter_events");
+  EXPECT_EQ(request.headers.at("authorization"), "Bearer sk_test_1");
+  EXPECT_EQ(request.headers.at("idempotency-key"), "id/1/2");
+  EXPECT_EQ(request.headers.at("content-type"), "application/x-www-form-urlencoded");
+  EXPECT_NE(request.body.find("payload[stripe_customer_id]=cus_1%26x"), std::string::npos);
+  EXPECT_NE(request.body.find("payload[value]=-0.5"), std::string::npos);
+  EXPECT_NE(request.body.find("timestamp=1800000000"), std::string::npos);
+  EXPECT_EQ(request.body.find("sk_test"), std::string::npos);
+}
+
+TEST(MeterEvents, ReadsAnswersAndErrors) {
+  const ApiAnswer good = answer_of(outcome(
+      200, R"({"object":"billing.meter_event","identifier":"id1"})", {{"Request-Id", "req_1"}}));
+  EXPECT_EQ(good.identifier, "id1");
+  EXPECT_EQ(good.request_id, "req_1");
+
+  const ApiAnswer bad = answer_of(outcome(
+      429, R"({"error":{"type":"invalid_request_error","code":"lock_timeout","message":"busy"}})",
+      {{"Retry-After", "7"},
+       {"stripe-should-retry", "true"},
+       {"Idempotent-Replayed", "true"},
+       {"Stripe-Rate-Limited-Reason", "global-rate"}}));
+  EXPECT_TRUE(bad.is_stripe_error);
+  EXPECT_EQ(bad.error_code, "lock_timeout");
+  EXPECT_EQ(bad.message, "busy");
+  EXPECT_EQ(bad.retry_after_seconds, 7);
+  EXPECT_EQ(bad.should_retry, true);
+  EXPECT_TRUE(bad.replayed);
+  EXPECT_EQ(bad.rate_limited_reason, "global-rate");
+
+  const ApiAnswer page = answer_of(outcome(503, "<html>down</html>", {{"Retry-After", "soon"}}));
+  EXPECT_FALSE(page.is_stripe_error);
+  EXPECT_FALSE(page.retry_after_seconds.has_value());
+  EXPECT_NE(page.message.find("<html>"), std::string::npos);
+  EXPECT_FALSE(answer_of(outcome(200, "[]")).identifier.has_value());
+}
+
+TEST(MeterEvents, OnlyLoopbackIsLoopback) {
+  for (const char* url :
+       {"http://127.0.0.1:12111", "http://localhost", "http://[::1]:1/", "https://127.9.9.9"}) {
+    EXPECT_TRUE(is_loopback_url(url)) << url;
+  }
+  for (const char* url :
+       {"https://api.stripe.com", "http://127.0.0.1.example.org", "http://127.0.0.1@example.org",
+        "http://localhost.example.org", "127.0.0.1:80", "http://[::2]"}) {
+    EXPECT_FALSE(is_loopback_url(url)) << url;
+  }
+}
+
+}  // namespace
+}  // namespace tally::exporter::stripe

@@ -1,0 +1,321 @@
+// The sender against a scripted Stripe, a log in memory and a clock of its own.
+#include "exporter/sender.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+
+namespace tally::exporter {
+namespace {
+
+using core::Timestamp;
+using namespace std::chrono_literals;
+
+ApiAnswer answered(int status, const std::string& message = {}) {
+  ApiAnswer answer;
+  answer.reply = Reply::kAnswered;
+  answer.status = status;
+  answer.message = message;
+  answer.is_stripe_error = status >= 400 && status < 500;
+  if (answer.is_stripe_error) answer.error_type = "invalid_request_error";
+  return answer;
+}
+ApiAnswer lost() {
+  ApiAnswer answer;
+  answer.reply = Reply::kNoAnswer;
+  answer.message = "connection reset";
+  return answer;
+}
+ApiAnswer not_sent() {
+  ApiAnswer answer;
+  answer.reply = Reply::kNotSent;
+  answer.message = "connection refused";
+  return answer;
+}
+ApiAnswer ok() { return answered(200); }  // the script fills the identifier in
+ApiAnswer duplicate() { return answered(400, "An event already exists with identifier id1."); }
+
+// What the table tally.outbox would hold, and the rule that matters most: nothing is sent that is
+// not committed as sending under the same key.
+class MemoryLog final : public DeliveryLog {
+ public:
+  struct Entry {
+    RowState state = RowState::kPlanned;
+    std::string key;
+    std::string reason;
+    bool unsent = true;  // first_sent_at is NULL
+  };
+  void commit(const Report& report, const std::vector<OutboxRow*>& rows, Timestamp now) override {
+    (void)now;
+    ++commits;
+    for (const Attempt& attempt : report.attempts) {
+      EXPECT_TRUE(attempts.emplace(attempt.outbox_id, attempt.number).second) << "attempt twice";
+      outcomes.emplace_back(attempt.outcome);
+    }
+    for (const Transition& transition : report.transitions) {
+      Entry& entry = entries.at(transition.id);
+      EXPECT_EQ(entry.state, RowState::kSending) << "a final row moved";
+      entry.state = transition.state;
+      entry.reason = transition.reason;
+      entry.key = transition.idempotency_key;
+      if (transition.state == RowState::kPlanned) entry.unsent = true;
+    }
+    for (const OutboxRow* row : rows) {
+      Entry& entry = entries.at(row->id);
+      EXPECT_TRUE(entry.state == RowState::kPlanned || entry.state == RowState::kSending);
+      entry.state = RowState::kSending;
+      entry.unsent = false;
+    }
+  }
+  std::map<std::int64_t, Entry> entries;
+  std::set<std::pair<std::int64_t, int>> attempts;
+  std::vector<std::string> outcomes;
+  int commits = 0;
+};
+
+class Clock final : public SenderClock {
+ public:
+  Timestamp now() override { return time; }
+  bool wait(std::chrono::milliseconds duration) override {
+    time = Timestamp::from_micros(time.micros() + duration.count() * 1000);
+    return !stop_asked;
+  }
+  Timestamp time = Timestamp::from_seconds(1'800'000'000);
+  bool stop_asked = false;
+};
+
+class ScriptedStripe final : public MeterEventApi {
+ public:
+  ScriptedStripe(MemoryLog& log, Clock& clock) : log_(log), clock_(clock) {}
+  ApiAnswer send(const MeterEvent& event) override {
+    sent.push_back(event);
+    const auto id = std::stoll(event.identifier.substr(2));
+    EXPECT_EQ(log_.entries.at(id).state, RowState::kSending) << "sent before it was committed";
+    EXPECT_EQ(log_.entries.at(id).key, event.idempotency_key) << "this key is not in the outbox";
+    clock_.time = Timestamp::from_micros(clock_.time.micros() + 10'000);
+    ApiAnswer answer = otherwise;
+    if (!script.empty()) {
+      answer = script.front();
+      script.pop_front();
+    }
+    if (answer.reply == Reply::kAnswered && answer.status == 200 && !answer.identifier) {
+      answer.identifier = event.identifier;
+    }
+    return answer;
+  }
+  std::deque<ApiAnswer> script;
+  ApiAnswer otherwise = ok();
+  std::vector<MeterEvent> sent;
+
+ private:
+  MemoryLog& log_;
+  Clock& clock_;
+};
+
+class SenderTest : public testing::Test {
+ protected:
+  void add(std::int64_t id, RowState state = RowState::kPlanned) {
+    OutboxRow row;
+    row.id = id;
+    row.identifier = "id" + std::to_string(id);
+    row.idempotency_key = row.identifier;
+    row.stripe_customer = "cus_" + std::to_string(id);
+    row.value = "5";
+    row.state = state;
+    if (state == RowState::kSending) row.first_sent_at = clock.time;
+    log.entries[id] = {state, row.idempotency_key, {}, state == RowState::kPlanned};
+    rows.push_back(row);
+  }
+  SendCounts run() {
+    Sender sender(stripe, log, clock, stop, options);
+    return sender.run(rows);
+  }
+  std::vector<OutboxRow> rows;
+  MemoryLog log;
+  Clock clock;
+  ScriptedStripe stripe{log, clock};
+  StopSending stop;
+  SenderOptions options;
+};
+
+TEST_F(SenderTest, GroupsShareTheirCommits) {
+  for (int i = 1; i <= 1000; ++i) add(i);
+  EXPECT_EQ(run().delivered, 1000U);
+  EXPECT_LE(log.commits, 1000 / 64 + 2);
+  for (const auto& [id, entry] : log.entries) EXPECT_EQ(entry.state, RowState::kDelivered);
+}
+
+TEST_F(SenderTest, ALostAnswerIsAskedAgainWithTheSameIdentifierAndKey) {
+  add(1);
+  stripe.script = {lost(), lost(), duplicate()};
+  const SendCounts counts = run();
+  EXPECT_EQ(counts.delivered, 1U);
+  EXPECT_EQ(counts.duplicates, 1U);
+  ASSERT_EQ(stripe.sent.size(), 3U);
+  for (const MeterEvent& event : stripe.sent) {
+    EXPECT_EQ(event.identifier, "id1");
+    EXPECT_EQ(event.idempotency_key, "id1");
+  }
+  EXPECT_EQ(log.outcomes, (std::vector<std::string>{"unknown", "unknown", "duplicate"}));
+}
+
+TEST_F(SenderTest, AStored500GetsANewKeyAndTheSameIdentifier) {
+  add(1);
+  ApiAnswer replay = answered(500);
+  replay.replayed = true;
+  stripe.script = {answered(500), replay, replay, ok()};
+  EXPECT_EQ(run().delivered, 1U);
+  ASSERT_EQ(stripe.sent.size(), 4U);
+  EXPECT_EQ(stripe.sent[1].idempotency_key, "id1");
+  EXPECT_EQ(stripe.sent[2].idempotency_key, "id1/2");
+  EXPECT_EQ(stripe.sent[3].idempotency_key, "id1/3");
+  EXPECT_EQ(stripe.sent[3].identifier, "id1");
+}
+
+TEST_F(SenderTest, ARefusalAfterTheKeyChangedIsUncertainNotRejected) {
+  add(1);
+  ApiAnswer replay = answered(500);
+  replay.replayed = true;
+  stripe.script = {replay, answered(400, "No active meter found for event name \"x\".")};
+  EXPECT_EQ(run().uncertain, 1U);
+  EXPECT_EQ(log.entries[1].state, RowState::kUncertain);
+}
+
+TEST_F(SenderTest, ARefusalIsFinalAndDoesNotTouchOthers) {
+  add(1);
+  add(2);
+  stripe.script = {answered(400, "No active meter found for event name \"x\"."), ok()};
+  const SendCounts counts = run();
+  EXPECT_EQ(counts.rejected, 1U);
+  EXPECT_EQ(counts.delivered, 1U);
+  EXPECT_NE(log.entries[1].reason.find("No active meter"), std::string::npos);
+  EXPECT_EQ(stripe.sent.size(), 2U);
+}
+
+TEST_F(SenderTest, AnOutageLeavesRowsPlannedForTheirTwentyThreeHoursHaveNotBegun) {
+  for (int i = 1; i <= 500; ++i) add(i);
+  stripe.otherwise = not_sent();
+  const Timestamp before = clock.time;
+  EXPECT_EQ(run().left, 500U);
+  for (const auto& [id, entry] : log.entries) {
+    EXPECT_EQ(entry.state, RowState::kPlanned);
+    EXPECT_TRUE(entry.unsent);
+  }
+  EXPECT_LT(clock.time.seconds() - before.seconds(), 2 * options.retry_window_seconds);
+  EXPECT_LT(stripe.sent.size(), 100U) << "an outage is probed, not hammered";
+}
+
+TEST_F(SenderTest, ARowOfUnknownOutcomeStaysSendingWhenItIsLeft) {
+  add(1);
+  stripe.otherwise = lost();
+  EXPECT_EQ(run().left, 1U);
+  EXPECT_EQ(log.entries[1].state, RowState::kSending);
+  EXPECT_FALSE(log.entries[1].unsent);
+}
+
+TEST_F(SenderTest, TwentyThreeHoursAfterTheFirstSendItIsUncertainAndNeverSent) {
+  add(1, RowState::kSending);
+  add(2, RowState::kSending);
+  rows[0].first_sent_at = Timestamp::from_seconds(clock.time.seconds() - kBlindResendSeconds - 1);
+  rows[1].first_sent_at = Timestamp::from_seconds(clock.time.seconds() - kBlindResendSeconds + 60);
+  const SendCounts counts = run();
+  EXPECT_EQ(counts.uncertain, 1U);
+  EXPECT_EQ(counts.delivered, 1U);
+  ASSERT_EQ(stripe.sent.size(), 1U);
+  EXPECT_EQ(stripe.sent[0].identifier, "id2");
+}
+
+TEST_F(SenderTest, ARefusedKeyStopsEverythingAndKeepsEveryRow) {
+  for (int i = 1; i <= 10; ++i) add(i);
+  add(11, RowState::kSending);
+  stripe.otherwise = answered(401, "Invalid API Key provided");
+  EXPECT_EQ(run().left, 11U);
+  EXPECT_EQ(stripe.sent.size(), 1U);
+  EXPECT_NE(stop.reason().find("check stripe-key"), std::string::npos);
+  EXPECT_EQ(log.entries[1].state, RowState::kPlanned);
+  EXPECT_EQ(log.entries[10].state, RowState::kPlanned);
+  EXPECT_EQ(log.entries[11].state, RowState::kSending) << "unknown before, unknown now";
+}
+
+TEST_F(SenderTest, RetryAfterAndShouldRetryAreHonoured) {
+  add(1);
+  ApiAnswer slow = answered(429);
+  slow.rate_limited_reason = "global-rate";
+  slow.retry_after_seconds = 20;
+  stripe.script = {slow, ok()};
+  const Timestamp before = clock.time;
+  EXPECT_EQ(run().delivered, 1U);
+  EXPECT_GE(clock.time.seconds() - before.seconds(), 20);
+
+  add(2);
+  rows.erase(rows.begin());
+  stripe.sent.clear();
+  ApiAnswer no = answered(409);
+  no.should_retry = false;
+  stripe.script = {no};
+  EXPECT_EQ(run().left, 1U);
+  EXPECT_EQ(stripe.sent.size(), 1U);
+  EXPECT_EQ(log.entries[2].state, RowState::kPlanned);
+}
+
+TEST_F(SenderTest, AStopBetweenRequestsLeavesTheRest) {
+  for (int i = 1; i <= 3; ++i) add(i);
+  clock.stop_asked = true;
+  EXPECT_EQ(run().left, 3U);
+  EXPECT_TRUE(stripe.sent.empty());
+}
+
+TEST(DeliveryRules, TheTableOfAnswers) {
+  struct Row {
+    const char* name;
+    ApiAnswer answer;
+    Verdict verdict;
+    bool maybe_applied;
+  };
+  ApiAnswer ours = ok();
+  ours.identifier = "id1";
+  ApiAnswer other = ok();
+  other.identifier = "id2";
+  ApiAnswer coded = answered(400, "whatever");
+  coded.error_code = "duplicate_meter_event";
+  ApiAnswer proxy = answered(400, "bad gateway page");
+  proxy.is_stripe_error = false;
+  ApiAnswer again = answered(400, "try again");
+  again.should_retry = true;
+  ApiAnswer key_reuse = answered(400, "Keys for idempotent requests …");
+  key_reuse.error_type = "idempotency_error";
+  const std::vector<Row> table{
+      {"200", ours, Verdict::kDelivered, true},
+      {"200 of a proxy", ok(), Verdict::kRetry, true},
+      {"200 that names another event", other, Verdict::kRetry, true},
+      {"duplicate", duplicate(), Verdict::kDuplicate, true},
+      {"duplicate by code", coded, Verdict::kDuplicate, true},
+      {"duplicate of another identifier",
+       answered(400, "An event already exists with identifier id77."), Verdict::kRejected, false},
+      {"400", answered(400, "bad value"), Verdict::kRejected, false},
+      {"404", answered(404, "No such meter"), Verdict::kRejected, false},
+      {"400 of a proxy", proxy, Verdict::kRetry, false},
+      {"400 with Should-Retry", again, Verdict::kRetry, false},
+      {"idempotency_error", key_reuse, Verdict::kHeld, true},
+      {"401", answered(401), Verdict::kStop, false},
+      {"403", answered(403), Verdict::kStop, false},
+      {"302", answered(302), Verdict::kStop, false},
+      {"409", answered(409), Verdict::kRetry, false},
+      {"429", answered(429), Verdict::kRetry, false},
+      {"500", answered(500), Verdict::kRetry, true},
+      {"503", answered(503), Verdict::kRetry, true},
+      {"no answer", lost(), Verdict::kRetry, true},
+      {"no connection", not_sent(), Verdict::kRetry, false},
+  };
+  for (const Row& row : table) {
+    const Decision decision = decide(row.answer, "id1", 1);
+    EXPECT_EQ(decision.verdict, row.verdict) << row.name;
+    EXPECT_EQ(decision.maybe_applied, row.maybe_applied) << row.name;
+  }
+}
+
+}  // namespace
+}  // namespace tally::exporter
