@@ -31,3 +31,59 @@ services_up() {
   prepare_database "$dir" "$bin" && start_services "$dir" "$bin" || return 1
   print_addresses "$dir" "$bin"
 }
+
+# is_built NAME PATH: names what is missing.
+is_built() {
+  if [[ -x $2 ]]; then return 0; fi
+  echo "  $1 is not built: left out"
+  return 1
+}
+
+# prepare_database DIR BIN: migrations and the example catalogue; both may run again.
+prepare_database() {
+  local admin=$2/tally-admin conninfo
+  is_built tally-admin "$admin" || return 0
+  conninfo=$(postgres_conninfo "$1")
+  echo "  tally-admin migrate"
+  "$admin" migrate --database "$conninfo" | sed 's/^/    /'
+  [[ ${PIPESTATUS[0]} == 0 ]] || return 1
+  echo "  tally-admin apply"
+  "$admin" apply "$TALLY_ROOT/schemas/catalogue/example.json" --database "$conninfo" | sed 's/^/    /'
+  [[ ${PIPESTATUS[0]} == 0 ]]
+}
+
+start_services() {
+  local dir=$1 bin=$2 conninfo brokers sandbox_port
+  conninfo=$(postgres_conninfo "$dir")
+  brokers=$(kafka_bootstrap "$dir")
+  sandbox_port=$(port_for "$dir" sandbox)
+  if is_built tally-stripe-sandbox "$bin/tally-stripe-sandbox"; then
+    started_or_runs "$dir" sandbox
+    start_service "$dir" sandbox "$sandbox_port" \
+      "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$sandbox_port" || return 1
+  fi
+  if is_built tally-aggregator "$bin/tally-aggregator"; then
+    started_or_runs "$dir" aggregator
+    start_service "$dir" aggregator "$(port_for "$dir" aggregator)" \
+      "$bin/tally-aggregator" --brokers "$brokers" --database "$conninfo" \
+      --listen "127.0.0.1:$(port_for "$dir" aggregator)" || return 1
+  fi
+  if is_built tally-exporter "$bin/tally-exporter"; then
+    started_or_runs "$dir" exporter
+    start_service "$dir" exporter "$(port_for "$dir" exporter)" \
+      "$bin/tally-exporter" --database "$conninfo" --stripe-url "http://127.0.0.1:$sandbox_port" \
+      --listen "127.0.0.1:$(port_for "$dir" exporter)" || return 1
+  fi
+}
+
+print_addresses() {
+  local dir=$1 bin=$2 name
+  echo
+  address Kafka "$(kafka_bootstrap "$dir")"
+  address Postgres "$(postgres_conninfo "$dir")"
+  for name in sandbox aggregator exporter; do
+    if is_running "$dir" "$name"; then address "$name" "http://127.0.0.1:$(<"$dir/$name.port")"; fi
+  done
+  address logs "${dir#"$TALLY_ROOT"/}/log/"
+  echo
+}

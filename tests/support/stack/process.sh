@@ -50,6 +50,7 @@ start_process() {
       printf "%s %s %s\n" "$$" "${stat[19]}" "$2" >"$1.new" && mv "$1.new" "$1" || exit 1
       shift 2; exec "$@"' start "$dir/run/$name.pid" "$signal" "$@"
   ) </dev/null >>"$dir/log/$name.log" 2>&1 &
+  disown
   local waited
   for ((waited = 0; waited < 100; waited++)); do
     if [[ -s $dir/run/$name.pid ]]; then return 0; fi
