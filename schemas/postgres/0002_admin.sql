@@ -9,31 +9,34 @@ CREATE TABLE tally.catalogue_version (
 INSERT INTO tally.catalogue_version (version) VALUES (0);
 
 CREATE TABLE tally.meter (
-  slug          text PRIMARY KEY,
+  slug          text COLLATE "C" PRIMARY KEY,
   event_type    text NOT NULL,
-  aggregation   text NOT NULL,
-  definition    text NOT NULL,      -- canonical JSON (core/catalogue.h), what services load
-  stripe_event_name text UNIQUE,
-  stripe_multiplier numeric,
+  aggregation   text NOT NULL CHECK (aggregation IN ('sum', 'count', 'max', 'min', 'latest', 'unique_count')),
+  definition    text NOT NULL,                -- canonical JSON (core/catalogue.h): what services load
+  -- Taken out of `definition`, for SQL to join on. Deferred: a change may swap names between meters.
+  stripe_event_name text UNIQUE DEFERRABLE INITIALLY DEFERRED,
+  stripe_multiplier numeric,                  -- tally's units x multiplier = Stripe's units
   stripe_decimals   integer,
-  stripe_rounding   text,
-  unit_cost     numeric,
-  created_version bigint NOT NULL
+  stripe_rounding   text CHECK (stripe_rounding IN ('down', 'up', 'half_up', 'half_even')),
+  unit_cost     numeric,                      -- what one unit costs us, in the currency of the books
+  created_version bigint NOT NULL             -- the catalogue's version that brought this definition
 );
 
 CREATE TABLE tally.plan (
-  slug       text PRIMARY KEY,
+  slug       text COLLATE "C" PRIMARY KEY,
   name       text NOT NULL,
-  definition text NOT NULL
+  definition text NOT NULL                    -- canonical JSON
 );
 
 CREATE TABLE tally.tenant (
-  tenant          text COLLATE "C" PRIMARY KEY,
+  tenant          text COLLATE "C" PRIMARY KEY CHECK (octet_length(tenant) BETWEEN 1 AND 128),
   name            text NOT NULL,
-  time_zone       text NOT NULL DEFAULT 'UTC',
-  plan            text REFERENCES tally.plan,
+  -- AT TIME ZONE raises for an unknown zone: a bad one could make every view of finance fail.
+  time_zone       text NOT NULL DEFAULT 'UTC'
+                  CHECK ((timestamptz '2000-01-01 00:00:00+00' AT TIME ZONE time_zone) IS NOT NULL),
+  plan            text COLLATE "C" REFERENCES tally.plan,
   status          text NOT NULL DEFAULT 'active'
                   CHECK (status IN ('active', 'trialing', 'past_due', 'canceled')),
-  stripe_customer text UNIQUE,
+  stripe_customer text UNIQUE DEFERRABLE INITIALLY DEFERRED,
   created_at      timestamptz NOT NULL DEFAULT now()
 );

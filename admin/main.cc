@@ -1,0 +1,193 @@
+// tally-admin: one command, one connection, one sentence when it fails.
+#include "admin/apply.h"
+#include "admin/migrations.h"
+#include "admin/rejects.h"
+#include "admin/tenants.h"
+#include "admin/verify.h"
+#include "core/limits.h"
+#include "runtime/config/settings.h"
+#include "runtime/postgres/connection.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace tally;
+using core::Error;
+using core::ErrorKind;
+using core::Result;
+using runtime::config::Command;
+using runtime::config::Kind;
+using runtime::config::Option;
+using runtime::config::Positional;
+using runtime::config::Settings;
+using runtime::postgres::Connection;
+
+constexpr Option kDatabase{"database",
+                           Kind::kText,
+                           "",
+                           "libpq connection string of Postgres; the password comes from "
+                           "PGPASSWORD or PGPASSFILE.",
+                           0,
+                           0,
+                           true};
+constexpr std::array kMigrateOptions = {
+    kDatabase,
+    Option{"check", Kind::kSwitch, "", "Only compare: exit 1 when a migration is missing."}};
+constexpr std::array kApplyOptions = {
+    kDatabase, Option{"dry-run", Kind::kSwitch, "", "Show and check, store nothing."},
+    Option{"full", Kind::kSwitch, "", "Show every line of the difference."}};
+constexpr std::array kApplyFile = {Positional{"FILE", "catalogue.json"}};
+constexpr std::array kDatabaseOnly = {kDatabase};
+constexpr std::array kTenantAddOptions = {
+    kDatabase,
+    Option{"name", Kind::kText, "", "The tenant's name; its id unless given."},
+    Option{"time-zone", Kind::kText, "UTC", "Where its days and months begin: Europe/Berlin."},
+    Option{"plan", Kind::kText, "", "Slug of a stored plan; none unless given."},
+    Option{"status", Kind::kText, "active", "active, trialing, past_due or canceled."},
+    Option{"stripe-customer", Kind::kText, "", "Stripe's customer id; none unless given."}};
+constexpr std::array kTenantId = {
+    Positional{"ID", "The tenant's id, as events name it (subject)."}};
+constexpr std::array kRejectsOptions = {
+    kDatabase, Option{"reason", Kind::kText, "", "Only this reason."},
+    Option{"class", Kind::kText, "", "Only rejected, conflict, late or meter."},
+    Option{"limit", Kind::kInteger, "50", "Rows at most, the newest first.", 1, 1'000'000},
+    Option{"json", Kind::kSwitch, "", "A JSON object per line, with the record's bytes in hex."}};
+
+constexpr std::array kCommands = {
+    Command{"migrate",
+            "Brings the database's schema up to date.",
+            kMigrateOptions,
+            {},
+            "tally-admin migrate --database 'host=/run/postgresql dbname=tally'"},
+    Command{"apply", "Stores a catalogue of meters, plans and tenants.", kApplyOptions, kApplyFile,
+            "tally-admin apply --dry-run catalogue.json"},
+    Command{"tenant-list",
+            "Lists the tenants (also: tenant list).",
+            kDatabaseOnly,
+            {},
+            "tally-admin tenant list"},
+    Command{"tenant-add", "Adds one tenant (also: tenant add).", kTenantAddOptions, kTenantId,
+            "tally-admin tenant add acme --plan pro --time-zone Europe/Berlin"},
+    Command{"rejects-list",
+            "Lists records that were not counted (also: rejects list).",
+            kRejectsOptions,
+            {},
+            "tally-admin rejects list --class conflict --json"},
+    Command{"verify",
+            "Adds the books up a second way; exit 1 when they are off.",
+            kDatabaseOnly,
+            {},
+            "tally-admin verify"},
+};
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return core::invalid(fmt::format("cannot read {}: does the file exist?", path));
+  std::ostringstream text;
+  text << file.rdbuf();
+  if (file.bad()) return core::invalid(fmt::format("reading {} failed", path));
+  return std::move(text).str();
+}
+
+Result<void> apply(Connection& connection, const Settings& settings, const std::string& text) {
+  admin::ApplyOptions options;
+  if (settings.enabled("dry-run")) options.mode = admin::ApplyMode::kDryRun;
+  if (settings.enabled("full")) options.detail = admin::Detail::kFull;
+  auto result = admin::apply_text(connection, text, options, std::cout);
+  if (result) return result;
+  return Error{result.error().kind, settings.text("FILE") + ": " + result.error().message};
+}
+
+core::Tenant tenant_of(const Settings& settings) {
+  core::Tenant tenant;
+  tenant.id = settings.text("ID");
+  tenant.name = settings.has("name") ? settings.text("name") : tenant.id;
+  tenant.time_zone = settings.text("time-zone");
+  tenant.plan = settings.text("plan");
+  tenant.status = settings.text("status");
+  if (settings.has("stripe-customer")) tenant.stripe_customer = settings.text("stripe-customer");
+  return tenant;
+}
+
+Result<void> run(const Settings& settings) {
+  const std::string& command = settings.command();
+  std::string file;
+  if (command == "apply") {  // before a connection is made: a wrong path needs no database
+    auto text = read_file(settings.text("FILE"));
+    if (!text) return text.error();
+    file = std::move(text).value();
+  }
+  Connection connection(settings.text("database"), "tally-admin");
+  if (command == "migrate") {
+    const auto migrations = admin::embedded_migrations();
+    return settings.enabled("check") ? admin::check_migrations(connection, migrations, std::cout)
+                                     : admin::migrate(connection, migrations, std::cout);
+  }
+  if (command == "apply") return apply(connection, settings, file);
+  if (command == "tenant-add") return admin::add_tenant(connection, tenant_of(settings), std::cout);
+  if (command == "tenant-list") {
+    admin::list_tenants(connection, std::cout);
+  } else if (command == "rejects-list") {
+    const admin::RejectFilter filter{settings.text("reason"), settings.text("class"),
+                                     settings.integer("limit")};
+    admin::list_rejects(connection, filter,
+                        settings.enabled("json") ? admin::Format::kJson : admin::Format::kTable,
+                        std::cout);
+  } else if (admin::verify(connection, std::cout) == admin::Verdict::kOff) {
+    return Error{ErrorKind::kConflict, "verify found lines that are off (see the table)"};
+  }
+  return boost::outcome_v2::success();
+}
+
+// `tenant list` is the command tenant-list: settings know single words.
+std::vector<const char*> joined_words(int argc, const char* const* argv, std::string& word) {
+  std::vector<const char*> words(argv, argv + argc);
+  if (argc < 3) return words;
+  const std::string first = argv[1];
+  if ((first != "tenant" && first != "rejects") || argv[2][0] == '-') return words;
+  word = first + "-" + argv[2];
+  words.erase(words.begin() + 1);
+  words[1] = word.c_str();
+  return words;
+}
+
+int fail(const std::string& message) {
+  std::cout.flush();
+  std::cerr << "tally-admin: " << message << '\n';
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string word;
+  const std::vector<const char*> words = joined_words(argc, argv, word);
+  const runtime::config::Parsed parsed = runtime::config::parse(
+      "tally-admin", "Migrations, the catalogue, rejects and the balance sheet of tally.",
+      kCommands, static_cast<int>(words.size()), words.data());
+  if (!parsed.settings) return parsed.exit_code;
+  try {
+    if (const auto done = run(*parsed.settings); !done) return fail(done.error().message);
+    return 0;
+  } catch (const runtime::postgres::InDoubt& error) {
+    return fail(std::string(error.what()) +
+                "; whether it was stored is unknown: run it again, it is idempotent");
+  } catch (const runtime::postgres::StatementFailed& error) {
+    const std::string& state = error.sqlstate();
+    if (state == "42P01" || state == "3F000" || state == "42703" || state == "42883") {
+      return fail(fmt::format("the database lacks tally's tables: run tally-admin migrate ({})",
+                              error.what()));
+    }
+    return fail(error.what());
+  } catch (const std::exception& error) {
+    return fail(error.what());
+  }
+}

@@ -1,0 +1,125 @@
+#include "admin/verify.h"
+
+#include "admin/table.h"
+
+#include <fmt/format.h>
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::admin {
+namespace {
+
+using runtime::postgres::Connection;
+using runtime::postgres::Isolation;
+using runtime::postgres::Rows;
+using runtime::postgres::Transaction;
+
+// Per partition: what the offsets say, what the ledger says, what the other tables say.
+constexpr const char* kPartitionsSql = R"(
+SELECT p.partition, p.next_offset - p.base_offset,
+       coalesce(l.consumed, 0), coalesce(l.received, 0), coalesce(l.skipped, 0),
+       coalesce(l.lost, 0), coalesce(l.classes, 0), coalesce(l.counted, 0),
+       coalesce(l.remembered_days, 0), coalesce(s.entries, 0), coalesce(r.lost, 0)
+  FROM tally.partition_state p
+  LEFT JOIN (SELECT partition, sum(consumed)::bigint AS consumed, sum(received)::bigint AS received,
+                    sum(skipped)::bigint AS skipped, sum(lost)::bigint AS lost,
+                    sum(handed_off + rejected + unmetered + filtered + duplicate + conflict + late
+                        + counted)::bigint AS classes,
+                    sum(counted)::bigint AS counted,
+                    coalesce(sum(counted) FILTER (WHERE log_day >= (
+                      SELECT min(d.log_day) FROM tally.dedup_segment d
+                       WHERE d.partition = o.partition)), 0)::bigint AS remembered_days
+               FROM tally.ledger o GROUP BY partition) l USING (partition)
+  LEFT JOIN (SELECT partition, sum(entry_count)::bigint AS entries
+               FROM tally.dedup_segment GROUP BY partition) s USING (partition)
+  LEFT JOIN (SELECT partition, sum(last_offset - first_offset + 1)::bigint AS lost
+               FROM tally.lost_range GROUP BY partition) r USING (partition)
+ ORDER BY p.partition)";
+
+// A record counts when at least one meter takes it, and each meter that does adds one event.
+constexpr const char* kWindowsSql = R"(
+SELECT (SELECT coalesce(sum(events), 0) FROM tally.usage_window)::bigint
+       + (SELECT coalesce(sum(events), 0) FROM tally.gauge_window)::bigint,
+       (SELECT coalesce(sum(counted), 0) FROM tally.ledger)::bigint,
+       (SELECT count(*) FROM tally.reject WHERE class = 'rejected')
+       + (SELECT count(*) FROM tally.reject WHERE class IN ('conflict', 'late')),
+       (SELECT coalesce(sum(rejected + conflict + late), 0) FROM tally.ledger)::bigint,
+       (SELECT coalesce(sum(rows), 0) FROM tally.reject_overflow)::bigint)";
+
+class Book {
+ public:
+  void check(const std::string& place, const std::string& rule, std::int64_t left,
+             std::string_view relation, std::int64_t right) {
+    const bool holds = relation == "=" ? left == right : left >= right;
+    if (!holds) ++off_;
+    lines_.push_back({place, rule, std::to_string(left), std::string(relation),
+                      std::to_string(right), holds ? "ok" : "OFF"});
+  }
+  void print(std::ostream& out) const {
+    print_table(out,
+                {{"where"},
+                 {"what must hold"},
+                 {"left", Align::kRight},
+                 {""},
+                 {"right", Align::kRight},
+                 {""}},
+                lines_);
+  }
+  [[nodiscard]] std::size_t off() const { return off_; }
+  [[nodiscard]] std::size_t size() const { return lines_.size(); }
+
+ private:
+  std::vector<std::vector<std::string>> lines_;
+  std::size_t off_ = 0;
+};
+
+void check_partitions(Transaction& snapshot, Book& book) {
+  const Rows rows = snapshot.exec(kPartitionsSql);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string place = fmt::format("partition {}", rows.int64(i, 0));
+    const auto value = [&](std::size_t column) { return rows.int64(i, column); };
+    book.check(place, "next - first offset = consumed + skipped + lost", value(1), "=",
+               value(2) + value(4) + value(5));
+    book.check(place, "consumed + received = sum of the classes", value(2) + value(3), "=",
+               value(6));
+    book.check(place, "dedup entries >= counted, on days still remembered", value(9),
+               ">=", value(8));
+    book.check(place, "lost = offsets in the lost ranges", value(5), "=", value(10));
+  }
+}
+
+void check_windows(Transaction& snapshot, Book& book) {
+  const Rows rows = snapshot.exec(kWindowsSql);
+  book.check("all", "events in the windows >= counted", rows.int64(0, 0), ">=", rows.int64(0, 1));
+  // Rows of single meters overflow too, so past a budget only the lower bound can be told.
+  book.check("all", "kept rejects + overflow >= rejected + conflict + late",
+             rows.int64(0, 2) + rows.int64(0, 4), ">=", rows.int64(0, 3));
+  if (rows.int64(0, 4) == 0) {
+    book.check("all", "kept rejects = rejected + conflict + late", rows.int64(0, 2), "=",
+               rows.int64(0, 3));
+  }
+}
+
+}  // namespace
+
+Verdict verify(Connection& connection, std::ostream& out) {
+  Book book;
+  {
+    Transaction snapshot = connection.begin(Isolation::kRepeatableRead);
+    check_partitions(snapshot, book);
+    check_windows(snapshot, book);
+  }
+  book.print(out);
+  if (book.off() > 0) {
+    out << fmt::format("{} of {} lines are OFF: the books do not balance.\n", book.off(),
+                       book.size());
+    return Verdict::kOff;
+  }
+  out << fmt::format("All {} lines hold: the books balance.\n", book.size());
+  return Verdict::kBalanced;
+}
+
+}  // namespace tally::admin
