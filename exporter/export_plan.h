@@ -5,7 +5,7 @@
 //   accounts --find_due()--> amounts that are due --(read their used minutes)--> assign_minutes()
 //
 // The rules (promise P5):
-//   accounts --find_due()--> amounts due --(read their used minutes)--> assign_minutes()
+//  - kSum: the amount is total × multiplier, cut to the mapping's decimals, minus what was planned.
 //    The fraction is carried inside the period; once the period is past, the mapping's rounding
 //    decides over it. A correction is a negative amount.
 //  - kLast: the value itself when it differs from the one last stated in the period; the first of a
