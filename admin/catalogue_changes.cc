@@ -148,7 +148,8 @@ bool CatalogueChanges::any() const {
 Result<CatalogueChanges> compare_catalogues(const Catalogue& stored, const Catalogue& wanted) {
   CatalogueChanges changes;
   const auto meters = compare_lists(
-      stored.meters, wanted.meters, [](const core::Meter& meter) { return meter.slug; },
+      stored.meters, wanted.meters,
+      [](const core::Meter& meter) -> const std::string& { return meter.slug; },
       [](const core::Meter& before, const core::Meter& after) {
         return compare_definitions(core::meter_definition(before), core::meter_definition(after),
                                    "meter " + before.slug);
@@ -156,14 +157,16 @@ Result<CatalogueChanges> compare_catalogues(const Catalogue& stored, const Catal
       changes.meters, changes.unchanged);
   if (!meters) return meters.error();
   const auto plans = compare_lists(
-      stored.plans, wanted.plans, [](const core::Plan& plan) { return plan.slug; },
+      stored.plans, wanted.plans,
+      [](const core::Plan& plan) -> const std::string& { return plan.slug; },
       [](const core::Plan& before, const core::Plan& after) {
         return compare_definitions(before.definition, after.definition, "plan " + before.slug);
       },
       changes.plans, changes.unchanged);
   if (!plans) return plans.error();
   const auto tenants = compare_lists(
-      stored.tenants, wanted.tenants, [](const core::Tenant& tenant) { return tenant.id; },
+      stored.tenants, wanted.tenants,
+      [](const core::Tenant& tenant) -> const std::string& { return tenant.id; },
       [](const core::Tenant& before, const core::Tenant& after) {
         return Result<std::vector<FieldChange>>(differences(fields_of(before), fields_of(after)));
       },
