@@ -59,8 +59,9 @@ start_services() {
   sandbox_port=$(port_for "$dir" sandbox)
   if is_built tally-stripe-sandbox "$bin/tally-stripe-sandbox"; then
     started_or_runs "$dir" sandbox
-    start_service "$dir" sandbox "$sandbox_port" \
+    start_process "$dir" sandbox TERM \
       "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$sandbox_port" || return 1
+    await 15 "$dir" sandbox curl --noproxy '*' -sS -m 2 "http://127.0.0.1:$sandbox_port/" || return 1
   fi
   if is_built tally-aggregator "$bin/tally-aggregator"; then
     started_or_runs "$dir" aggregator
@@ -71,7 +72,7 @@ start_services() {
   if is_built tally-exporter "$bin/tally-exporter"; then
     started_or_runs "$dir" exporter
     start_service "$dir" exporter "$(port_for "$dir" exporter)" \
-      "$bin/tally-exporter" --database "$conninfo" --stripe-url "http://127.0.0.1:$sandbox_port" \
+      "$bin/tally-exporter" run --database "$conninfo" --stripe-url "http://127.0.0.1:$sandbox_port" \
       --listen "127.0.0.1:$(port_for "$dir" exporter)" || return 1
   fi
 }
