@@ -35,6 +35,8 @@ CASES = {
         ({"core/a.cc": 'static_assert(1); // assert(x)\n'}, {"core/a.cc": "assert(x);\n"}),
         ({"tests/a.cc": "random();\n"}, {"tests/a.cc": "int x = std::rand();\n"}),
         ({"runtime/a.cc": "sleep_for(x);\n"}, {"tests/a.cc": "sleep_for(x);\n"}),
+        ({"tests/a.cc": "while (!done())\n  sleep_for(x);\n"},
+         {"tests/a.cc": "while (!done())\n  look();\nsleep_for(x);\n"}),
         ({"runtime/a.cc": "double x;\n", "core/b.cc": 'f("double");\n'},
          {"core/a.cc": "double x;\n"}),
         ({"aggregator/probe.cc": "double x;\n"}, {"exporter/a.h": "float x;\n"}),
