@@ -18,7 +18,7 @@ using core::Aggregation;
 using core::Decimal;
 
 std::optional<Decimal> number_of(const Slot& slot) {
-  if (slot.kind != SlotKind::kNumber && slot.kind != SlotKind::kString) return std::nullopt;
+  if (slot.kind != SlotKind::kNumber) return std::nullopt;
   const auto number = Decimal::parse(slot.text);
   return number ? std::optional(number.value()) : std::nullopt;
 }
@@ -269,9 +269,9 @@ std::optional<Fold::MeterFailure> Fold::read_value(const CompiledMeter& compiled
     return fail(RejectReason::kValueMissing,
                 "`data` has no value at " + fmt::format("/{}", fmt::join(meter.value, "/")));
   }
-  if (slot.kind != SlotKind::kNumber && slot.kind != SlotKind::kString) {
+  if (slot.kind != SlotKind::kNumber) {
     return fail(RejectReason::kValueNotANumber,
-                "the value must be a number or a string holding one");
+                "the value must be a JSON number");
   }
   const auto number = Decimal::parse(slot.text);
   if (!number) {

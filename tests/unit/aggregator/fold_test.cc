@@ -100,7 +100,7 @@ TEST(Fold, ARetryWithAnotherTimeIsADuplicate) {
     08:59:59 08:59:59 r1 acme llm {"tokens":5,"model":"a"} | counted
     09:00:10 09:00:10 r1 acme llm {"tokens":5,"model":"a"} | duplicate
     09:00:11 -        r1 acme llm {"tokens":5.000,"model":"a"} | duplicate
-    09:00:12 -        r1 acme llm {"tokens":"5","model":"a"} | duplicate
+    09:00:12 -        r1 acme llm {"tokens":5e0,"model":"a"} | duplicate
     09:00:13 -        r1 acme llm {"tokens":5,"model":"a","unread":1} | duplicate
     09:00:14 -        r1 acme llm {"tokens":5,"model":"b"} | conflict
   )");
@@ -215,7 +215,7 @@ TEST(Fold, BadValuesOfTheOnlyMeterRejectTheRecord) {
     08:00:00 - r2 acme llm {"tokens":true}                   | rejected
     08:00:00 - r3 acme llm {"tokens":[1]}                    | rejected
     08:00:00 - r4 acme llm {"tokens":"ten"}                  | rejected
-    08:00:00 - r5 acme llm {"tokens":""}                     | rejected
+    08:00:00 - r5 acme llm {"tokens":"5"}                    | rejected
     08:00:00 - r6 acme llm {"tokens":-0.5}                   | rejected
     08:00:00 - r7 acme llm {"tokens":1e999999999999999999}   | rejected
     08:00:00 - r8 acme llm {"tokens":0.0000000000001}        | rejected
@@ -226,7 +226,7 @@ TEST(Fold, BadValuesOfTheOnlyMeterRejectTheRecord) {
     08:00:00 - s2 acme llm {"tokens":0.000000000001}         | counted
     08:00:00 - s3 acme llm {"tokens":0e999999999999999999}   | counted
     08:00:00 - s4 acme llm {"tokens":-0}                     | counted
-    08:00:00 - s5 acme llm {"tokens":"0.1"}                  | counted
+    08:00:00 - s5 acme llm {"tokens":0.1}                    | counted
   )");
   expect_statement(bench, R"(
     consumed 16 counted 6 rejected 10
