@@ -3,6 +3,8 @@
 #include "core/check.h"
 #include "runtime/postgres/conninfo.h"
 
+#include <poll.h>
+
 #include <charconv>
 #include <pqxx/connection>
 #include <pqxx/nontransaction>
@@ -32,10 +34,13 @@ struct Connection::Impl {
 #pragma GCC diagnostic pop
   }
   pqxx::result run(const std::string& sql, const Params& params);
-  [[nodiscard]] std::string said(const std::exception& error) const {
-    return conninfo.without_secrets(error.what());
-  }
+  [[nodiscard]] std::string said(const std::exception& error) const;
+  // Has the other side hung up? True also while unread bytes, such as its reason, are waiting.
+  [[nodiscard]] bool hung_up() const;
+  // Statements of a server that answered: what pqxx threw becomes StatementFailed or Unavailable.
+  [[noreturn]] void refused(const pqxx::sql_error& error);
   [[noreturn]] void lost(const std::string& message);
+  [[noreturn]] void in_doubt(const std::string& message);
 };
 
 namespace {
@@ -43,11 +48,20 @@ namespace {
 // The session ended with these, whatever the socket still looks like: 08 connection exceptions,
 // shutdowns of the server or the session (57P01..57P05), a transaction left idle (25P03).
 bool ends_session(std::string_view sqlstate) {
-  return sqlstate.empty() || sqlstate.starts_with("08") || sqlstate.starts_with("57P") ||
-         sqlstate == "25P03";
+  return sqlstate.starts_with("08") || sqlstate.starts_with("57P") || sqlstate == "25P03";
 }
 
-constexpr const char* kIdleTransactionEnded = "25P03";
+// libpqxx 6.4 drops the code of some exceptions that have a type of their own. A code that names
+// the same failure stands in for it; "" when nothing is known.
+std::string code_of(const pqxx::sql_error& error) {
+  if (!error.sqlstate().empty()) return error.sqlstate();
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr) return "42501";
+  if (dynamic_cast<const pqxx::undefined_table*>(&error) != nullptr) return "42P01";
+  if (dynamic_cast<const pqxx::undefined_column*>(&error) != nullptr) return "42703";
+  if (dynamic_cast<const pqxx::undefined_function*>(&error) != nullptr) return "42883";
+  if (dynamic_cast<const pqxx::syntax_error*>(&error) != nullptr) return "42601";
+  return "";
+}
 
 }  // namespace
 
@@ -62,6 +76,32 @@ bool StatementFailed::retriable() const {
 void Connection::Impl::lost(const std::string& message) {
   pq.disconnect();
   throw Unavailable("the connection to Postgres at " + conninfo.shown + " broke: " + message);
+}
+
+void Connection::Impl::in_doubt(const std::string& message) {
+  pq.disconnect();
+  throw InDoubt("the connection to Postgres at " + conninfo.shown +
+                " broke while COMMIT was under way: " + message);
+}
+
+std::string Connection::Impl::said(const std::exception& error) const {
+  std::string text = conninfo.without_secrets(error.what());
+  // What libpqxx says when the socket closed under a statement hides what happened.
+  if (text.find("client encoding") != std::string::npos) {
+    text = "the other side closed it (the server's log tells why)";
+  }
+  return text;
+}
+
+bool Connection::Impl::hung_up() const {
+  pollfd socket{pq.sock(), POLLRDHUP, 0};
+  return ::poll(&socket, 1, 0) == 1 && (socket.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+void Connection::Impl::refused(const pqxx::sql_error& error) {
+  const std::string code = code_of(error);
+  if (ends_session(code) || (code.empty() && !pq.is_open())) lost(said(error));
+  throw StatementFailed(code.empty() ? "XX000" : code, said(error));
 }
 
 pqxx::result Connection::Impl::run(const std::string& sql, const Params& params) {
@@ -82,8 +122,7 @@ pqxx::result Connection::Impl::run(const std::string& sql, const Params& params)
     return params.empty() ? carrier.exec(sql)
                           : carrier.exec_params(sql, pqxx::prepare::make_dynamic_params(values));
   } catch (const pqxx::sql_error& error) {
-    if (!ends_session(error.sqlstate())) throw StatementFailed(error.sqlstate(), said(error));
-    lost(said(error));
+    refused(error);
   } catch (const pqxx::serialization_failure& error) {
     throw StatementFailed("40001", said(error));
   } catch (const pqxx::deadlock_detected& error) {
@@ -192,28 +231,26 @@ void Transaction::commit() {
   TALLY_CHECK(impl_ && impl_->state == Impl::State::kOpen, "commit of a transaction that is over");
   Connection::Impl& connection = impl_->connection;
   impl_->state = Impl::State::kDone;
-  if (!connection.pq.is_open()) connection.lost("before COMMIT was sent");
+  // A session that the server has ended by now (idle for too long, shutdown) cannot commit, and
+  // COMMIT is not sent: nothing is in doubt.
+  if (!connection.pq.is_open() || connection.hung_up()) {
+    connection.lost("the other side closed it before COMMIT was sent (the server's log tells why)");
+  }
   try {
     pqxx::nontransaction carrier(connection.pq);
     carrier.exec("COMMIT");
-    return;
   } catch (const pqxx::serialization_failure& error) {
     throw StatementFailed("40001", connection.said(error));
   } catch (const pqxx::deadlock_detected& error) {
     throw StatementFailed("40P01", connection.said(error));
   } catch (const pqxx::sql_error& error) {
-    if (!ends_session(error.sqlstate())) {
-      throw StatementFailed(error.sqlstate(), connection.said(error));
+    const std::string code = code_of(error);
+    if (ends_session(code) || (code.empty() && !connection.pq.is_open())) {
+      connection.in_doubt(connection.said(error));
     }
-    // The server ended the idle session before it read COMMIT: known to be rolled back.
-    if (error.sqlstate() == kIdleTransactionEnded) connection.lost(connection.said(error));
-    connection.pq.disconnect();
-    throw InDoubt("the connection to Postgres at " + connection.conninfo.shown +
-                  " broke while COMMIT was under way: " + connection.said(error));
+    connection.refused(error);
   } catch (const pqxx::failure& error) {
-    connection.pq.disconnect();
-    throw InDoubt("the connection to Postgres at " + connection.conninfo.shown +
-                  " broke while COMMIT was under way: " + connection.said(error));
+    connection.in_doubt(connection.said(error));
   }
 }
 
