@@ -79,6 +79,7 @@ struct Consumer::Impl {
   mutable std::mutex mutex;
   std::string problem;  // guarded by mutex
   std::atomic<bool> has_problem{false};
+  bool subscribed = false;                             // of the polling thread
   std::chrono::steady_clock::time_point ask_again_at;  // of the polling thread
 
   static void on_error(rd_kafka_t* /*client*/, int code, const char* reason, void* opaque) {
@@ -188,6 +189,18 @@ struct Consumer::Impl {
     return known;
   }
 
+  // At the first poll, not before: librdkafka 2.0.2 ends the process by an assertion when a
+  // consumer is closed while it joins, so one that will never be polled must not begin to.
+  void subscribe_once() {
+    if (std::exchange(subscribed, true)) return;
+    const PartitionList topics(rd_kafka_topic_partition_list_new(1));
+    rd_kafka_topic_partition_list_add(topics.get(), topic.c_str(), RD_KAFKA_PARTITION_UA);
+    const rd_kafka_resp_err_t error = rd_kafka_subscribe(client, topics.get());
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      throw FatalError("cannot subscribe to " + topic + ": " + rd_kafka_err2str(error));
+    }
+  }
+
   static void read_headers(RecordBatch& batch) {
     auto& storage = *batch.storage;
     std::vector<std::pair<std::size_t, std::size_t>> spans(batch.records.size());
@@ -246,13 +259,6 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
   static_cast<void>(conf.release());  // the client owns it now
   rd_kafka_poll_set_consumer(impl_->client);
   impl_->queue.reset(rd_kafka_queue_get_consumer(impl_->client));
-  const PartitionList topics(rd_kafka_topic_partition_list_new(1));
-  rd_kafka_topic_partition_list_add(topics.get(), settings.topic.c_str(), RD_KAFKA_PARTITION_UA);
-  const rd_kafka_resp_err_t error = rd_kafka_subscribe(impl_->client, topics.get());
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    rd_kafka_destroy(impl_->client);
-    throw FatalError("cannot subscribe to " + settings.topic + ": " + rd_kafka_err2str(error));
-  }
 }
 
 Consumer::~Consumer() {
@@ -262,6 +268,7 @@ Consumer::~Consumer() {
 }
 
 RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds timeout) {
+  impl_->subscribe_once();
   impl_->buffer.resize(max_records);
   const ssize_t got = rd_kafka_consume_batch_queue(
       impl_->queue.get(), static_cast<int>(timeout.count()), impl_->buffer.data(), max_records);

@@ -88,7 +88,8 @@ struct Watermarks {
 
 class Consumer {
  public:
-  // Subscribes; joins the group in poll(). Throws FatalError for settings librdkafka refuses.
+  // Subscribes and joins the group in the first poll(). Throws FatalError for settings librdkafka
+  // refuses.
   Consumer(const ConsumerSettings& settings, RebalanceListener& listener);
   ~Consumer();  // leaves the group; the listener hears revoked() from here too
   Consumer(const Consumer&) = delete;
