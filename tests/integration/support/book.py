@@ -3,6 +3,7 @@ JSON, Decimal and dictionaries. It shares nothing with the programs under test."
 
 import json
 import random
+import re
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, getcontext
@@ -29,7 +30,9 @@ def event_text(event_id, tenant, event_type, data, time=None):
              "subject": tenant, "data": data}
     if time is not None:
         event["time"] = time
-    return json.dumps(event)
+    # Decimals go out as JSON numbers with all their digits: Python's floats would round them.
+    text = json.dumps(event, default=lambda number: f"decimal:{number:f}")
+    return re.sub(r'"decimal:([^"]+)"', r"\1", text)
 
 
 class Book:
@@ -90,7 +93,7 @@ class Book:
             if dice < 0.10 and recent:
                 event_id, tenant, kind, data = pick(recent)
                 if kind == "chat":
-                    other = dict(data, tokens=str(Decimal(data["tokens"]) + 1))
+                    other = dict(data, tokens=data["tokens"] + 1)
                     records.append(self.take(event_id, tenant, kind, other, moment))
                     continue
             self.number += 1
@@ -100,9 +103,8 @@ class Book:
                 continue
             kind = pick(["call", "call", "chat", "chat", "team"])
             data = {"call": {"key": pick("ab"), "status": pick(["ok", "ok", "ok", "error"])},
-                    "chat": {"model": pick("xyz"), "tokens": f"{self.random.randrange(10**15)}."
-                                                             f"{self.random.randrange(10**12):012}"},
-                    "team": {"seats": str(self.random.randrange(1000))}}[kind]
+                    "chat": {"model": pick("xyz"), "tokens": Decimal(self.random.randrange(10**27)) / 10**12},
+                    "team": {"seats": self.random.randrange(1000)}}[kind]
             records.append(self.take(event_id, tenant, kind, data, moment))
             recent.append((event_id, tenant, kind, data))
             del recent[:-500]
