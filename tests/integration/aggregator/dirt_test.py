@@ -1,4 +1,4 @@
-"""Bad input becomes a reject with its reason and its bytes; the partition goes on, the ledger balances."""
+"""Bad input becomes a reject with reason and bytes; the partition goes on, the ledger balances."""
 
 import json
 import os
@@ -88,8 +88,8 @@ class Dirt(unittest.TestCase):
                            text=True, check=True, timeout=60)
             scene.await_all_committed()
             row = scene.query("SELECT (SELECT count(*) FROM tally.reject "
-                              "WHERE reason = 'foreign_partition'), (SELECT coalesce(sum(events), 0) "
-                              "FROM tally.usage_window WHERE tenant = 'foreign')")[0]
+                              "WHERE reason = 'foreign_partition'), "
+                              "(SELECT coalesce(sum(events), 0) FROM tally.usage_window WHERE tenant = 'foreign')")[0]
             rejected, counted = int(row[0]), int(row[1])
             self.assertEqual(rejected + counted, 400)
             self.assertGreater(rejected, 200)

@@ -103,7 +103,8 @@ class Book:
                 continue
             kind = pick(["call", "call", "chat", "chat", "team"])
             data = {"call": {"key": pick("ab"), "status": pick(["ok", "ok", "ok", "error"])},
-                    "chat": {"model": pick("xyz"), "tokens": Decimal(self.random.randrange(10**27)) / 10**12},
+                    "chat": {"model": pick("xyz"),
+                             "tokens": Decimal(self.random.randrange(10**27)) / 10**12},
                     "team": {"seats": self.random.randrange(1000)}}[kind]
             records.append(self.take(event_id, tenant, kind, data, moment))
             recent.append((event_id, tenant, kind, data))

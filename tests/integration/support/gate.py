@@ -1,5 +1,5 @@
-"""A TCP gate before Postgres: passes bytes both ways, and can break a connection at the exact moment
-when a COMMIT has been sent (or was about to be)."""
+"""A TCP gate before Postgres: passes bytes both ways, and can break a connection at the exact
+moment when a COMMIT has been sent (or was about to be)."""
 
 import selectors
 import socket
@@ -9,8 +9,8 @@ COMMIT = b"COMMIT\0"  # the end of a simple-query message
 
 
 class Gate:
-    """plan: what to do at the next COMMITs, one entry each: "pass", "cut_answer" (the COMMIT reaches
-    the server, its answer never comes back) or "cut_commit" (the COMMIT never reaches it)."""
+    """plan: what to do at the next COMMITs, one entry each: "pass", "cut_answer" (the COMMIT
+    reaches the server, its answer never comes back) or "cut_commit" (the COMMIT never reaches it)."""
 
     def __init__(self, host, port, plan=()):
         self.target = (host, port)

@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 def wait_until(condition, what, seconds=40):
-    """The condition's first true value; fails with `what` (text, or a function) past the deadline."""
+    """The condition's first true value; past the deadline fails with `what` (text or function)."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -108,7 +108,8 @@ class Scene:
         done = subprocess.run([f"{BIN}/tally-admin", verb, "--database", self.database, *arguments],
                               capture_output=True, text=True, timeout=60, check=False)
         if check and done.returncode != 0:
-            raise AssertionError(f"tally-admin {verb}: {done.returncode}\n{done.stdout}{done.stderr}")
+            raise AssertionError(f"tally-admin {verb}: {done.returncode}\n"
+                                 f"{done.stdout}{done.stderr}")
         return done
 
     def apply(self, catalogue):

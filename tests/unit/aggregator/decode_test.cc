@@ -81,7 +81,8 @@ class DecodeTest : public ::testing::Test {
   // A whole event where `data` stands before `type`.
   std::string of_early_data(std::string_view data) {
     return outcome(fmt::format(
-        R"({{"data":{},"specversion":"1.0","id":"r1","source":"api","type":"llm","subject":"acme"}})",
+        R"({{"data":{},"specversion":"1.0","id":"r1","source":"api","type":"llm",)"
+        R"("subject":"acme"}})",
         data));
   }
   // An envelope with one member in place of the usual one.
@@ -96,7 +97,8 @@ class DecodeTest : public ::testing::Test {
   }
   static std::string envelope(std::string_view type, std::string_view data) {
     return fmt::format(
-        R"({{"specversion":"1.0","id":"r1","source":"api","type":"{}","subject":"acme","data":{}}})",
+        R"({{"specversion":"1.0","id":"r1","source":"api","type":"{}",)"
+        R"("subject":"acme","data":{}}})",
         type, data);
   }
 
