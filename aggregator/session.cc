@@ -21,6 +21,7 @@ namespace kafka = runtime::kafka;
 namespace log = runtime::log;
 
 constexpr std::size_t kPollRecords = 20'000;
+constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
 
@@ -271,10 +272,14 @@ void Session::note_ends(const kafka::RecordBatch& batch) {
     found->second.caught_up = true;
   }
   const bool idle = (!plan_ || plan_->empty()) && !committer_.busy();
-  const bool caught_up = std::all_of(owned_.begin(), owned_.end(),
-                                     [](const auto& entry) { return entry.second.caught_up; });
-  if (idle && caught_up) probe_.progressed();
-  if (idle && caught_up && joined_) probe_.problem("service", "");
+  if (!idle || !caught_up()) return;
+  probe_.progressed();
+  if (joined_) probe_.problem("service", "");
+}
+
+bool Session::caught_up() const {
+  return std::all_of(owned_.begin(), owned_.end(),
+                     [](const auto& entry) { return entry.second.caught_up; });
 }
 
 void Session::take_report(std::chrono::milliseconds time) {
@@ -308,7 +313,10 @@ void Session::submit_when_due() {
       plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit;
   while (full && committer_.busy() && end_reason_.empty() && !stop_.requested()) take_report(100ms);
   if (committer_.busy() || !end_reason_.empty()) return;
-  if (full || Probe::Clock::now() - plan_started_ >= settings_.commit_interval) {
+  // The end of a backlog does not wait for the interval: there is nothing more to put into the plan.
+  const bool backlog_done = plan_->records >= kBacklogRecords && caught_up();
+  if (full || backlog_done ||
+      Probe::Clock::now() - plan_started_ >= settings_.commit_interval) {
     plan_->topic = settings_.kafka.topic;
     plan_->meters = meters_;
     committer_.submit(std::exchange(plan_, nullptr));

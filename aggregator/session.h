@@ -67,6 +67,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   bool drain(std::chrono::milliseconds time);
   void end(std::string reason);
   void report_ownership();
+  [[nodiscard]] bool caught_up() const;
   [[nodiscard]] LogDay horizon_days() const;
   [[nodiscard]] std::chrono::milliseconds poll_time() const;
 
