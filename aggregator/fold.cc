@@ -270,8 +270,7 @@ std::optional<Fold::MeterFailure> Fold::read_value(const CompiledMeter& compiled
                 "`data` has no value at " + fmt::format("/{}", fmt::join(meter.value, "/")));
   }
   if (slot.kind != SlotKind::kNumber) {
-    return fail(RejectReason::kValueNotANumber,
-                "the value must be a JSON number");
+    return fail(RejectReason::kValueNotANumber, "the value must be a JSON number");
   }
   const auto number = Decimal::parse(slot.text);
   if (!number) {

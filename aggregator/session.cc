@@ -313,10 +313,10 @@ void Session::submit_when_due() {
       plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit;
   while (full && committer_.busy() && end_reason_.empty() && !stop_.requested()) take_report(100ms);
   if (committer_.busy() || !end_reason_.empty()) return;
-  // The end of a backlog does not wait for the interval: there is nothing more to put into the plan.
+  // The end of a backlog does not wait for the interval: there is nothing more to put into the
+  // plan.
   const bool backlog_done = plan_->records >= kBacklogRecords && caught_up();
-  if (full || backlog_done ||
-      Probe::Clock::now() - plan_started_ >= settings_.commit_interval) {
+  if (full || backlog_done || Probe::Clock::now() - plan_started_ >= settings_.commit_interval) {
     plan_->topic = settings_.kafka.topic;
     plan_->meters = meters_;
     committer_.submit(std::exchange(plan_, nullptr));

@@ -157,7 +157,7 @@ TEST(Demo, ExpectationHoldsAgainstASlowCount) {
   const auto& meters = expected["meters"];
   std::int64_t calls = 0;
   for (const auto& [tenant, amount] : count.calls) calls += amount;
-  EXPECT_EQ(std::to_string(calls), meters["api_calls"]["total"]);
+  EXPECT_EQ(std::to_string(calls), meters["api_calls"]["total"].get<std::string>());
   long double tokens = 0;
   for (const auto& [tenant, amount] : count.tokens) {
     if (tenant.starts_with("tenant_")) tokens += amount;
