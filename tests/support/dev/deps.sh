@@ -2,11 +2,13 @@
 # What ./dev installs: Debian packages (only the missing ones, never removing any), the Python clients
 # into .tally/venv and Kafka's jars into .tally/kafka/libs.
 
+# shellcheck disable=SC2034  # read by dev
 base_packages=(g++ cmake ninja-build ccache pkg-config librdkafka-dev libpqxx-dev libpq-dev
   nlohmann-json3-dev libsimdjson-dev libfmt-dev libspdlog-dev libcli11-dev prometheus-cpp-dev
   libxxhash-dev libgtest-dev libgmock-dev libboost1.81-dev libssl-dev kcat jq curl ca-certificates
   procps git python3 python3-venv postgresql postgresql-client openjdk-17-jre-headless maven)
 # Only for the sanitizers, lint and fmt.
+# shellcheck disable=SC2034
 clang_packages=(clang-19 clang-tidy-19 clang-format-19 clang-tools-19 libclang-rt-19-dev lld-19)
 
 as_root() {

@@ -54,6 +54,7 @@ run_tiers() {
       run_sanitized "unit tsan" tsan
     fi
   fi
+  # shellcheck disable=SC2154  # bold and plain are set by dev
   printf '\n%s%-16s %6s  %-7s %9s%s\n' "$bold" tier tests result time "$plain"
   printf '%s\n' "${tier_rows[@]}"
   ((${#failed_tiers[@]} == 0)) || refuse "test: failed in: ${failed_tiers[*]}; the words of each failure stand above."

@@ -45,6 +45,7 @@ start_process() {
       fd=${fd##*/}
       if ((fd > 2 && fd != 255)); then eval "exec $fd>&-"; fi
     done
+    # shellcheck disable=SC2016  # the inner shell expands it
     exec setsid bash -c '
       read -r line <"/proc/$$/stat"; read -r -a stat <<<"${line##*) }"
       printf "%s %s %s\n" "$$" "${stat[19]}" "$2" >"$1.new" && mv "$1.new" "$1" || exit 1

@@ -80,10 +80,10 @@ class DecodeTest : public ::testing::Test {
   std::string of_data(std::string_view data) { return outcome(envelope("llm", data)); }
   // A whole event where `data` stands before `type`.
   std::string of_early_data(std::string_view data) {
-    return outcome(fmt::format(
-        R"({{"data":{},"specversion":"1.0","id":"r1","source":"api","type":"llm",)"
-        R"("subject":"acme"}})",
-        data));
+    return outcome(
+        fmt::format(R"({{"data":{},"specversion":"1.0","id":"r1","source":"api","type":"llm",)"
+                    R"("subject":"acme"}})",
+                    data));
   }
   // An envelope with one member in place of the usual one.
   std::string with(std::string_view member) {
@@ -96,10 +96,9 @@ class DecodeTest : public ::testing::Test {
     return outcome(event + "}");
   }
   static std::string envelope(std::string_view type, std::string_view data) {
-    return fmt::format(
-        R"({{"specversion":"1.0","id":"r1","source":"api","type":"{}",)"
-        R"("subject":"acme","data":{}}})",
-        type, data);
+    return fmt::format(R"({{"specversion":"1.0","id":"r1","source":"api","type":"{}",)"
+                       R"("subject":"acme","data":{}}})",
+                       type, data);
   }
 
   MeterSet meters_ = bench_meters();

@@ -182,7 +182,8 @@ TEST(Demo, CustomersAddUpToWhatIsExportable) {
     EXPECT_TRUE(customer.starts_with("cus_demo_"));
     calls += std::stoll(meters.value("api_calls", "0"));
   }
-  EXPECT_EQ(std::to_string(calls), expected["meters"]["api_calls"]["exportable"].get<std::string>());
+  EXPECT_EQ(std::to_string(calls),
+            expected["meters"]["api_calls"]["exportable"].get<std::string>());
   EXPECT_NE(expected["meters"]["ai_tokens"]["total"],
             expected["meters"]["ai_tokens"]["exportable"]);
 }
