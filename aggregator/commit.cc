@@ -195,6 +195,7 @@ void write_gauges(const BatchPlan& plan, Transaction& transaction) {
 void write_rejects(const BatchPlan& plan, Transaction& transaction) {
   if (plan.rejects.empty()) return;
   std::vector<const RejectRow*> rows;
+  rows.reserve(plan.rejects.size());
   for (const RejectRow& row : plan.rejects) rows.push_back(&row);
   std::sort(rows.begin(), rows.end(), [](const RejectRow* a, const RejectRow* b) {
     return std::tie(a->partition, a->offset, a->meter) <

@@ -114,6 +114,7 @@ bool Session::open() {
 std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& partitions) {
   if (!end_reason_.empty() || !fold_) throw std::runtime_error("the session is over");
   std::vector<std::int64_t> starts;
+  starts.reserve(partitions.size());
   for (const std::int32_t partition : partitions) starts.push_back(acquire(partition));
   joined_ = true;
   report_ownership();

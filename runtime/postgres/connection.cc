@@ -147,9 +147,9 @@ pqxx::field field_of(const pqxx::result& result, std::size_t row, std::size_t co
                [static_cast<pqxx::row::size_type>(column)];
 }
 
-char nibble(char digit) {
+int nibble(char digit) {
   TALLY_CHECK((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f'));
-  return static_cast<char>(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+  return digit <= '9' ? digit - '0' : digit - 'a' + 10;
 }
 
 }  // namespace
@@ -188,7 +188,8 @@ std::string Rows::bytes(std::size_t row, std::size_t column) const {
   std::string bytes((hex.size() - 2) / 2, '\0');
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const int high = nibble(hex[2 + (2 * i)]);
-    bytes[i] = static_cast<char>((high << 4) | nibble(hex[3 + (2 * i)]));
+    const int low = nibble(hex[3 + (2 * i)]);
+    bytes[i] = static_cast<char>((high << 4) | low);
   }
   return bytes;
 }

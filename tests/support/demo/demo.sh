@@ -130,16 +130,7 @@ prepare() {
     --port-file "$dir/sandbox.port" || return 1
   await 10 "$dir" sandbox test -s "$dir/sandbox.port" || return 1
   sandbox=http://127.0.0.1:$(cat "$dir/sandbox.port")
-  create_stripe_meters
-}
-
-create_stripe_meters() {
-  local name aggregation formula
-  while IFS='|' read -r name aggregation; do
-    case $aggregation in sum | count) formula=sum ;; latest) formula=last ;; *) continue ;; esac
-    http -o /dev/null "$sandbox/v1/billing/meters" -u sk_test_local: -d "display_name=$name" \
-      -d "event_name=$name" -d "default_aggregation[formula]=$formula" || return 1
-  done < <(sql 'SELECT stripe_event_name, aggregation FROM tally.meter WHERE stripe_event_name IS NOT NULL')
+  create_stripe_meters "$dir" "$sandbox"
 }
 
 publish_all() {

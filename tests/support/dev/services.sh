@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What ./dev up runs beside Kafka and Postgres. Programs that are not built are left out and named.
+# What ./dev up runs beside Kafka and Postgres.
 
 # address NAME TEXT: one line of the table.
 address() { printf '  %-16s %s\n' "$1" "$2"; }
@@ -32,17 +32,9 @@ services_up() {
   print_addresses "$dir" "$bin"
 }
 
-# is_built NAME PATH: names what is missing.
-is_built() {
-  if [[ -x $2 ]]; then return 0; fi
-  echo "  $1 is not built: left out"
-  return 1
-}
-
 # prepare_database DIR BIN: migrations and the example catalogue; both may run again.
 prepare_database() {
   local admin=$2/tally-admin conninfo
-  is_built tally-admin "$admin" || return 0
   conninfo=$(postgres_conninfo "$1")
   echo "  tally-admin migrate"
   "$admin" migrate --database "$conninfo" | sed 's/^/    /'
@@ -53,28 +45,26 @@ prepare_database() {
 }
 
 start_services() {
-  local dir=$1 bin=$2 conninfo brokers sandbox_port
+  local dir=$1 bin=$2 conninfo sandbox name
   conninfo=$(postgres_conninfo "$dir")
-  brokers=$(kafka_bootstrap "$dir")
-  sandbox_port=$(port_for "$dir" sandbox)
-  if is_built tally-stripe-sandbox "$bin/tally-stripe-sandbox"; then
-    started_or_runs "$dir" sandbox
-    start_process "$dir" sandbox TERM \
-      "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$sandbox_port" || return 1
-    await 15 "$dir" sandbox curl --noproxy '*' -sS -m 2 "http://127.0.0.1:$sandbox_port/" || return 1
-  fi
-  if is_built tally-aggregator "$bin/tally-aggregator"; then
-    started_or_runs "$dir" aggregator
-    start_service "$dir" aggregator "$(port_for "$dir" aggregator)" \
-      "$bin/tally-aggregator" --brokers "$brokers" --database "$conninfo" \
-      --listen "127.0.0.1:$(port_for "$dir" aggregator)" || return 1
-  fi
-  if is_built tally-exporter "$bin/tally-exporter"; then
-    started_or_runs "$dir" exporter
-    start_service "$dir" exporter "$(port_for "$dir" exporter)" \
-      "$bin/tally-exporter" run --database "$conninfo" --stripe-url "http://127.0.0.1:$sandbox_port" \
-      --listen "127.0.0.1:$(port_for "$dir" exporter)" || return 1
-  fi
+  sandbox=http://127.0.0.1:$(port_for "$dir" sandbox)
+  started_or_runs "$dir" sandbox
+  start_service "$dir" sandbox "$(port_for "$dir" sandbox)" \
+    "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$(port_for "$dir" sandbox)" || return 1
+  create_stripe_meters "$dir" "$sandbox" || return 1
+  started_or_runs "$dir" aggregator
+  start_service "$dir" aggregator "$(port_for "$dir" aggregator)" \
+    "$bin/tally-aggregator" --brokers "$(kafka_bootstrap "$dir")" --database "$conninfo" \
+    --instance up --listen "127.0.0.1:$(port_for "$dir" aggregator)" || return 1
+  started_or_runs "$dir" exporter
+  start_service "$dir" exporter "$(port_for "$dir" exporter)" \
+    "$bin/tally-exporter" run --database "$conninfo" --stripe-url "$sandbox" \
+    --listen "127.0.0.1:$(port_for "$dir" exporter)" || return 1
+  for name in aggregator exporter; do
+    echo "  waiting until $name makes progress"
+    await 60 "$dir" "$name" curl --noproxy '*' -fsS -m 2 \
+      "http://127.0.0.1:$(port_for "$dir" "$name")/readyz" || return 1
+  done
 }
 
 print_addresses() {
