@@ -61,6 +61,7 @@ void print_table(std::ostream& out, const std::vector<Column>& columns,
     }
   }
   std::vector<std::string> rule;
+  rule.reserve(widths.size());
   for (const std::size_t width : widths) rule.emplace_back(width, '-');
   cells.insert(cells.begin() + 1, rule);
   for (const std::vector<std::string>& row : cells) print_row(out, columns, widths, row);

@@ -103,6 +103,7 @@ std::vector<std::string> Probe::reasons(Clock::time_point now,
                                         std::chrono::seconds stall_limit) const {
   const std::lock_guard lock(mutex_);
   std::vector<std::string> found;
+  found.reserve(problems_.size() + 2);
   for (const auto& [what, sentence] : problems_)
     found.push_back(fmt::format("worker {}: {}: {}", worker_, what, sentence));
   if (!found.empty()) return found;
