@@ -25,6 +25,12 @@ constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
 
+bool has_foreign(const BatchPlan& plan) {
+  return std::any_of(plan.rejects.begin(), plan.rejects.end(), [](const RejectRow& row) {
+    return row.reason == to_string(RejectReason::kForeignPartition);
+  });
+}
+
 }  // namespace
 
 Session::Session(const SessionSettings& settings, const StoreFactory& stores, Probe& probe,
@@ -101,6 +107,7 @@ bool Session::open() {
     return false;
   }
   probe_.problem("postgres", "");
+  partitions_ = *partitions;
   decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
                 FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, *partitions});
@@ -113,6 +120,7 @@ bool Session::open() {
 
 std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& partitions) {
   if (!end_reason_.empty() || !fold_) throw std::runtime_error("the session is over");
+  check_partition_count();
   std::vector<std::int64_t> starts;
   starts.reserve(partitions.size());
   for (const std::int32_t partition : partitions) starts.push_back(acquire(partition));
@@ -307,8 +315,20 @@ void Session::take_report(std::chrono::milliseconds time) {
   report_ownership();
 }
 
+// A grown topic moves the home of most ids: what looks foreign then is a good record.
+void Session::check_partition_count() {
+  const auto partitions = consumer_->partition_count(kBrokerAnswerTime);
+  if (partitions && *partitions != partitions_) {
+    throw Misconfigured(
+        fmt::format("topic {} has {} partitions now, {} when this session began: its identities "
+                    "moved, and nothing more is counted",
+                    settings_.kafka.topic, *partitions, partitions_));
+  }
+}
+
 void Session::submit_when_due() {
   if (!end_reason_.empty() || !plan_ || plan_->empty()) return;
+  if (!committer_.busy() && has_foreign(*plan_)) check_partition_count();
   // A full plan waits for the commit before it: reading stops, memory stays bounded (promise P8).
   const bool full =
       plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit;
@@ -334,6 +354,7 @@ bool Session::drain(std::chrono::milliseconds time) {
       if (left <= 0ms) return false;
       take_report(left);
     } else if (plan_ && !plan_->empty()) {
+      if (has_foreign(*plan_)) check_partition_count();
       committer_.submit(std::exchange(plan_, nullptr));
     } else {
       return true;

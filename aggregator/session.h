@@ -63,6 +63,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void verify(const runtime::kafka::Record& record, Owned& owned);
   void note_ends(const runtime::kafka::RecordBatch& batch);
   void take_report(std::chrono::milliseconds time);
+  void check_partition_count();
   void submit_when_due();
   bool drain(std::chrono::milliseconds time);
   void end(std::string reason);
@@ -84,6 +85,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   std::map<std::int32_t, bool> ever_owned_;
   std::unique_ptr<BatchPlan> plan_;  // being folded
   Probe::Clock::time_point plan_started_;
+  std::int32_t partitions_ = 0;
   bool saw_record_ = false;
   std::string end_reason_;  // not empty: the session is over
   bool joined_ = false;     // an assignment came, be it of no partition

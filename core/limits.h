@@ -16,7 +16,8 @@ inline constexpr std::size_t kMaxEventTypeBytes = 128;
 inline constexpr std::size_t kMaxTenantIdBytes = 128;
 inline constexpr std::size_t kMaxDataBytes = 64 * 1024;
 inline constexpr std::size_t kMaxRecordBytes = 1024 * 1024;  // the topic's max.message.bytes
-inline constexpr int kMaxJsonDepth = 64;  // objects and arrays within each other, in any JSON text
+inline constexpr int kMaxJsonDepth =
+    64;  // objects and arrays within each other, in what producers and the catalogue send
 
 // One value: at most 10^18 with 12 decimals.
 inline constexpr Int128 kMaxValueUnits =

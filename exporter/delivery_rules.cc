@@ -1,5 +1,7 @@
 #include "exporter/delivery_rules.h"
 
+#include "core/text.h"
+
 #include <fmt/core.h>
 
 namespace tally::exporter {
@@ -12,8 +14,8 @@ std::string describe(const ApiAnswer& answer) {
       answer.status == 0 ? answer.message : fmt::format("{} {}", answer.status, answer.message);
   if (!answer.error_code.empty()) text += " [" + answer.error_code + "]";
   if (!answer.rate_limited_reason.empty()) text += " [" + answer.rate_limited_reason + "]";
-  if (text.size() > kMaxReasonBytes) text.resize(kMaxReasonBytes);
-  return text;
+  return core::printable_ascii(text,
+                               kMaxReasonBytes);  // whatever stood between us and Stripe said it
 }
 
 bool is_duplicate(const ApiAnswer& answer, std::string_view identifier) {
@@ -53,6 +55,8 @@ Decision refused(const ApiAnswer& answer, int key_number) {
 }
 
 Decision on_client_error(const ApiAnswer& answer, int key_number) {
+  // A page of something in between: the event may have passed it before the answer was made up.
+  if (!answer.is_stripe_error) return unknown(answer);
   if (answer.status == 409) return retry(answer);
   if (answer.status == 429) {
     Decision decision = retry(answer);
@@ -68,7 +72,7 @@ Decision on_client_error(const ApiAnswer& answer, int key_number) {
             {},
             "the Idempotency-Key was used for another request: " + describe(answer)};
   }
-  if (answer.should_retry == true || !answer.is_stripe_error) return retry(answer);
+  if (answer.should_retry == true) return retry(answer);
   return refused(answer, key_number);
 }
 

@@ -1,5 +1,7 @@
 #include "exporter/stripe/meter_events.h"
 
+#include "core/text.h"
+
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -12,6 +14,7 @@ using runtime::http::percent_encode;
 using Json = nlohmann::json;
 
 constexpr std::size_t kShownBodyBytes = 120;
+constexpr std::size_t kMaxRequestIdBytes = 100;
 
 std::string header(const runtime::http::Headers& headers, std::string_view name) {
   const auto found = headers.find(name);
@@ -92,7 +95,7 @@ ApiAnswer answer_of(const runtime::http::Outcome& outcome) {
   const runtime::http::Headers& headers = outcome.response.headers;
   answer.reply = Reply::kAnswered;
   answer.status = outcome.response.status;
-  answer.request_id = header(headers, "Request-Id");
+  answer.request_id = core::printable_ascii(header(headers, "Request-Id"), kMaxRequestIdBytes);
   answer.replayed = header(headers, "Idempotent-Replayed") == "true";
   answer.rate_limited_reason = header(headers, "Stripe-Rate-Limited-Reason");
   answer.retry_after_seconds = seconds_of(header(headers, "Retry-After"));

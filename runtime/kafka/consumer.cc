@@ -1,5 +1,7 @@
 #include "runtime/kafka/consumer.h"
 
+#include "runtime/log/log.h"
+
 #include <librdkafka/rdkafka.h>
 
 #include <algorithm>
@@ -89,6 +91,12 @@ struct Consumer::Impl {
     const std::lock_guard lock(self->mutex);
     self->problem = std::string(rd_kafka_err2name(error)) + ": " + reason;
     self->has_problem = true;
+  }
+
+  static void on_log(const rd_kafka_t* /*client*/, int level, const char* facility,
+                     const char* text) {
+    log::write(level <= 3 ? log::Level::kError : log::Level::kInfo, "librdkafka",
+               {{"facility", facility}, {"text", text}});
   }
 
   static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error,
@@ -242,6 +250,7 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
       {"session.timeout.ms", "10000"},
       {"heartbeat.interval.ms", "2000"},
       {"max.poll.interval.ms", "600000"},
+      {"topic.metadata.refresh.interval.ms", "10000"},
       {"log_level", "3"},
   };
   for (const auto& [name, value] : settings.extra) options[name] = value;
@@ -252,6 +261,7 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
   for (const auto& [name, value] : options) set_option(conf.get(), name, value);
   rd_kafka_conf_set_opaque(conf.get(), impl_.get());
   rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
+  rd_kafka_conf_set_log_cb(conf.get(), &Impl::on_log);
   rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);
   std::array<char, 512> problem{};
   impl_->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), problem.data(), problem.size());

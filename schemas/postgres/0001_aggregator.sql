@@ -139,7 +139,7 @@ CREATE TABLE tally.meter_reject_count (
 
 -- The fence (promise P3): the first statement of every commit. In partition order, each guarded UPDATE must
 -- touch exactly one row, or TY001; then the catalogue must still be the one that the plan was made under, or
--- TY002. Either error ends the transaction with nothing written.
+-- TY002. A log time more than 1 h ahead of the database is TY003. Each error ends the transaction with nothing written.
 CREATE FUNCTION tally.fence(
   in_catalogue_version bigint, in_partition integer[], in_epoch bigint[], in_generation bigint[],
   in_start bigint[], in_next bigint[], in_last_offset bigint[], in_last_digest bytea[],
@@ -150,6 +150,11 @@ DECLARE
   current_version bigint;
 BEGIN
   FOR i IN 1 .. array_length(in_partition, 1) LOOP
+    -- One record from the future would make the dedup memory forget what it must still know.
+    IF in_last_log_time[i] > clock_timestamp() + interval '1 hour' THEN
+      RAISE EXCEPTION 'partition %: the broker stamped a record %, more than 1 h ahead of this database: nothing '
+        'is counted until the clocks agree', in_partition[i], in_last_log_time[i] USING ERRCODE = 'TY003';
+    END IF;
     UPDATE tally.partition_state
        SET next_offset = in_next[i],
            last_offset = coalesce(in_last_offset[i], last_offset),

@@ -2,8 +2,8 @@
 
 compare.py PSQL CONNINFO EXPECTED.json STRIPE.json
 
-Reads Postgres through the finance views only, adds up with Python's exact integers and decimals, and exits
-with 1 when any line differs.
+Adds up with Python's exact integers and decimals, and exits with 1 when any line differs. Postgres is compared
+by class and by meter, Stripe by customer and meter too; single windows are the integration tests' matter.
 """
 
 import csv

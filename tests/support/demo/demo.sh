@@ -144,7 +144,7 @@ publish_all() {
   "$python" "$TALLY_ROOT/tests/support/clients/publish_python.py" "$dir/data/python.ndjson" \
     --brokers "$brokers" --topic usage.events >"$dir/log/python.log" 2>&1 &
   local python_pid=$!
-  kill_midway
+  kill_midway || return 1
   wait "$producer" || { tail "$dir/log/producer.log" >&2; echo "tally-producer failed" >&2; return 1; }
   wait "$kcat" || { tail "$dir/log/kcat.log" >&2; echo "kcat failed" >&2; return 1; }
   wait "$python_pid" || { tail "$dir/log/python.log" >&2; echo "the Python client failed" >&2; return 1; }
@@ -154,7 +154,7 @@ publish_all() {
 kill_midway() {
   local planned
   planned=$("$python" -c 'import json,sys; print(json.load(open(sys.argv[1]))["records"])' "$dir/data/expected.json")
-  follow $((planned / 3)) 60 || return 0  # the wait after publishing tells what is wrong
+  follow $((planned / 3)) 60 || { echo "nothing is counted; see $dir/log/aggregator.log" >&2; return 1; }
   say "SIGKILL to the aggregator in mid-stream, then a restart"
   signal_process "$dir" aggregator KILL
   await_exit "$dir" aggregator 10

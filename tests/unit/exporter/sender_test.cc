@@ -297,7 +297,7 @@ TEST(DeliveryRules, TheTableOfAnswers) {
        answered(400, "An event already exists with identifier id77."), Verdict::kRejected, false},
       {"400", answered(400, "bad value"), Verdict::kRejected, false},
       {"404", answered(404, "No such meter"), Verdict::kRejected, false},
-      {"400 of a proxy", proxy, Verdict::kRetry, false},
+      {"400 of a proxy", proxy, Verdict::kRetry, true},
       {"400 with Should-Retry", again, Verdict::kRetry, false},
       {"idempotency_error", key_reuse, Verdict::kHeld, true},
       {"401", answered(401), Verdict::kStop, false},
@@ -315,6 +315,18 @@ TEST(DeliveryRules, TheTableOfAnswers) {
     EXPECT_EQ(decision.verdict, row.verdict) << row.name;
     EXPECT_EQ(decision.maybe_applied, row.maybe_applied) << row.name;
   }
+}
+
+// A 502 page with an umlaut across the cut made the whole report impossible to store, and with it
+// the deliveries of other customers.
+TEST(DeliveryRules, WhatOthersSaidIsStorableWhereverItIsCut) {
+  ApiAnswer page = answered(502, std::string(499, 'x') + "\xc3\xa9 \xe9 " + '\0' + " page");
+  page.is_stripe_error = false;
+  const std::string reason = decide(page, "id1", 1).reason;
+  EXPECT_LE(reason.size(), 500U);
+  for (const char c : reason) EXPECT_TRUE(c >= 0x20 && c <= 0x7e) << static_cast<int>(c);
+  const std::string latin = decide(answered(400, "caf\xe9"), "id1", 1).reason;
+  EXPECT_EQ(latin, "400 caf?");
 }
 
 }  // namespace
