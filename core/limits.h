@@ -40,7 +40,6 @@ inline constexpr std::size_t kMaxStripeEventNameBytes = 100;  // Stripe's own li
 inline constexpr std::int64_t kDedupHorizonSeconds = 35 * 86'400;
 inline constexpr std::int64_t kFutureBoundSeconds = 300;
 inline constexpr std::int64_t kDaySeconds = 86'400;
-inline constexpr std::int64_t kMaxBrokerClockAheadSeconds = 3'600;
 
 // One commit of the aggregator.
 inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;

@@ -29,7 +29,7 @@ services_up() {
   [[ ${PIPESTATUS[0]} == 0 ]] || return 1
   write_stack_env "$dir" "$bin"
   prepare_database "$dir" "$bin" && start_services "$dir" "$bin" || return 1
-  print_addresses "$dir" "$bin"
+  print_addresses "$dir"
 }
 
 # prepare_database DIR BIN: migrations and the example catalogue; both may run again.
@@ -68,7 +68,7 @@ start_services() {
 }
 
 print_addresses() {
-  local dir=$1 bin=$2 name
+  local dir=$1 name
   echo
   address Kafka "$(kafka_bootstrap "$dir")"
   address Postgres "$(postgres_conninfo "$dir")"
