@@ -5,11 +5,10 @@
 
 #include "aggregator/dedup/memory.h"
 #include "aggregator/meter_set.h"
-#include "core/gauge_reading.h"
+#include "aggregator/totals_plan.h"
+#include "core/identity.h"
 #include "core/ids.h"
-#include "core/usage_delta.h"
-
-#include <boost/unordered/unordered_flat_map.hpp>
+#include "core/timestamp.h"
 
 #include <array>
 #include <cstdint>
@@ -64,41 +63,6 @@ struct LedgerDelta {
   }
 };
 
-struct WindowKeyView {
-  std::string_view tenant;
-  std::uint16_t meter = 0;  // into MeterSet::meters(), which is sorted by slug
-  std::int64_t start_seconds = 0;
-  std::string_view dimensions;  // canonical JSON
-  friend auto operator<=>(const WindowKeyView&, const WindowKeyView&) = default;
-};
-
-struct WindowKey {
-  std::string tenant;
-  std::uint16_t meter = 0;
-  std::int64_t start_seconds = 0;
-  std::string dimensions;
-  explicit WindowKey(const WindowKeyView& view)
-      : tenant(view.tenant),
-        meter(view.meter),
-        start_seconds(view.start_seconds),
-        dimensions(view.dimensions) {}
-  [[nodiscard]] WindowKeyView view() const { return {tenant, meter, start_seconds, dimensions}; }
-};
-
-struct WindowKeyHash {
-  using is_transparent = void;
-  std::size_t operator()(const WindowKeyView& key) const;
-  std::size_t operator()(const WindowKey& key) const { return (*this)(key.view()); }
-};
-struct WindowKeyEqual {
-  using is_transparent = void;
-  bool operator()(const WindowKey& a, const WindowKey& b) const { return a.view() == b.view(); }
-  bool operator()(const WindowKey& a, const WindowKeyView& b) const { return a.view() == b; }
-  bool operator()(const WindowKeyView& a, const WindowKey& b) const { return a == b.view(); }
-};
-template <class Value>
-using WindowMap = boost::unordered_flat_map<WindowKey, Value, WindowKeyHash, WindowKeyEqual>;
-
 enum class RejectClass : std::uint8_t { kRejected, kConflict, kLate, kMeter };
 [[nodiscard]] std::string_view to_string(RejectClass reject_class);
 
@@ -130,8 +94,7 @@ struct BatchPlan {
   std::map<core::PartitionId, PartitionAdvance> partitions;
   std::map<std::pair<core::PartitionId, LogDay>, LedgerDelta> ledger;
   std::map<std::pair<core::PartitionId, LogDay>, std::vector<core::DedupEntry>> segments;
-  WindowMap<core::UsageDelta> usage;
-  WindowMap<core::GaugeReading> gauges;
+  TotalsPlan totals;
   std::vector<RejectRow> rejects;
   std::int64_t reject_bytes = 0;
   std::vector<OffsetRange> reject_overflow;

@@ -65,7 +65,7 @@ void Committer::run() {
       runtime::log::write(
           runtime::log::Level::kDebug, "committed",
           {{"records", plan->records},
-           {"windows", plan->usage.size() + plan->gauges.size()},
+           {"windows", plan->totals.windows()},
            {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
     }
     lock.lock();

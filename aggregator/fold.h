@@ -3,8 +3,10 @@
 #pragma once
 
 #include "aggregator/batch_plan.h"
+#include "aggregator/contribution.h"
 #include "aggregator/decode.h"
 #include "aggregator/dedup/memory.h"
+#include "aggregator/meter_reader.h"
 #include "core/identity.h"
 
 #include <cstdint>
@@ -12,7 +14,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace tally::aggregator {
 
@@ -64,28 +65,10 @@ class Fold {
   void lose_to(core::Offset next, PartitionState& state, BatchPlan& plan);
 
  private:
-  struct Taken {
-    std::uint16_t meter;
-    core::Decimal value;
-    std::size_t dimensions_begin;  // into dimension_text_
-    std::size_t dimensions_size;
-  };
-  struct MeterFailure {
-    std::uint16_t meter;
-    RejectReason reason;
-    std::string detail;
-  };
   struct Site;  // the record, its event, state, plan and line of the ledger
 
   RecordClass decide(Site& site);
   RecordClass deduplicate(Site& site);
-  void read_meters(const DecodedEvent& event);
-  void read_meter(const CompiledMeter& compiled, const DecodedEvent& event);
-  std::optional<MeterFailure> read_value(const CompiledMeter& compiled, const DecodedEvent& event,
-                                         core::Decimal& value) const;
-  std::optional<MeterFailure> append_dimensions(const CompiledMeter& compiled,
-                                                const DecodedEvent& event);
-  [[nodiscard]] std::uint64_t content_check();
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);
   static void keep(Site& site, RejectClass reject_class, std::string_view reason,
@@ -95,10 +78,8 @@ class Fold {
   std::shared_ptr<const MeterSet> meters_;
   const core::IdentityHasher& hasher_;
   FoldRules rules_;
-  std::vector<Taken> taken_;            // scratch of one record
-  std::vector<MeterFailure> failures_;  // scratch of one record
-  std::string dimension_text_;          // scratch of one record
-  std::string content_;                 // scratch of one record
+  MeterReader reader_;
+  Contribution contribution_;
 };
 
 }  // namespace tally::aggregator

@@ -181,10 +181,10 @@ std::string FoldBench::statement() const {
         core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)).substr(0, 16),
         key.dimensions);
   };
-  for (const auto& [key, delta] : plan.usage) {
+  for (const auto& [key, delta] : plan.totals.usage) {
     rows[place(key)] = fmt::format("{} of {}", delta.quantity.to_string(), delta.events);
   }
-  for (const auto& [key, gauge] : plan.gauges) {
+  for (const auto& [key, gauge] : plan.totals.gauges) {
     rows[place(key)] = fmt::format("shows {} at {} of {}", gauge.reading.to_string(),
                                    core::to_rfc3339(gauge.read_at).substr(11, 8), gauge.events);
   }

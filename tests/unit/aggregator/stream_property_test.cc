@@ -193,11 +193,11 @@ void Totals::commit(const BatchPlan& plan) {
       if (value != 0) classes[name] += value;
     }
   }
-  for (const auto& [key, delta] : plan.usage) {
+  for (const auto& [key, delta] : plan.totals.usage) {
     sums[place(key)].first += delta.quantity.units();
     sums[place(key)].second += delta.events;
   }
-  for (const auto& [key, reading] : plan.gauges) gauges[place(key)].merge(reading);
+  for (const auto& [key, reading] : plan.totals.gauges) gauges[place(key)].merge(reading);
 }
 
 void expect_equal(const Totals& totals, const Model& model) {
