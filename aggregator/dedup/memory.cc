@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <utility>
+#include <vector>
 
 namespace tally::aggregator::dedup {
 
@@ -23,89 +24,123 @@ std::size_t start_of(const core::DedupEntry& entry) {
 
 }  // namespace
 
-Memory::Memory(LogDay horizon_days) : horizon_days_(horizon_days) {
-  TALLY_CHECK(horizon_days >= 1 && horizon_days <= kMaxHorizonDays, "horizon of {} days",
-              horizon_days);
-}
+struct Memory::Parts {
+  struct Table {
+    std::vector<core::DedupEntry> entries;
+    std::vector<std::uint8_t> days;  // day mod 256, read against newest_day_
+  };
 
-bool Memory::expired(std::uint8_t day_mark, LogDay today) const {
-  const auto age = static_cast<std::uint8_t>(static_cast<std::uint8_t>(newest_day_) - day_mark);
-  return newest_day_ - age < today - horizon_days_;
-}
-
-std::size_t Memory::find_slot(const core::DedupEntry& entry) const {
-  std::size_t slot = start_of(entry) & mask_;
-  while (!is_empty(table_.entries[slot]) && !table_.entries[slot].same_identity(entry)) {
-    slot = (slot + 1) & mask_;
+  [[nodiscard]] bool expired(std::uint8_t day_mark, LogDay today) const {
+    const auto age = static_cast<std::uint8_t>(static_cast<std::uint8_t>(newest_day) - day_mark);
+    return newest_day - age < today - settings.horizon_days;
   }
-  return slot;
+
+  [[nodiscard]] std::size_t find_slot(const core::DedupEntry& entry) const {
+    std::size_t slot = start_of(entry) & mask;
+    while (!is_empty(table.entries[slot]) && !table.entries[slot].same_identity(entry)) {
+      slot = (slot + 1) & mask;
+    }
+    return slot;
+  }
+
+  [[nodiscard]] std::size_t slot_to_fill(const core::DedupEntry& entry, LogDay day) {
+    TALLY_CHECK(!is_empty(entry));
+    advance(day);
+    TALLY_CHECK(newest_day - day <= settings.horizon_days, "a claim of day {} on day {}", day,
+                newest_day);
+    if (4 * (used + 1) > 3 * table.entries.size()) {
+      rehash(std::max(kFirstCapacity, 2 * table.entries.size()), newest_day);
+    }
+    return find_slot(entry);
+  }
+
+  void fill(std::size_t slot, const core::DedupEntry& entry, LogDay day) {
+    if (is_empty(table.entries[slot])) ++used;
+    table.entries[slot] = entry;
+    table.days[slot] = static_cast<std::uint8_t>(day);
+  }
+
+  void advance(LogDay today) {
+    if (today <= newest_day) return;
+    if (used != 0) rehash(table.entries.size(), today);
+    newest_day = today;
+  }
+
+  void rehash(std::size_t capacity, LogDay today) {
+    Table old = std::move(table);
+    table.entries.assign(capacity, {});
+    table.days.assign(capacity, 0);
+    mask = capacity - 1;
+    used = 0;
+    for (std::size_t i = 0; i < old.entries.size(); ++i) {
+      if (is_empty(old.entries[i]) || expired(old.days[i], today)) continue;
+      const std::size_t slot = find_slot(old.entries[i]);
+      table.entries[slot] = old.entries[i];
+      table.days[slot] = old.days[i];
+      ++used;
+    }
+  }
+
+  MemorySettings settings;
+  Table table;
+  std::size_t mask = 0;
+  std::size_t used = 0;
+  LogDay newest_day = 0;  // all entries lie within the horizon before it
+};
+
+Memory::Memory(const MemorySettings& settings) : parts_(std::make_unique<Parts>()) {
+  TALLY_CHECK(settings.horizon_days >= 1 && settings.horizon_days <= kMaxHorizonDays,
+              "horizon of {} days", settings.horizon_days);
+  parts_->settings = settings;
 }
+
+Memory::Memory(LogDay horizon_days) : Memory(MemorySettings{horizon_days, {}, 0, 0, 0}) {}
+
+Memory::~Memory() = default;
 
 Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
-  if (used_ == 0) return Seen::kNever;
-  const std::size_t slot = find_slot(entry);
-  const core::DedupEntry& found = table_.entries[slot];
-  if (is_empty(found) || expired(table_.days[slot], today)) return Seen::kNever;
+  if (parts_->used == 0) return Seen::kNever;
+  const std::size_t slot = parts_->find_slot(entry);
+  const core::DedupEntry& found = parts_->table.entries[slot];
+  if (is_empty(found) || parts_->expired(parts_->table.days[slot], today)) return Seen::kNever;
   if (found.generation() != entry.generation()) return Seen::kOtherGeneration;
   return found.content() == entry.content() ? Seen::kSameContent : Seen::kOtherContent;
 }
 
-std::size_t Memory::slot_to_fill(const core::DedupEntry& entry, LogDay day) {
-  TALLY_CHECK(!is_empty(entry));
-  advance(day);
-  TALLY_CHECK(newest_day_ - day <= horizon_days_, "a claim of day {} on day {}", day, newest_day_);
-  if (4 * (used_ + 1) > 3 * table_.entries.size()) {
-    rehash(std::max(kFirstCapacity, 2 * table_.entries.size()), newest_day_);
-  }
-  return find_slot(entry);
-}
-
-void Memory::fill(std::size_t slot, const core::DedupEntry& entry, LogDay day) {
-  if (is_empty(table_.entries[slot])) ++used_;
-  table_.entries[slot] = entry;
-  table_.days[slot] = static_cast<std::uint8_t>(day);
-}
-
 void Memory::insert(const core::DedupEntry& entry, LogDay day) {
-  const std::size_t slot = slot_to_fill(entry, day);
-  TALLY_CHECK(is_empty(table_.entries[slot]) || expired(table_.days[slot], day),
+  const std::size_t slot = parts_->slot_to_fill(entry, day);
+  TALLY_CHECK(is_empty(parts_->table.entries[slot]) ||
+                  parts_->expired(parts_->table.days[slot], day),
               "an identity was claimed twice");
-  fill(slot, entry, day);
+  parts_->fill(slot, entry, day);
 }
 
 void Memory::restore(const core::DedupEntry& entry, LogDay day) {
-  fill(slot_to_fill(entry, day), entry, day);
+  parts_->fill(parts_->slot_to_fill(entry, day), entry, day);
 }
 
-void Memory::advance(LogDay today) {
-  if (today <= newest_day_) return;
-  if (used_ != 0) rehash(table_.entries.size(), today);
-  newest_day_ = today;
-}
+void Memory::advance(LogDay today) { parts_->advance(today); }
 
 void Memory::reserve(std::size_t more) {
-  const std::size_t wanted = std::bit_ceil((used_ + more) * 4 / 3 + 1);
-  if (wanted <= table_.entries.size() || more == 0) return;
-  rehash(std::max(kFirstCapacity, wanted), newest_day_);
+  const std::size_t wanted = std::bit_ceil((parts_->used + more) * 4 / 3 + 1);
+  if (wanted <= parts_->table.entries.size() || more == 0) return;
+  parts_->rehash(std::max(kFirstCapacity, wanted), parts_->newest_day);
 }
 
-std::size_t Memory::bytes() const {
-  return table_.entries.size() * (sizeof(core::DedupEntry) + sizeof(std::uint8_t));
+// Nothing lies on disk yet: no segment is covered, and every spill is refused.
+void Memory::adopt(LogDay, const std::function<bool(const SegmentToken&)>&) {}
+bool Memory::covers(const SegmentToken&) const { return false; }
+void Memory::committed(LogDay, const SegmentToken&) {}
+bool Memory::spill(std::span<const core::DedupEntry>) { return false; }
+void Memory::discard(const MemorySettings&) {}
+
+std::size_t Memory::size() const { return parts_->used; }
+
+std::size_t Memory::hot_bytes() const {
+  return parts_->table.entries.size() * (sizeof(core::DedupEntry) + sizeof(std::uint8_t));
 }
 
-void Memory::rehash(std::size_t capacity, LogDay today) {
-  Table old = std::move(table_);
-  table_.entries.assign(capacity, {});
-  table_.days.assign(capacity, 0);
-  mask_ = capacity - 1;
-  used_ = 0;
-  for (std::size_t i = 0; i < old.entries.size(); ++i) {
-    if (is_empty(old.entries[i]) || expired(old.days[i], today)) continue;
-    const std::size_t slot = find_slot(old.entries[i]);
-    table_.entries[slot] = old.entries[i];
-    table_.days[slot] = old.days[i];
-    ++used_;
-  }
-}
+std::size_t Memory::bytes() const { return hot_bytes(); }
+std::size_t Memory::disk_bytes() const { return 0; }
 
 }  // namespace tally::aggregator::dedup
