@@ -11,6 +11,7 @@
 // committed() as commits are reported. spill() at any moment between two segments or records.
 #pragma once
 
+#include "aggregator/dedup/log_day.h"
 #include "aggregator/dedup/segment_token.h"
 #include "core/identity.h"
 
@@ -23,9 +24,6 @@
 #include <stdexcept>
 
 namespace tally::aggregator::dedup {
-
-// Days since 1970 by the log's clock.
-using LogDay = std::int32_t;
 
 enum class Seen : std::uint8_t {
   kNever,
