@@ -1,7 +1,5 @@
 #include "core/json_cursor.h"
 
-#include "core/limits.h"
-
 #include <simdjson.h>
 
 #include <algorithm>
@@ -78,7 +76,7 @@ bool JsonCursor::consume(char c) {
 
 bool JsonCursor::open(char bracket) {
   if (!consume(bracket)) return fail(bracket == '{' ? "expected an object" : "expected an array");
-  if (++depth_ > kMaxJsonDepth) return fail("nested deeper than 64");
+  if (++depth_ > max_depth_) return fail("nested deeper than 64");
   fresh_ = true;
   return true;
 }

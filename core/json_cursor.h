@@ -7,6 +7,8 @@
 // returned. One thread at a time.
 #pragma once
 
+#include "core/limits.h"
+
 #include <cstddef>
 #include <deque>
 #include <string>
@@ -22,7 +24,8 @@ void append_json_string(std::string_view text, std::string& out);
 
 class JsonCursor {
  public:
-  explicit JsonCursor(std::string_view text) : text_(text) {}
+  explicit JsonCursor(std::string_view text, int max_depth = kMaxJsonDepth)
+      : text_(text), max_depth_(max_depth) {}
 
   // Passes over white space; the character that starts what comes next, '\0' at the end.
   [[nodiscard]] char peek();
@@ -37,7 +40,7 @@ class JsonCursor {
   // true, false or null: the word.
   [[nodiscard]] bool read_word(std::string_view& raw);
   // Any value, checked to its last character: also that no object in it names a member twice and
-  // that it is no deeper than kMaxJsonDepth. `raw` is its text.
+  // that nothing is nested deeper than max_depth. `raw` is its text.
   [[nodiscard]] bool read_value(std::string_view& raw);
 
   // Steps through an object or array: `if (open('{')) while (more('}')) …`. more() is false after
@@ -62,6 +65,7 @@ class JsonCursor {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  int max_depth_ = 0;
   int depth_ = 0;
   bool fresh_ = false;  // the bracket was the last thing read: no comma is due
   std::string_view problem_;

@@ -13,6 +13,7 @@ namespace tally::core {
 namespace {
 
 constexpr std::int64_t kEndOfYear9999Micros = 253'402'300'800'000'000;
+constexpr int kEventDepth = kMaxJsonDepth + 1;  // the limit counts from data's own brace
 constexpr std::string_view kJsonMediaType = "application/json";
 
 // CloudEvents forbids the control characters U+0000..U+001F and U+007F..U+009F in attributes.
@@ -149,7 +150,7 @@ std::optional<Error> read_envelope(std::string_view json, Envelope& envelope) {
                                kMaxRecordBytes));
   }
   if (!valid_utf8(json)) return invalid("the event is not UTF-8: encode it so");
-  JsonCursor cursor(json);
+  JsonCursor cursor(json, kEventDepth);
   std::optional<Error> error;
   std::string name;
   bool good = cursor.open('{');

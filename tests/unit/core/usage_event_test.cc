@@ -157,6 +157,22 @@ TEST(UsageEvent, WhatParsesAlsoValidates) {
   EXPECT_GT(parsed, 100);
 }
 
+// The event's own brace counted against data's 64 levels, so that an event was accepted by
+// validate(), written to the spool and refused when it was read back.
+TEST(UsageEvent, DataHas64LevelsOfItsOwn) {
+  const auto nested = [](std::size_t levels) {
+    return R"({"x":)" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
+  };
+  UsageEvent deep = event();
+  for (const auto& [levels, accepted] : {std::pair{64, true}, std::pair{65, false}}) {
+    deep.data = nested(static_cast<std::size_t>(levels));
+    EXPECT_EQ(problem(deep) == "valid", accepted) << levels;
+    std::string text;
+    append_structured(deep, text);
+    EXPECT_EQ(parse_structured(text).has_value(), accepted) << levels;
+  }
+}
+
 TEST(UsageEvent, RefusesARecordOverTheTopicsLimit) {
   const auto e = parse_structured(std::string(kMaxRecordBytes + 1, ' '));
   ASSERT_FALSE(e);
