@@ -141,6 +141,8 @@ struct Decoder::Impl {
       padded.resize(std::max<std::size_t>(4096, 2 * (bytes.size() + simdjson::SIMDJSON_PADDING)));
     }
     std::memcpy(padded.data(), bytes.data(), bytes.size());
+    // simdjson looks at the byte behind the end: it must not be one of an earlier record.
+    std::memset(padded.data() + bytes.size(), 0, simdjson::SIMDJSON_PADDING);
     return simdjson::padded_string_view(padded.data(), bytes.size(), padded.size());
   }
 
@@ -283,6 +285,7 @@ struct Decoder::Impl {
     if (record_bytes > core::kMaxDataBytes) {
       std::string_view raw;
       if (const auto error = object.raw_json().get(raw)) return malformed(error);
+      raw = trimmed(raw);  // it runs up to what follows data
       if (raw.size() > core::kMaxDataBytes) {
         return reject(
             RejectReason::kDataTooLarge,
@@ -306,6 +309,7 @@ struct Decoder::Impl {
     }
     if (key == "time") return read_string(key, member, text) && (!text || set_time(*text));
     if (key == "data_base64") {
+      if (is_null(member)) return true;
       return reject(RejectReason::kDataNotObject,
                     "`data_base64` is not read: put a JSON object into `data`");
     }
@@ -319,16 +323,18 @@ struct Decoder::Impl {
     return true;
   }
 
-  // nullopt: null, which CloudEvents' JSON format reads as an attribute that is not there.
+  // CloudEvents' JSON format reads null as an attribute that is not there.
+  static bool is_null(value& member) {
+    bool null = false;
+    return member.is_null().get(null) == simdjson::SUCCESS && null;
+  }
+
+  // nullopt: null.
   bool read_string(std::string_view key, value& member, std::optional<std::string_view>& text) {
     const auto error = member.get_string().get(text.emplace());
     if (error == simdjson::SUCCESS) return true;
     text.reset();
-    bool null = false;
-    if (error == simdjson::INCORRECT_TYPE && member.is_null().get(null) == simdjson::SUCCESS &&
-        null) {
-      return true;
-    }
+    if (error == simdjson::INCORRECT_TYPE && is_null(member)) return true;
     if (error == simdjson::INCORRECT_TYPE) {
       return reject(RejectReason::kWrongType, fmt::format("`{}` must be a string", key));
     }

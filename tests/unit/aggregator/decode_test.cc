@@ -273,6 +273,30 @@ TEST_F(DecodeTest, DataIsBoundedAt64KiB) {
   EXPECT_EQ(with(R"("x":")" + std::string(100'000, 'x') + "\""), "- - - - -");
 }
 
+// White space between data and what follows it counted as data: a record that the producer's codec
+// accepts was rejected at the limit.
+TEST_F(DecodeTest, WhiteSpaceBehindDataIsNotData) {
+  const std::string largest = R"({"x":")" + std::string(core::kMaxDataBytes - 8, 'x') + "\"}";
+  ASSERT_EQ(largest.size(), core::kMaxDataBytes);
+  EXPECT_EQ(of_data(largest + " \n"), "- - - - -");
+  EXPECT_EQ(of_early_data(largest + " \n"), "- - - - -");
+}
+
+// A data_base64 of null rejected the record, though a null member counts as absent and the
+// producer's codec accepts it.
+TEST_F(DecodeTest, ANullDataBase64IsAbsent) {
+  EXPECT_EQ(with(R"("data_base64":null)"), "- - - - -");
+  EXPECT_EQ(with(R"("data_base64":nul)"), "data_not_object");
+}
+
+// The byte that an earlier record left behind the end of a later one changed the later one's
+// reason, so that a replay after a restart kept another text.
+TEST_F(DecodeTest, WhatStoodBehindTheEndDoesNotMatter) {
+  const std::string fresh = decode("{}}").detail;
+  EXPECT_EQ(outcome("}}l}"), "not_a_cloudevent");
+  EXPECT_EQ(decode("{}}").detail, fresh);
+}
+
 TEST_F(DecodeTest, RecordsOfOneMegabyte) {
   EXPECT_EQ(of_data("{\"tokens\":1,\"x\":\"" + std::string(1'000'000, 'x') + "\"}"),
             "data_too_large");
