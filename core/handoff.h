@@ -1,0 +1,56 @@
+// Records on their way to the partition where their identity is remembered, as the bytes of
+// tally.handoff: what the aggregator hands off and what an admin readmits.
+//
+//   block  := record*                         a new one past kMaxHandoffBlockBytes
+//   record := partition i32 | offset i64 | log_time_ms i64 | admission u8
+//             | bytes32 key | bytes32 value | headers u16 | (bytes16 name | bytes32 value)*
+//   bytesN := length uN | that many bytes     all integers little-endian
+//
+// partition and offset are those of the log the record was first read from, however often it is
+// handed on.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::core {
+
+// What lets a record in. kReadmitted: an admin replays what was late or rejected, so that neither
+// the horizon nor the future bound applies any more.
+enum class Admission : std::uint8_t { kLog = 0, kReadmitted = 1 };
+
+struct HandoffHeader {
+  std::string_view name;
+  std::string_view value;
+};
+
+struct HandoffRecord {
+  std::int32_t partition = 0;
+  std::int64_t offset = 0;
+  std::int64_t log_time_ms = 0;
+  Admission admission = Admission::kLog;
+  std::string_view key;
+  std::string_view value;
+  std::span<const HandoffHeader> headers;
+};
+
+void append_handoff(const HandoffRecord& record, std::string& block);
+
+// Reads a block; what next() returned lives until the following call, within the block's life. A
+// block that cannot be read was written by another version or damaged: next() throws
+// std::runtime_error.
+class HandoffReader {
+ public:
+  explicit HandoffReader(std::string_view block) : rest_(block) {}
+  std::optional<HandoffRecord> next();
+
+ private:
+  std::string_view rest_;
+  std::vector<HandoffHeader> headers_;
+};
+
+}  // namespace tally::core

@@ -1,0 +1,94 @@
+#include "core/handoff.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace tally::core {
+namespace {
+
+HandoffRecord record_with(std::string_view key, std::string_view value) {
+  HandoffRecord record;
+  record.key = key;
+  record.value = value;
+  return record;
+}
+
+TEST(CoreHandoff, EveryFieldComesBack) {
+  const std::string value("a\0b", 3);
+  const std::vector<HandoffHeader> headers = {{"ce_id", "r1"}, {"", std::string_view("\0", 1)}};
+  HandoffRecord record = record_with("key", value);
+  record.partition = 1023;
+  record.offset = 1LL << 40;
+  record.log_time_ms = 1'795'219'200'123;
+  record.admission = Admission::kReadmitted;
+  record.headers = headers;
+  std::string block;
+  append_handoff(record, block);
+  append_handoff(HandoffRecord{}, block);
+
+  HandoffReader reader(block);
+  const auto first = reader.next();
+  ASSERT_TRUE(first);
+  EXPECT_EQ(first->admission, Admission::kReadmitted);
+  EXPECT_EQ(first->partition, 1023);
+  EXPECT_EQ(first->offset, 1LL << 40);
+  EXPECT_EQ(first->log_time_ms, 1'795'219'200'123);
+  EXPECT_EQ(first->key, "key");
+  EXPECT_EQ(first->value, value);
+  ASSERT_EQ(first->headers.size(), 2U);
+  EXPECT_EQ(first->headers[0].name, "ce_id");
+  EXPECT_EQ(first->headers[1].value, std::string_view("\0", 1));
+  const auto second = reader.next();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->admission, Admission::kLog);
+  EXPECT_TRUE(second->headers.empty());
+  EXPECT_FALSE(reader.next());
+}
+
+// The bytes are stored: another version of tally reads them.
+TEST(CoreHandoff, TheFormatIsPinned) {
+  const std::vector<HandoffHeader> headers = {{"h", "xy"}};
+  HandoffRecord record = record_with("k", "vw");
+  record.partition = 2;
+  record.offset = 0x0102;
+  record.log_time_ms = 3;
+  record.admission = Admission::kReadmitted;
+  record.headers = headers;
+  std::string block;
+  append_handoff(record, block);
+  const std::string expected(
+      "\x02\0\0\0"
+      "\x02\x01\0\0\0\0\0\0"
+      "\x03\0\0\0\0\0\0\0"
+      "\x01"
+      "\x01\0\0\0k"
+      "\x02\0\0\0vw"
+      "\x01\0"
+      "\x01\0h"
+      "\x02\0\0\0xy",
+      43);
+  EXPECT_EQ(block, expected);
+}
+
+TEST(CoreHandoff, ABlockThatIsCutAnywhereIsRefused) {
+  std::string block;
+  append_handoff(record_with("key", "value"), block);
+  for (std::size_t size = 1; size < block.size(); ++size) {
+    HandoffReader reader(std::string_view(block).substr(0, size));
+    EXPECT_THROW(static_cast<void>(reader.next()), std::runtime_error) << size;
+  }
+}
+
+TEST(CoreHandoff, AnAdmissionOfANewerVersionIsRefused) {
+  std::string block;
+  append_handoff(record_with("key", "value"), block);
+  block.at(20) = 2;
+  HandoffReader reader(block);
+  EXPECT_THROW(static_cast<void>(reader.next()), std::runtime_error);
+}
+
+}  // namespace
+}  // namespace tally::core
