@@ -1,0 +1,42 @@
+#include "core/unique_value.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace tally::core {
+namespace {
+
+IdentityHasher::Key key_of(int seed) {
+  IdentityHasher::Key key{};
+  for (std::size_t i = 0; i < key.size(); ++i) key.at(i) = static_cast<std::byte>(i + 7U * seed);
+  return key;
+}
+
+// The bits are a stored format: sets in the database would count every value anew.
+TEST(UniqueValue, BitsArePinned) {
+  const UniqueHasher hasher(key_of(1));
+  const UniqueValue value = hasher.value(ValueKind::kText, "alice");
+  EXPECT_EQ(value.hi, 5318187068198272961U);
+  EXPECT_EQ(value.lo, 17422414315854820398U);
+}
+
+TEST(UniqueValue, KindsTextsAndKeysTellValuesApart) {
+  const UniqueHasher hasher(key_of(1));
+  const UniqueHasher other(key_of(2));
+  std::set<UniqueValue> seen;
+  for (const ValueKind kind : {ValueKind::kText, ValueKind::kNumber, ValueKind::kBoolean}) {
+    for (const char* text : {"", "5", "true", "alice", "Alice", "alice "}) {
+      EXPECT_TRUE(seen.insert(hasher.value(kind, text)).second) << text;
+      EXPECT_TRUE(seen.insert(other.value(kind, text)).second) << text;
+      EXPECT_EQ(hasher.value(kind, text), hasher.value(kind, text));
+    }
+  }
+  const std::string large(60'000, 'x');
+  EXPECT_TRUE(seen.insert(hasher.value(ValueKind::kText, large)).second);
+  EXPECT_TRUE(seen.insert(hasher.value(ValueKind::kText, large + "x")).second);
+}
+
+}  // namespace
+}  // namespace tally::core
