@@ -23,6 +23,10 @@ void check_conservation(const BatchPlan& plan) {
     std::int64_t offsets = 0;
     std::int64_t counted = 0;
     std::int64_t claimed = 0;
+    std::int64_t handed_off = 0;
+    std::int64_t sent = 0;
+    std::int64_t received = 0;
+    std::int64_t taken = 0;
   };
   std::map<core::PartitionId, Sums> sums;
   for (const auto& [where, line] : plan.ledger) {
@@ -31,10 +35,19 @@ void check_conservation(const BatchPlan& plan) {
                 line.consumed + line.received, line.classes());
     Sums& sum = sums[where.first];
     sum.offsets += line.consumed + line.skipped + line.lost;
-    sum.counted += line.counted;
+    sum.counted += line.counted + line.readmitted;
+    sum.handed_off += line.handed_off;
+    sum.received += line.received;
   }
-  for (const auto& [where, entries] : plan.segments) {
-    sums[where.first].claimed += static_cast<std::int64_t>(entries.size());
+  for (const auto& [where, segment] : plan.segments) {
+    sums[where.first].claimed += static_cast<std::int64_t>(segment.entries.size());
+  }
+  for (const auto& [way, blocks] : plan.handoffs) {
+    TALLY_CHECK(way.first != way.second, "partition {} hands off to itself", way.first.value());
+    sums[way.first].sent += blocks.records;
+  }
+  for (const auto& [home, rows] : plan.taken) {
+    for (const HandoffTaken& row : rows) sums[home].taken += row.records;
   }
   for (const auto& [partition, advance] : plan.partitions) sums.try_emplace(partition);
   for (const auto& [partition, sum] : sums) {
@@ -46,6 +59,10 @@ void check_conservation(const BatchPlan& plan) {
                 advance->second.next.value());
     TALLY_CHECK(sum.counted == sum.claimed, "partition {}: {} counted, {} identities claimed",
                 partition.value(), sum.counted, sum.claimed);
+    TALLY_CHECK(sum.handed_off == sum.sent, "partition {}: {} handed off, {} on their way",
+                partition.value(), sum.handed_off, sum.sent);
+    TALLY_CHECK(sum.received == sum.taken, "partition {}: {} received, {} taken", partition.value(),
+                sum.received, sum.taken);
   }
 }
 

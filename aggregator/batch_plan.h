@@ -4,6 +4,8 @@
 #pragma once
 
 #include "aggregator/dedup/memory.h"
+#include "aggregator/dedup/segment_token.h"
+#include "aggregator/handoff.h"
 #include "aggregator/meter_set.h"
 #include "aggregator/totals_plan.h"
 #include "core/identity.h"
@@ -39,7 +41,7 @@ struct PartitionAdvance {
   core::Offset next;
   std::optional<core::Offset> last_offset;  // the last record consumed in this plan
   std::optional<RecordDigest> last_digest;
-  std::optional<core::Timestamp> last_log_time;
+  std::optional<core::Timestamp> last_log_time;  // the partition's clock after this plan
 };
 
 // One line of the balance sheet (promise P2).
@@ -54,12 +56,14 @@ struct LedgerDelta {
   std::int64_t conflict = 0;
   std::int64_t late = 0;
   std::int64_t counted = 0;
+  std::int64_t readmitted = 0;    // counted after an admin replayed it
   std::int64_t skipped = 0;       // offsets without a record: control records, aborted transactions
   std::int64_t lost = 0;          // offsets gone before they were read
   std::int64_t unverifiable = 0;  // of `duplicate`
 
   [[nodiscard]] std::int64_t classes() const {
-    return handed_off + rejected + unmetered + filtered + duplicate + conflict + late + counted;
+    return handed_off + rejected + unmetered + filtered + duplicate + conflict + late + counted +
+           readmitted;
   }
 };
 
@@ -87,13 +91,25 @@ struct OffsetRange {
   std::int64_t rows = 0;
 };
 
+// The identities that one plan claims in a partition on a day of the log; committed as one row.
+struct Segment {
+  dedup::SegmentToken token;  // set when the plan is submitted
+  std::vector<core::DedupEntry> entries;
+};
+
 struct BatchPlan {
   std::string topic;
   std::shared_ptr<const MeterSet>
       meters;  // the catalogue it was folded under, checked by the commit
   std::map<core::PartitionId, PartitionAdvance> partitions;
   std::map<std::pair<core::PartitionId, LogDay>, LedgerDelta> ledger;
-  std::map<std::pair<core::PartitionId, LogDay>, std::vector<core::DedupEntry>> segments;
+  std::map<std::pair<core::PartitionId, LogDay>, Segment> segments;
+  // Records whose home is another partition, by where they were read and their home.
+  std::map<std::pair<core::PartitionId, core::PartitionId>, HandoffBlocks> handoffs;
+  std::int64_t handoff_bytes = 0;
+  // Rows of tally.handoff that were folded, by their home: the commit removes just these, and is
+  // fenced when one of them is gone.
+  std::map<core::PartitionId, std::vector<HandoffTaken>> taken;
   TotalsPlan totals;
   std::vector<RejectRow> rejects;
   std::int64_t reject_bytes = 0;
@@ -101,6 +117,7 @@ struct BatchPlan {
   std::vector<OffsetRange> lost;
   std::map<std::pair<std::uint16_t, LogDay>, std::int64_t> meter_rejects;
   std::int64_t records = 0;
+  std::int32_t topic_partitions = 0;  // under which homes were computed; stored with each segment
 
   [[nodiscard]] bool empty() const { return partitions.empty(); }
 };

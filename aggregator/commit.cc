@@ -41,12 +41,15 @@ void fence(const BatchPlan& plan, Transaction& transaction) {
       TALLY_CHECK(advance.last_digest && advance.last_log_time);
       last_offset.add(advance.last_offset->value());
       last_digest.add(bytes_text(view_of(*advance.last_digest)));
-      last_log_time.add(core::to_rfc3339(*advance.last_log_time));
     } else {
       last_offset.add_null();
       last_digest.add_null();
-      last_log_time.add_null();
     }
+    // A partition that only received handed-off records has a clock and no last record.
+    if (advance.last_log_time)
+      last_log_time.add(core::to_rfc3339(*advance.last_log_time));
+    else
+      last_log_time.add_null();
   }
   transaction.exec(
       "SELECT tally.fence($1::bigint, $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], "
@@ -59,12 +62,12 @@ void fence(const BatchPlan& plan, Transaction& transaction) {
 
 void write_ledger(const BatchPlan& plan, Transaction& transaction) {
   using Column = std::int64_t LedgerDelta::*;
-  static constexpr std::array<Column, 13> kColumns = {
+  static constexpr std::array<Column, 14> kColumns = {
       &LedgerDelta::consumed,    &LedgerDelta::received,  &LedgerDelta::handed_off,
       &LedgerDelta::rejected,    &LedgerDelta::unmetered, &LedgerDelta::filtered,
       &LedgerDelta::duplicate,   &LedgerDelta::conflict,  &LedgerDelta::late,
       &LedgerDelta::counted,     &LedgerDelta::skipped,   &LedgerDelta::lost,
-      &LedgerDelta::unverifiable};
+      &LedgerDelta::unverifiable, &LedgerDelta::readmitted};
   ArrayText partition, day;
   std::array<ArrayText, kColumns.size()> values;
   for (const auto& [where, line] : plan.ledger) {
@@ -77,21 +80,23 @@ void write_ledger(const BatchPlan& plan, Transaction& transaction) {
   transaction.exec(
       "INSERT INTO tally.ledger AS l (partition, log_day, consumed, received, handed_off, "
       "rejected, unmetered, "
-      "filtered, duplicate, conflict, late, counted, skipped, lost, unverifiable) "
+      "filtered, duplicate, conflict, late, counted, skipped, lost, unverifiable, readmitted) "
       "SELECT p, (d::timestamptz AT TIME ZONE 'UTC')::date, c1, c2, c3, c4, c5, c6, c7, c8, c9, "
-      "c10, c11, c12, c13 "
+      "c10, c11, c12, c13, c14 "
       "FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], "
       "$6::bigint[], $7::bigint[], "
       "$8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], "
       "$14::bigint[], "
-      "$15::bigint[]) AS t(p, d, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13) "
+      "$15::bigint[], $16::bigint[]) AS t(p, d, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, "
+      "c13, c14) "
       "ON CONFLICT (partition, log_day) DO UPDATE SET consumed = l.consumed + excluded.consumed, "
       "received = l.received + excluded.received, handed_off = l.handed_off + excluded.handed_off, "
       "rejected = l.rejected + excluded.rejected, unmetered = l.unmetered + excluded.unmetered, "
       "filtered = l.filtered + excluded.filtered, duplicate = l.duplicate + excluded.duplicate, "
       "conflict = l.conflict + excluded.conflict, late = l.late + excluded.late, "
       "counted = l.counted + excluded.counted, skipped = l.skipped + excluded.skipped, "
-      "lost = l.lost + excluded.lost, unverifiable = l.unverifiable + excluded.unverifiable",
+      "lost = l.lost + excluded.lost, unverifiable = l.unverifiable + excluded.unverifiable, "
+      "readmitted = l.readmitted + excluded.readmitted",
       params);
 }
 
@@ -99,14 +104,39 @@ void write_ledger(const BatchPlan& plan, Transaction& transaction) {
 static_assert(sizeof(core::DedupEntry) == 16 && std::endian::native == std::endian::little);
 
 void write_segments(const BatchPlan& plan, Transaction& transaction) {
-  for (const auto& [where, entries] : plan.segments) {
-    const std::string_view bytes(reinterpret_cast<const char*>(entries.data()),
-                                 entries.size() * sizeof(core::DedupEntry));
+  for (const auto& [where, segment] : plan.segments) {
+    TALLY_CHECK(segment.token != dedup::SegmentToken{}, "a segment without a token");
+    const std::string_view bytes(reinterpret_cast<const char*>(segment.entries.data()),
+                                 segment.entries.size() * sizeof(core::DedupEntry));
     transaction.exec(
-        "INSERT INTO tally.dedup_segment (partition, log_day, entry_count, entries) "
-        "VALUES ($1::integer, ($2::timestamptz AT TIME ZONE 'UTC')::date, $3::integer, $4::bytea)",
-        {std::to_string(where.first.value()), day_text(where.second),
-         std::to_string(entries.size()), bytes_text(bytes)});
+        "INSERT INTO tally.dedup_segment (partition, log_day, partitions, token, entry_count, "
+        "entries) VALUES ($1::integer, DATE '1970-01-01' + $2::integer, $3::integer, $4::uuid, "
+        "$5::integer, $6::bytea)",
+        {std::to_string(where.first.value()), std::to_string(where.second),
+         std::to_string(plan.topic_partitions), segment.token.to_uuid_text(),
+         std::to_string(segment.entries.size()), bytes_text(bytes)});
+  }
+}
+
+void take_handoffs(const BatchPlan& plan, Transaction& transaction) {
+  for (const auto& [home, rows] : plan.taken) {
+    ArrayText ids;
+    for (const HandoffTaken& row : rows) ids.add(row.id.value());
+    transaction.exec("SELECT tally.take_handoffs($1::integer, $2::bigint[])",
+                     {std::to_string(home.value()), ids.take()});
+  }
+}
+
+void write_handoffs(const BatchPlan& plan, Transaction& transaction) {
+  for (const auto& [way, handoff] : plan.handoffs) {
+    for (const HandoffBlocks::Block& block : handoff.blocks) {
+      transaction.exec(
+          "INSERT INTO tally.handoff (source, home, partitions, records, block) VALUES "
+          "($1::integer, $2::integer, $3::integer, $4::bigint, $5::bytea)",
+          {std::to_string(way.first.value()), std::to_string(way.second.value()),
+           std::to_string(plan.topic_partitions), std::to_string(block.records),
+           bytes_text(block.bytes)});
+    }
   }
 }
 
@@ -182,9 +212,12 @@ void write_ranges(const BatchPlan& plan, Transaction& transaction) {
 
 }  // namespace
 
-void execute(const BatchPlan& plan, Transaction& transaction) {
+void execute(const BatchPlan& plan, const StoreObserver& observe, Transaction& transaction) {
   fence(plan, transaction);
+  observe(StoreStep::kFenced);
+  take_handoffs(plan, transaction);
   write_ledger(plan, transaction);
+  write_handoffs(plan, transaction);
   write_segments(plan, transaction);
   write_windows(plan.totals, *plan.meters, transaction);
   write_rejects(plan, transaction);

@@ -2,15 +2,18 @@
 #pragma once
 
 #include "aggregator/batch_plan.h"
+#include "aggregator/store_step.h"
 #include "runtime/postgres/connection.h"
 
 namespace tally::aggregator {
 
-// Within an open transaction; does not commit. Order: the fence, ledger, dedup segments, usage
-// windows, gauge windows, rejects, overflow, lost ranges, meter counts; rows of a table in key
-// order (COLLATE "C"), so that two instances never deadlock. Throws StatementFailed with TY001
-// (fenced) or TY002 (catalogue moved) from its first statement.
-void execute(const BatchPlan& plan, runtime::postgres::Transaction& transaction);
+// Within an open READ COMMITTED transaction; does not commit. Order: the fence, handed-off rows that
+// are taken, ledger, handed-off rows that are added, dedup segments, the totals, rejects, overflow,
+// lost ranges, meter counts; rows of a table in key order (COLLATE "C"), so that two instances never
+// deadlock. The days of the segments must have their tables. Throws StatementFailed with TY001
+// (fenced) or TY002 (catalogue moved) from its first statements.
+void execute(const BatchPlan& plan, const StoreObserver& observe,
+             runtime::postgres::Transaction& transaction);
 
 inline constexpr const char* kFencedState = "TY001";
 inline constexpr const char* kCatalogueMovedState = "TY002";

@@ -1,12 +1,13 @@
-// Executes one plan at a time on a thread of its own, until its outcome is certain, so that folding
-// the next batch overlaps the commit of this one.
+// Executes one plan at a time, until its outcome is certain, so that folding the next batch
+// overlaps the commit of this one.
 #pragma once
 
-#include "aggregator/probe.h"
+#include "aggregator/commit_duty.h"
 #include "aggregator/totals_store.h"
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,34 +15,43 @@
 
 namespace tally::aggregator {
 
-enum class PlanFate : std::uint8_t { kCommitted, kFenced, kCatalogueMoved };
-
 struct CommitReport {
   PlanFate fate = PlanFate::kCommitted;
   std::unique_ptr<BatchPlan> plan;
 };
 
-// Threads: all methods from the one session's thread. While the database is away it retries with
-// backoff; a commit of unknown outcome is resolved under lock before anything else (promise P3).
+// Threads: all methods from the one session's thread. Destroying it gives up on a plan under way:
+// its guard keeps a later execution from doing harm.
 class Committer {
  public:
-  Committer(std::unique_ptr<TotalsStore> store, Probe& probe);
-  ~Committer();  // gives up on a plan under way: its guard keeps a later execution from doing harm
-  Committer(const Committer&) = delete;
-  Committer& operator=(const Committer&) = delete;
+  virtual ~Committer() = default;
 
-  [[nodiscard]] bool busy() const;
-  void submit(std::unique_ptr<BatchPlan> plan);  // only when not busy and no report waits
+  [[nodiscard]] virtual bool busy() const = 0;
+  virtual void submit(std::unique_ptr<BatchPlan> plan) = 0;  // not when busy or a report waits
   // The report of the submitted plan, waiting for it at most `time`.
-  std::optional<CommitReport> take_report(std::chrono::milliseconds time);
+  virtual std::optional<CommitReport> take_report(std::chrono::milliseconds time) = 0;
+};
+
+using CommitterFactory =
+    std::function<std::unique_ptr<Committer>(std::unique_ptr<TotalsStore> store)>;
+
+// On a thread of its own.
+class ThreadCommitter final : public Committer {
+ public:
+  ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days);
+  ~ThreadCommitter() override;
+  ThreadCommitter(const ThreadCommitter&) = delete;
+  ThreadCommitter& operator=(const ThreadCommitter&) = delete;
+
+  [[nodiscard]] bool busy() const override;
+  void submit(std::unique_ptr<BatchPlan> plan) override;
+  std::optional<CommitReport> take_report(std::chrono::milliseconds time) override;
 
  private:
   void run();
-  std::optional<PlanFate> settle(const BatchPlan& plan);  // nullopt: told to stop
-  bool pause(std::chrono::milliseconds time);             // false: told to stop
+  bool pause(std::chrono::milliseconds time);  // false: told to stop
 
-  std::unique_ptr<TotalsStore> store_;
-  Probe& probe_;
+  CommitDuty duty_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::unique_ptr<BatchPlan> plan_;     // guarded by mutex_

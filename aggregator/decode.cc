@@ -84,8 +84,6 @@ std::string_view to_string(RejectReason reason) {
       return "data_not_object";
     case RejectReason::kDataTooLarge:
       return "data_too_large";
-    case RejectReason::kForeignPartition:
-      return "foreign_partition";
     case RejectReason::kTimeInFuture:
       return "time_in_future";
     case RejectReason::kValueMissing:

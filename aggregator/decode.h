@@ -37,7 +37,6 @@ enum class RejectReason : std::uint8_t {
   kBadTime,
   kDataNotObject,
   kDataTooLarge,
-  kForeignPartition,
   kTimeInFuture,
   kValueMissing,
   kValueNotANumber,

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 
 namespace tally::aggregator {
@@ -33,6 +34,9 @@ std::string bounded(std::string detail) {
 
 void count_class(RecordClass record_class, LedgerDelta& line) {
   switch (record_class) {
+    case RecordClass::kHandedOff:
+      ++line.handed_off;
+      break;
     case RecordClass::kRejected:
       ++line.rejected;
       break;
@@ -54,6 +58,9 @@ void count_class(RecordClass record_class, LedgerDelta& line) {
     case RecordClass::kCounted:
       ++line.counted;
       break;
+    case RecordClass::kReadmitted:
+      ++line.readmitted;
+      break;
   }
 }
 
@@ -61,6 +68,7 @@ void count_class(RecordClass record_class, LedgerDelta& line) {
 
 struct Fold::Site {
   const runtime::kafka::Record& record;
+  Admission admission;
   const DecodedEvent& event;
   PartitionState& state;
   BatchPlan& plan;
@@ -81,7 +89,9 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
   TALLY_CHECK(rules.horizon_seconds > 0 && rules.future_bound_seconds >= 0);
 }
 
-PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) {
+PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) const {
+  TALLY_CHECK(plan.topic_partitions == 0 || plan.topic_partitions == rules_.partitions);
+  plan.topic_partitions = rules_.partitions;
   const auto [found, fresh] = plan.partitions.try_emplace(state.id);
   PartitionAdvance& advance = found->second;
   if (fresh) {
@@ -106,13 +116,10 @@ RecordClass Fold::add(const runtime::kafka::Record& record, const DecodedEvent& 
   skip_to(core::Offset(record.offset), state, plan);
   PartitionAdvance& advance = advance_of(state, plan);
   LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
-  Site site{record, event, state, plan, line, log_time, event.time.value_or(log_time)};
-  state.memory.advance(log_day_of(state.last_log_time));
-
-  const RecordClass record_class = decide(site);
+  Site site{
+      record, Admission::kLog, event, state, plan, line, log_time, event.time.value_or(log_time)};
+  const RecordClass record_class = classify(site);
   ++line.consumed;
-  count_class(record_class, line);
-  ++plan.records;
   state.position = core::Offset(record.offset + 1);
   state.last_offset = core::Offset(record.offset);
   advance.next = state.position;
@@ -121,21 +128,49 @@ RecordClass Fold::add(const runtime::kafka::Record& record, const DecodedEvent& 
   return record_class;
 }
 
+void Fold::receive(const HandoffRow& row, Decoder& decoder, PartitionState& state,
+                   BatchPlan& plan) {
+  PartitionAdvance& advance = advance_of(state, plan);
+  HandoffReader reader(row.bytes);
+  std::int64_t records = 0;
+  while (const auto handoff = reader.next()) {
+    const runtime::kafka::Record& record = handoff->record;
+    const auto log_time = core::Timestamp::from_millis(record.log_time_ms);
+    state.last_log_time = std::max(state.last_log_time, log_time);
+    LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
+    const DecodedEvent& event = decoder.decode(record);
+    Site site{record,   handoff->admission,           event, state, plan, line,
+              log_time, event.time.value_or(log_time)};
+    classify(site);
+    ++line.received;
+    ++records;
+  }
+  if (records != row.records) {
+    throw std::runtime_error(
+        fmt::format("tally.handoff: row {} says {} records and holds {}: nothing of partition {} "
+                    "is counted until it is mended",
+                    row.id.value(), row.records, records, state.id.value()));
+  }
+  plan.taken[state.id].push_back({row.id, row.records});
+  advance.last_log_time = state.last_log_time;
+}
+
+RecordClass Fold::classify(Site& site) {
+  site.state.memory.advance(log_day_of(site.state.last_log_time));
+  const RecordClass record_class = decide(site);
+  count_class(record_class, site.line);
+  ++site.plan.records;
+  return record_class;
+}
+
 RecordClass Fold::decide(Site& site) {
   const DecodedEvent& event = site.event;
   if (event.reject != RejectReason::kNone) return reject(site, event.reject, event.detail);
-  const auto home = static_cast<std::int32_t>(core::home_bits(event.id) %
-                                              static_cast<std::uint32_t>(rules_.partitions));
-  if (home != site.state.id.value()) {
-    return reject(
-        site, RejectReason::kForeignPartition,
-        fmt::format(
-            "the id's home is partition {}: set the producer's partitioner to murmur2 and its "
-            "key to the event's id",
-            home));
-  }
+  const core::PartitionId home(static_cast<std::int32_t>(
+      core::home_bits(event.id) % static_cast<std::uint32_t>(rules_.partitions)));
+  if (home != site.state.id) return hand_off(site, home);
   const std::int64_t ahead = site.event_time.micros() - site.log_time.micros();
-  if (ahead > rules_.future_bound_seconds * 1'000'000) {
+  if (ahead > rules_.future_bound_seconds * 1'000'000 && site.admission == Admission::kLog) {
     return reject(site, RejectReason::kTimeInFuture,
                   fmt::format("`time` is {} s ahead of the log, the limit is {} s",
                               ahead / 1'000'000, rules_.future_bound_seconds));
@@ -149,6 +184,15 @@ RecordClass Fold::decide(Site& site) {
                   fmt::format("meter {}: {}", meters_->meters()[first.meter].slug, first.detail));
   }
   return deduplicate(site);
+}
+
+// Whoever reads a record that cannot be decoded rejects it: nobody can tell its home. Any other
+// goes where its identity is remembered.
+RecordClass Fold::hand_off(Site& site, core::PartitionId home) {
+  site.plan.handoffs[{site.state.id, home}].add(site.record, site.admission);
+  site.plan.handoff_bytes +=
+      static_cast<std::int64_t>(site.record.key.size() + site.record.value.size());
+  return RecordClass::kHandedOff;
 }
 
 RecordClass Fold::deduplicate(Site& site) {
@@ -173,7 +217,8 @@ RecordClass Fold::deduplicate(Site& site) {
       return RecordClass::kConflict;
   }
   const std::int64_t age = site.log_time.micros() - site.event_time.micros();
-  if (age > rules_.horizon_seconds * 1'000'000) {
+  const bool readmitted = site.admission == Admission::kReadmitted;
+  if (age > rules_.horizon_seconds * 1'000'000 && !readmitted) {
     keep(site, RejectClass::kLate, "older_than_horizon",
          fmt::format("`time` is {} s behind the log, the limit is {} s", age / 1'000'000,
                      rules_.horizon_seconds),
@@ -181,9 +226,9 @@ RecordClass Fold::deduplicate(Site& site) {
     return RecordClass::kLate;
   }
   site.state.memory.insert(entry, today);
-  site.plan.segments[{site.state.id, today}].push_back(entry);
+  site.plan.segments[{site.state.id, today}].entries.push_back(entry);
   count(site, entry);
-  return RecordClass::kCounted;
+  return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {
@@ -203,23 +248,25 @@ RecordClass Fold::reject(Site& site, RejectReason reason, std::string detail) {
 void Fold::keep(Site& site, RejectClass reject_class, std::string_view reason, std::string detail,
                 std::string meter) {
   BatchPlan& plan = site.plan;
+  const core::PartitionId read_from(site.record.partition);  // of a handoff: not this partition
   std::string headers = headers_text(site.record);
   const auto bytes =
       static_cast<std::int64_t>(site.record.key.size() + site.record.value.size() + headers.size());
   if (static_cast<std::int64_t>(plan.rejects.size()) >= core::kMaxRejectRowsPerCommit ||
       plan.reject_bytes + bytes > core::kMaxRejectBytesPerCommit) {
-    const auto same = [&](const OffsetRange& range) { return range.partition == site.state.id; };
+    const auto same = [&](const OffsetRange& range) { return range.partition == read_from; };
     auto range = std::find_if(plan.reject_overflow.begin(), plan.reject_overflow.end(), same);
     if (range == plan.reject_overflow.end()) {
-      plan.reject_overflow.push_back({site.state.id, site.record.offset, site.record.offset, 1});
+      plan.reject_overflow.push_back({read_from, site.record.offset, site.record.offset, 1});
     } else {
-      range->last = site.record.offset;
+      range->first = std::min(range->first, site.record.offset);
+      range->last = std::max(range->last, site.record.offset);
       ++range->rows;
     }
     return;
   }
   plan.reject_bytes += bytes;
-  plan.rejects.push_back({site.state.id, core::Offset(site.record.offset), std::move(meter),
+  plan.rejects.push_back({read_from, core::Offset(site.record.offset), std::move(meter),
                           reject_class, reason, bounded(std::move(detail)), site.log_time,
                           std::string(site.event.subject), std::string(site.record.key),
                           std::string(site.record.value), std::move(headers)});

@@ -20,15 +20,15 @@ namespace tally::aggregator {
 // What an owner knows of a partition. `position` runs ahead of what is committed by the plans under
 // way.
 struct PartitionState {
-  PartitionState(core::PartitionId partition, LogDay horizon_days)
-      : id(partition), memory(horizon_days) {}
+  PartitionState(core::PartitionId partition, const dedup::MemorySettings& memory_settings)
+      : id(partition), memory(memory_settings) {}
   core::PartitionId id;
   core::Epoch epoch;
   core::Generation generation;
   core::Offset position;                    // the next offset to fold
   std::optional<core::Offset> last_offset;  // of the last record consumed
   std::optional<RecordDigest> last_digest;
-  core::Timestamp last_log_time;  // the highest so far
+  core::Timestamp last_log_time;  // the partition's clock: the highest so far, never steps back
   dedup::Memory memory;
 };
 
@@ -38,15 +38,18 @@ struct FoldRules {
   std::int32_t partitions = 0;            // of the topic, for home(id)
 };
 
-// Every consumed record ends in exactly one of these, decided in this order.
+// Every consumed record ends in exactly one of these, decided in this order; kReadmitted is
+// kCounted for a record that an admin replayed.
 enum class RecordClass : std::uint8_t {
+  kHandedOff,
   kRejected,
   kUnmetered,
   kFiltered,
   kDuplicate,
   kConflict,
   kLate,
-  kCounted
+  kCounted,
+  kReadmitted
 };
 
 class Fold {
@@ -59,6 +62,10 @@ class Fold {
   RecordClass add(const runtime::kafka::Record& record, const DecodedEvent& event,
                   PartitionState& state, BatchPlan& plan);
 
+  // Adds what another partition handed off to this one, or an admin readmitted: a whole row, whose
+  // removal is part of the plan. Throws std::runtime_error for a row that cannot be read.
+  void receive(const HandoffRow& row, Decoder& decoder, PartitionState& state, BatchPlan& plan);
+
   // Moves over offsets without records: up to `next`, which is not below the position.
   void skip_to(core::Offset next, PartitionState& state, BatchPlan& plan);
   // Retention removed the offsets below `next` before they were read.
@@ -67,13 +74,15 @@ class Fold {
  private:
   struct Site;  // the record, its event, state, plan and line of the ledger
 
+  RecordClass classify(Site& site);
   RecordClass decide(Site& site);
+  RecordClass hand_off(Site& site, core::PartitionId home);
   RecordClass deduplicate(Site& site);
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);
   static void keep(Site& site, RejectClass reject_class, std::string_view reason,
                    std::string detail, std::string meter);
-  static PartitionAdvance& advance_of(PartitionState& state, BatchPlan& plan);
+  PartitionAdvance& advance_of(PartitionState& state, BatchPlan& plan) const;
 
   std::shared_ptr<const MeterSet> meters_;
   const core::IdentityHasher& hasher_;

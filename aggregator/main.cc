@@ -1,7 +1,10 @@
 // tally-aggregator: the whole object graph, top to bottom.
+#include "aggregator/environment.h"
+#include "aggregator/kafka_source.h"
 #include "aggregator/postgres_store.h"
 #include "aggregator/probe.h"
 #include "aggregator/worker.h"
+#include "core/check.h"
 #include "core/limits.h"
 #include "runtime/config/settings.h"
 #include "runtime/lifecycle/allocator.h"
@@ -11,12 +14,14 @@
 #include "runtime/log/log.h"
 #include "runtime/metrics/metrics.h"
 
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -48,6 +53,12 @@ constexpr std::array kOptions = {
            60, 21'000'000},
     Option{"future-bound-seconds", Kind::kInteger, "300",
            "Seconds that an event may be ahead of the log.", 0, 86'400},
+    Option{"dedup-memory-mb", Kind::kInteger, "4096",
+           "Megabytes of dedup memory, all workers together; what is beyond goes to cache-folder.",
+           64, 1'000'000},
+    Option{"cache-folder", Kind::kText, "",
+           "Folder on a local disk for dedup memory beyond the budget; it may be lost, and makes "
+           "restarts fast. Empty: everything stays in memory."},
     Option{"stall-limit-seconds", Kind::kInteger, "30",
            "Seconds without progress after which the service is not "
            "ready.",
@@ -68,27 +79,49 @@ constexpr std::array kCommands = {
         "tally-aggregator --brokers 127.0.0.1:9092 --database 'host=/run/postgresql dbname=tally'"},
 };
 
+std::string owner_name(const runtime::config::Settings& settings, const std::string& worker) {
+  const std::string instance = settings.text("instance");
+  return (instance.empty() ? "pid " + std::to_string(getpid()) : instance) + ", worker " + worker;
+}
+
 aggregator::SessionSettings session_settings(const runtime::config::Settings& settings,
                                              const std::string& worker) {
   aggregator::SessionSettings session;
-  const std::string instance = settings.text("instance");
-  session.kafka.brokers = settings.text("brokers");
-  session.kafka.topic = settings.text("topic");
-  session.kafka.group = settings.text("group");
-  session.kafka.client_id = "tally-aggregator-" + worker;
-  if (!instance.empty()) session.kafka.instance_id = instance + "-" + worker;
-  // Wide enough that the queue never fills between two polls: librdkafka 2.0.2 pauses a partition
-  // for a whole second when it does.
-  session.kafka.extra = {{"queued.min.messages", "500000"},
-                         {"queued.max.messages.kbytes", "262144"},
-                         {"fetch.message.max.bytes", "4194304"},
-                         {"fetch.wait.max.ms", "10"}};
-  session.owner =
-      (instance.empty() ? "pid " + std::to_string(getpid()) : instance) + ", worker " + worker;
+  session.topic = settings.text("topic");
+  session.owner = owner_name(settings, worker);
   session.commit_interval = std::chrono::milliseconds(settings.integer("commit-interval-ms"));
   session.horizon_seconds = settings.integer("horizon-seconds");
   session.future_bound_seconds = settings.integer("future-bound-seconds");
+  session.memory_budget_bytes = static_cast<std::size_t>(settings.integer("dedup-memory-mb")) *
+                                1024 * 1024 / static_cast<std::size_t>(settings.integer("workers"));
+  session.cache_folder = settings.text("cache-folder");
   return session;
+}
+
+runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settings& settings,
+                                                   const std::string& worker) {
+  const std::string instance = settings.text("instance");
+  runtime::kafka::ConsumerSettings kafka;
+  kafka.brokers = settings.text("brokers");
+  kafka.topic = settings.text("topic");
+  kafka.group = settings.text("group");
+  kafka.client_id = "tally-aggregator-" + worker;
+  if (!instance.empty()) kafka.instance_id = instance + "-" + worker;
+  // Wide enough that the queue never fills between two polls: librdkafka 2.0.2 pauses a partition
+  // for a whole second when it does.
+  kafka.extra = {{"queued.min.messages", "500000"},
+                 {"queued.max.messages.kbytes", "262144"},
+                 {"fetch.message.max.bytes", "4194304"},
+                 {"fetch.wait.max.ms", "10"}};
+  return kafka;
+}
+
+aggregator::dedup::SegmentToken random_token() {
+  aggregator::dedup::SegmentToken token;
+  // 16 bytes are never cut short and never interrupted once the kernel's pool is ready.
+  const ssize_t got = getrandom(token.bytes.data(), token.bytes.size(), 0);
+  TALLY_CHECK(got == static_cast<ssize_t>(token.bytes.size()), "getrandom gave {} bytes", got);
+  return token;
 }
 
 int run(const runtime::config::Settings& settings) {
@@ -116,13 +149,33 @@ int run(const runtime::config::Settings& settings) {
   runtime::lifecycle::write_port_file(settings.text("port-file"), health.port());
   runtime::log::info(
       "started", {{"health_port", static_cast<int>(health.port())}, {"workers", sessions.size()}});
-  // Each worker makes its connections from here: one for its session, one for its committer.
-  const aggregator::StoreFactory stores = [conninfo = settings.text("database")] {
-    return std::make_unique<aggregator::PostgresStore>(conninfo, "tally-aggregator");
-  };
+  // Time and the wish to stop, the same for all workers.
+  aggregator::StopPace pace(stop);
+  // What each worker reaches outside: every session makes its client and its connections from here.
+  std::vector<aggregator::Environment> environments;
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    aggregator::Probe& probe = *probes[i];
+    environments.push_back({
+        .source =
+            [kafka = consumer_settings(settings, std::to_string(i))](auto& listener) {
+              return std::make_unique<aggregator::KafkaSource>(kafka, listener);
+            },
+        .store =
+            [conninfo = settings.text("database")] {
+              return std::make_unique<aggregator::PostgresStore>(conninfo, "tally-aggregator");
+            },
+        .committer =
+            [&probe, days = aggregator::remembered_days(sessions[i])](auto store) {
+              return std::make_unique<aggregator::ThreadCommitter>(std::move(store), probe, days);
+            },
+        .pace = pace,
+        .new_token = random_token,
+    });
+  }
   std::vector<std::thread> workers;
   for (std::size_t i = 0; i < sessions.size(); ++i) {
-    workers.emplace_back([&, i] { aggregator::run_worker(sessions[i], stores, *probes[i], stop); });
+    workers.emplace_back(
+        [&, i] { aggregator::run_worker(sessions[i], environments[i], *probes[i]); });
   }
   for (std::thread& worker : workers) worker.join();
   runtime::log::info("stopped");

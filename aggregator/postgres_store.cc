@@ -1,8 +1,10 @@
 #include "aggregator/postgres_store.h"
 
+#include "aggregator/acquire.h"
 #include "aggregator/commit.h"
 #include "core/catalogue.h"
 #include "core/check.h"
+#include "core/limits.h"
 #include "runtime/lifecycle/failpoint.h"
 #include "runtime/log/log.h"
 
@@ -26,7 +28,42 @@ using runtime::postgres::Unavailable;
 
 constexpr const char* kUndefinedTable = "42P01";
 constexpr const char* kInvalidSchema = "3F000";
-constexpr const char* kLogTimeMicros = "(extract(epoch FROM last_log_time) * 1000000)::bigint";
+constexpr const char* kSerialization = "40001";
+constexpr const char* kLockTimeout = "55P03";
+constexpr int kSnapshots = 10;  // that an acquisition takes before it gives up for now
+
+// In production each step is a failpoint, off unless a drill asks for it.
+void hit_failpoint(StoreStep step) {
+  using runtime::lifecycle::failpoint;
+  switch (step) {
+    case StoreStep::kBeforeCommit:
+      return failpoint("aggregator.before_commit");
+    case StoreStep::kFenced:
+      return failpoint("aggregator.after_fence");
+    case StoreStep::kInCommit:
+      return failpoint("aggregator.in_commit");
+    case StoreStep::kAfterCommit:
+      return failpoint("aggregator.after_commit");
+    case StoreStep::kResolving:
+      return failpoint("aggregator.before_resolve");
+    case StoreStep::kBeforeAcquire:
+      return failpoint("aggregator.before_acquire");
+    case StoreStep::kEpochRaised:
+      return failpoint("aggregator.after_epoch_raised");
+    case StoreStep::kMemoryListed:
+      return failpoint("aggregator.before_memory_load");
+    case StoreStep::kMemoryLoaded:
+      return failpoint("aggregator.after_memory_load");
+    case StoreStep::kGrowthLocked:
+      return failpoint("aggregator.before_growth");
+    case StoreStep::kGenerationRaised:
+      return failpoint("aggregator.after_growth");
+    case StoreStep::kRollUpLocked:
+      return failpoint("aggregator.before_roll_up");
+    case StoreStep::kRolledUp:
+      return failpoint("aggregator.after_roll_up");
+  }
+}
 
 bool counted_here(core::Aggregation aggregation) {
   return aggregation == core::Aggregation::kSum || aggregation == core::Aggregation::kCount ||
@@ -58,66 +95,77 @@ std::shared_ptr<const MeterSet> load_meters(Transaction& transaction) {
                                           core::CatalogueVersion(newest));
 }
 
-void claim_topic(Transaction& transaction, const std::string& topic, std::int32_t partitions) {
-  transaction.exec(
-      "UPDATE tally.deployment SET topic = $1, partitions = $2::integer WHERE topic IS NULL",
-      {topic, std::to_string(partitions)});
-  const Rows row = transaction.exec("SELECT topic, partitions FROM tally.deployment");
-  if (row.text(0, 0) != topic) {
-    throw Misconfigured(
-        fmt::format("this database meters topic {}, not {}: give each topic a database of its own",
-                    row.text(0, 0), topic));
-  }
-  if (row.int64(0, 1) != partitions) {
-    throw Misconfigured(
-        fmt::format("topic {} has {} partitions, but its usage was stored under {}: a change of "
-                    "the partition count moves "
-                    "identities between partitions and is not followed by this version; make the "
-                    "topic anew with {} partitions",
-                    topic, partitions, row.int64(0, 1), row.int64(0, 1)));
-  }
+struct Topology {
+  std::string topic;
+  std::int32_t partitions = 0;
+  core::Generation generation;
+  std::string identity_key;
+};
+
+std::optional<Topology> read_topology(Transaction& transaction, const char* lock = "") {
+  const Rows row = transaction.exec(
+      std::string("SELECT topic, partitions, generation, identity_key FROM tally.deployment ") +
+      lock);
+  if (row.is_null(0, 0)) return std::nullopt;
+  return Topology{std::string(row.text(0, 0)), static_cast<std::int32_t>(row.int64(0, 1)),
+                  core::Generation(row.int64(0, 2)), row.bytes(0, 3)};
 }
 
-void load_memory(Transaction& transaction, PartitionState& state, LogDay horizon_days) {
-  const LogDay last_day = log_day_of(state.last_log_time);
-  const LogDay first_day = last_day - horizon_days;
-  state.memory.advance(last_day);
-  const std::string partition = std::to_string(state.id.value());
-  const std::string since = core::to_rfc3339(
-      core::Timestamp::from_seconds(std::int64_t{std::max(first_day, 0)} * 86'400));
-  const Rows total = transaction.exec(
-      "SELECT coalesce(sum(entry_count), 0) FROM tally.dedup_segment WHERE partition = $1::integer "
-      "AND log_day >= ($2::timestamptz AT TIME ZONE 'UTC')::date",
-      {partition, since});
-  state.memory.reserve(static_cast<std::size_t>(total.int64(0, 0)));
-  transaction.exec(
-      "DECLARE memory NO SCROLL CURSOR FOR SELECT log_day - DATE '1970-01-01', entries FROM "
-      "tally.dedup_segment "
-      "WHERE partition = " +
-      partition + " AND log_day >= ('" + since +
-      "'::timestamptz AT TIME ZONE 'UTC')::date "
-      "ORDER BY log_day, segment");
-  for (;;) {
-    const Rows rows = transaction.exec("FETCH 64 FROM memory");
-    if (rows.size() == 0) break;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto day = static_cast<LogDay>(rows.int64(i, 0));
-      const std::string bytes = rows.bytes(i, 1);
-      TALLY_CHECK(bytes.size() % sizeof(core::DedupEntry) == 0, "a segment of {} bytes",
-                  bytes.size());
-      for (std::size_t at = 0; at < bytes.size(); at += sizeof(core::DedupEntry)) {
-        core::DedupEntry entry;
-        std::memcpy(&entry, bytes.data() + at, sizeof(entry));
-        state.memory.restore(entry, day);
-      }
-    }
+Topology claim_topic(Transaction& transaction, const std::string& topic, std::int32_t partitions) {
+  auto topology = read_topology(transaction);
+  if (!topology) {
+    transaction.exec(
+        "UPDATE tally.deployment SET topic = $1, partitions = $2::integer WHERE topic IS NULL",
+        {topic, std::to_string(partitions)});
+    topology = read_topology(transaction);
   }
+  if (topology->topic != topic) {
+    throw Misconfigured(
+        fmt::format("this database meters topic {}, not {}: give each topic a database of its own",
+                    topology->topic, topic));
+  }
+  return *topology;
+}
+
+void grow(Transaction& transaction, std::int32_t partitions, const StoreObserver& observe) {
+  // Another instance may have seen the growth first: what counts is what stands under the lock.
+  const auto topology = read_topology(transaction, "FOR UPDATE");
+  if (topology->partitions >= partitions) return;
+  observe(StoreStep::kGrowthLocked);
+  transaction.exec("SELECT tally.raise_generation($1::integer)", {std::to_string(partitions)});
+  observe(StoreStep::kGenerationRaised);
+  runtime::log::info("topic_grown", {{"topic", topology->topic},
+                                     {"partitions_before", topology->partitions},
+                                     {"partitions", partitions}});
+}
+
+std::string ids_text(const std::vector<HandoffTaken>& rows) {
+  runtime::postgres::ArrayText ids;
+  for (const HandoffTaken& row : rows) ids.add(row.id.value());
+  return ids.take();
+}
+
+// How many of the rows that the plan takes are still there, and how many it takes.
+std::pair<std::int64_t, std::int64_t> still_there(const BatchPlan& plan, Transaction& transaction) {
+  std::pair<std::int64_t, std::int64_t> there{0, 0};
+  for (const auto& [home, rows] : plan.taken) {
+    there.first += transaction
+                       .exec("SELECT count(*) FROM tally.handoff WHERE home = $1::integer AND id = "
+                             "ANY ($2::bigint[])",
+                             {std::to_string(home.value()), ids_text(rows)})
+                       .int64(0, 0);
+    there.second += static_cast<std::int64_t>(rows.size());
+  }
+  return there;
 }
 
 }  // namespace
 
-PostgresStore::PostgresStore(std::string conninfo, std::string application_name)
-    : conninfo_(std::move(conninfo)), application_name_(std::move(application_name)) {}
+PostgresStore::PostgresStore(std::string conninfo, std::string application_name,
+                             StoreObserver observer)
+    : conninfo_(std::move(conninfo)),
+      application_name_(std::move(application_name)),
+      observe_(observer ? std::move(observer) : hit_failpoint) {}
 
 Connection& PostgresStore::connection() {
   if (!connection_) connection_.emplace(conninfo_, application_name_);
@@ -143,14 +191,21 @@ auto PostgresStore::guarded(Work work) {
 
 Deployment PostgresStore::open(const std::string& topic, std::int32_t partitions) {
   return guarded([&](Connection& database) {
-    Transaction transaction = database.begin();
-    claim_topic(transaction, topic, partitions);
+    {
+      Transaction transaction = database.begin();
+      const Topology topology = claim_topic(transaction, topic, partitions);
+      if (partitions > topology.partitions) grow(transaction, partitions, observe_);
+      transaction.commit();
+    }
+    Transaction transaction = database.begin(Isolation::kRepeatableRead);
+    const Topology topology = claim_topic(transaction, topic, partitions);
     Deployment deployment;
-    const std::string key =
-        transaction.exec("SELECT identity_key FROM tally.deployment").bytes(0, 0);
-    TALLY_CHECK(key.size() == deployment.identity_key.size(), "an identity key of {} bytes",
-                key.size());
-    std::memcpy(deployment.identity_key.data(), key.data(), key.size());
+    deployment.partitions = topology.partitions;
+    deployment.generation = topology.generation;
+    TALLY_CHECK(topology.identity_key.size() == deployment.identity_key.size(),
+                "an identity key of {} bytes", topology.identity_key.size());
+    std::memcpy(deployment.identity_key.data(), topology.identity_key.data(),
+                topology.identity_key.size());
     deployment.meters = load_meters(transaction);
     transaction.commit();
     return deployment;
@@ -159,48 +214,64 @@ Deployment PostgresStore::open(const std::string& topic, std::int32_t partitions
 
 std::unique_ptr<PartitionState> PostgresStore::acquire(const AcquireRequest& request) {
   return guarded([&](Connection& database) {
-    auto state = std::make_unique<PartitionState>(request.partition, request.horizon_days);
-    const std::string partition = std::to_string(request.partition.value());
-    database.exec(
-        "INSERT INTO tally.partition_state (partition, base_offset, next_offset) "
-        "VALUES ($1::integer, $2::bigint, $2::bigint) ON CONFLICT DO NOTHING",
-        {partition, std::to_string(request.log_start.value())});
-    Transaction transaction = database.begin(Isolation::kRepeatableRead);
-    const Rows row = transaction.exec(
-        "UPDATE tally.partition_state SET epoch = epoch + 1, owner = $2, updated_at = now() "
-        "WHERE partition = $1::integer RETURNING epoch, generation, next_offset, last_offset, "
-        "last_digest, " +
-            std::string(kLogTimeMicros),
-        {partition, request.owner});
-    TALLY_CHECK(row.size() == 1);
-    state->epoch = core::Epoch(row.int64(0, 0));
-    state->generation = core::Generation(row.int64(0, 1));
-    state->position = core::Offset(row.int64(0, 2));
-    if (!row.is_null(0, 3)) {
-      state->last_offset = core::Offset(row.int64(0, 3));
-      const std::string digest = row.bytes(0, 4);
-      TALLY_CHECK(digest.size() == sizeof(RecordDigest));
-      state->last_digest.emplace();
-      std::memcpy(state->last_digest->data(), digest.data(), digest.size());
-      state->last_log_time = core::Timestamp::from_micros(row.int64(0, 5));
+    observe_(StoreStep::kBeforeAcquire);
+    ensure_partition(request, database);
+    for (int snapshot = 1;; ++snapshot) {
+      try {
+        Transaction transaction = database.begin(Isolation::kRepeatableRead);
+        auto state = load_partition(request, observe_, transaction);
+        if (state) transaction.commit();
+        return state;
+      } catch (const StatementFailed& failure) {
+        // The last owner's commit, or another owner, came in between.
+        if (failure.sqlstate() != kSerialization || snapshot == kSnapshots) throw;
+      }
     }
-    load_memory(transaction, *state, request.horizon_days);
-    transaction.commit();
-    return state;
   });
+}
+
+std::vector<HandoffRow> PostgresStore::waiting_handoffs(
+    core::PartitionId home, const std::set<core::HandoffId>& under_way) {
+  return guarded([&](Connection& database) {
+    runtime::postgres::ArrayText known;
+    for (const core::HandoffId id : under_way) known.add(id.value());
+    const Rows rows = database.exec(
+        "SELECT id, records, block FROM (SELECT id, records, block, sum(octet_length(block)) OVER "
+        "(ORDER BY id) AS up_to, row_number() OVER (ORDER BY id) AS place FROM (SELECT id, records, "
+        "block FROM tally.handoff WHERE home = $1::integer AND id <> ALL ($2::bigint[]) "
+        "ORDER BY id LIMIT 1000) w) w WHERE place = 1 OR up_to <= $3::bigint ORDER BY id",
+        {std::to_string(home.value()), known.take(), std::to_string(core::kMaxHandoffReadBytes)});
+    std::vector<HandoffRow> waiting;
+    waiting.reserve(rows.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      waiting.push_back({core::HandoffId(rows.int64(i, 0)), rows.int64(i, 1), rows.bytes(i, 2)});
+    }
+    return waiting;
+  });
+}
+
+void PostgresStore::ensure_days(const BatchPlan& plan) {
+  for (const auto& [where, segment] : plan.segments) {
+    if (seen_days_.contains(where.second)) continue;
+    connection().exec("SELECT tally.ensure_dedup_day(DATE '1970-01-01' + $1::integer)",
+                      {std::to_string(where.second)});
+    seen_days_.insert(where.second);
+  }
 }
 
 CommitOutcome PostgresStore::commit(const BatchPlan& plan) {
   check_conservation(plan);
-  runtime::lifecycle::failpoint("aggregator.before_commit");
+  observe_(StoreStep::kBeforeCommit);
   try {
     guarded([&](Connection& database) {
+      ensure_days(plan);
       Transaction transaction = database.begin();
-      execute(plan, transaction);
-      runtime::lifecycle::failpoint("aggregator.in_commit");
+      execute(plan, observe_, transaction);
+      observe_(StoreStep::kInCommit);
       transaction.commit();
     });
   } catch (const StatementFailed& failure) {
+    seen_days_.clear();  // one of them may have been dropped since
     if (failure.sqlstate() == kFencedState) {
       runtime::log::warn("commit_fenced", {{"reason", failure.what()}});
       return CommitOutcome::kFenced;
@@ -208,12 +279,13 @@ CommitOutcome PostgresStore::commit(const BatchPlan& plan) {
     if (failure.sqlstate() == kCatalogueMovedState) return CommitOutcome::kCatalogueMoved;
     throw;
   }
-  runtime::lifecycle::failpoint("aggregator.after_commit");
+  observe_(StoreStep::kAfterCommit);
   return CommitOutcome::kCommitted;
 }
 
 Resolution PostgresStore::resolve(const BatchPlan& plan) {
   return guarded([&](Connection& database) {
+    observe_(StoreStep::kResolving);
     Transaction transaction = database.begin();
     std::size_t at_start = 0;
     std::size_t at_next = 0;
@@ -239,8 +311,54 @@ Resolution PostgresStore::resolve(const BatchPlan& plan) {
     }
     TALLY_CHECK(at_start == moving || at_next == moving, "half a commit: {} of {} partitions moved",
                 at_next, moving);
-    return at_next == moving && moving != 0 ? Resolution::kCommitted : Resolution::kNotCommitted;
+    if (moving > 0) {
+      return at_next == moving ? Resolution::kCommitted : Resolution::kNotCommitted;
+    }
+    // Nothing but handed-off records: only this owner takes them, so they tell whether it has.
+    const auto [there, taken] = still_there(plan, transaction);
+    if (there == taken) return Resolution::kNotCommitted;
+    return there == 0 ? Resolution::kCommitted : Resolution::kFenced;
   });
+}
+
+RollUp PostgresStore::roll_up(const PartitionClaim& claim) {
+  const std::string partition = std::to_string(claim.partition.value());
+  try {
+    return guarded([&](Connection& database) {
+      // A transaction for each large row, so that nobody waits long for the partition's row.
+      for (RollUp outcome = RollUp::kNothingToDo;; outcome = RollUp::kDone) {
+        Transaction transaction = database.begin();
+        transaction.exec("SELECT tally.claim_for_roll_up($1::integer, $2::bigint, $3::bigint)",
+                         {partition, std::to_string(claim.epoch.value()),
+                          std::to_string(claim.generation.value())});
+        observe_(StoreStep::kRollUpLocked);
+        const Rows joined =
+            transaction.exec("SELECT tally.roll_up($1::integer)", {partition});
+        if (joined.int64(0, 0) == 0) return outcome;
+        observe_(StoreStep::kRolledUp);
+        transaction.commit();
+      }
+    });
+  } catch (const StatementFailed& failure) {
+    if (failure.sqlstate() == kFencedState) return RollUp::kFenced;
+    throw;
+  }
+}
+
+void PostgresStore::drop_expired(LogDay remembered_days) {
+  try {
+    guarded([&](Connection& database) {
+      const Rows dropped = database.exec("SELECT tally.drop_dedup_days($1::integer)",
+                                         {std::to_string(remembered_days)});
+      if (dropped.int64(0, 0) > 0) {
+        runtime::log::info("expired_days_dropped", {{"tables", dropped.int64(0, 0)}});
+      }
+    });
+  } catch (const StatementFailed& failure) {
+    if (failure.sqlstate() != kLockTimeout) throw;
+    // A backup or a long load is reading: the days stay until the next call.
+    runtime::log::info("expired_days_kept", {{"reason", failure.what()}});
+  }
 }
 
 }  // namespace tally::aggregator

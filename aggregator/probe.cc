@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kClassNames[] = {"handed_off", "rejected", "unmetered", "filtered",
                                        "duplicate",  "conflict", "late",      "counted",
-                                       "skipped",    "lost"};
+                                       "readmitted", "received", "skipped",   "lost"};
 
 }  // namespace
 
@@ -53,12 +53,14 @@ void Probe::committed(const BatchPlan& plan, std::chrono::duration<double> took)
     sum.conflict += line.conflict;
     sum.late += line.late;
     sum.counted += line.counted;
+    sum.readmitted += line.readmitted;
+    sum.received += line.received;
     sum.skipped += line.skipped;
     sum.lost += line.lost;
   }
   const std::int64_t values[] = {sum.handed_off, sum.rejected, sum.unmetered, sum.filtered,
                                  sum.duplicate,  sum.conflict, sum.late,      sum.counted,
-                                 sum.skipped,    sum.lost};
+                                 sum.readmitted, sum.received, sum.skipped,   sum.lost};
   std::size_t i = 0;
   for (const std::int64_t value : values)
     classes_.at(kClassNames[i++]).add(static_cast<double>(value));

@@ -19,41 +19,37 @@ namespace {
 using namespace std::chrono_literals;
 namespace kafka = runtime::kafka;
 namespace log = runtime::log;
+using runtime::postgres::StatementFailed;
+using runtime::postgres::Unavailable;
 
 constexpr std::size_t kPollRecords = 20'000;
 constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
-
-bool has_foreign(const BatchPlan& plan) {
-  return std::any_of(plan.rejects.begin(), plan.rejects.end(), [](const RejectRow& row) {
-    return row.reason == to_string(RejectReason::kForeignPartition);
-  });
-}
+constexpr auto kSpillAgainAfter = 60s;
 
 }  // namespace
 
-Session::Session(const SessionSettings& settings, const StoreFactory& stores, Probe& probe,
-                 const runtime::lifecycle::StopSignal& stop)
+LogDay remembered_days(const SessionSettings& settings) {
+  const std::int64_t seconds = settings.horizon_seconds + settings.future_bound_seconds;
+  return static_cast<LogDay>((seconds + core::kDaySeconds - 1) / core::kDaySeconds) + 1;
+}
+
+Session::Session(const SessionSettings& settings, Environment& environment, Probe& probe)
     : settings_(settings),
+      environment_(environment),
       probe_(probe),
-      stop_(stop),
-      store_(stores()),
-      committer_(stores(), probe) {}
+      pace_(environment.pace),
+      store_(environment.store()),
+      committer_(environment.committer(environment.store())) {}
 
 Session::~Session() {
-  // Closing the consumer still calls back: a session that failed must commit and acquire nothing.
+  // Closing the client still calls back: a session that failed must commit and acquire nothing.
   end("closed");
   plan_.reset();
   owned_.clear();
-  consumer_.reset();
+  source_.reset();
   probe_.session_ended();
-}
-
-LogDay Session::horizon_days() const {
-  return static_cast<LogDay>((settings_.horizon_seconds + core::kDaySeconds - 1) /
-                             core::kDaySeconds) +
-         1;
 }
 
 void Session::end(std::string reason) {
@@ -62,16 +58,17 @@ void Session::end(std::string reason) {
 
 std::string Session::run() {
   probe_.session_started();
-  consumer_ = std::make_unique<kafka::Consumer>(settings_.kafka, *this);
-  while (!stop_.requested() && !open()) stop_.wait_for(1s);
-  while (!stop_.requested() && end_reason_.empty()) {
-    const kafka::RecordBatch batch = consumer_->poll(kPollRecords, poll_time());
-    probe_.problem("kafka", consumer_->transport_problem());
+  source_ = environment_.source(*this);
+  while (!pace_.stop_requested() && !open()) pace_.wait_for(1s);
+  while (!pace_.stop_requested() && end_reason_.empty()) {
+    const kafka::RecordBatch batch = source_->poll(kPollRecords, poll_time());
+    probe_.problem("kafka", source_->transport_problem());
     if (!batch.out_of_range.empty()) {
       end(fmt::format("partition {}: the stored offset is no longer in the log",
                       batch.out_of_range.front()));
     }
     if (end_reason_.empty()) {
+      look_for_handoffs();
       ingest(batch);
       note_ends(batch);
     }
@@ -88,108 +85,143 @@ std::string Session::run() {
 
 // Learns the topic and the catalogue; false: not yet, and the probe says why.
 bool Session::open() {
-  const auto partitions = consumer_->partition_count(kBrokerAnswerTime);
+  const auto partitions = source_->partition_count(kBrokerAnswerTime);
   if (!partitions || *partitions == 0) {
-    const std::string problem = consumer_->transport_problem();
-    probe_.problem("kafka", partitions ? "topic " + settings_.kafka.topic +
-                                             " does not exist: create it as schemas/topics says"
-                                       : "no answer from " + settings_.kafka.brokers +
-                                             (problem.empty() ? "" : " (" + problem + ")"));
+    const std::string problem = source_->transport_problem();
+    probe_.problem("kafka", partitions
+                                ? "topic " + settings_.topic +
+                                      " does not exist: create it as schemas/topics says"
+                                : "no answer from the brokers" +
+                                      (problem.empty() ? std::string() : " (" + problem + ")"));
     return false;
   }
   probe_.problem("kafka", "");
+  Deployment deployment;
   try {
-    Deployment deployment = store_->open(settings_.kafka.topic, *partitions);
-    meters_ = std::move(deployment.meters);
-    hasher_.emplace(deployment.identity_key);
-  } catch (const runtime::postgres::Unavailable& failure) {
+    deployment = store_->open(settings_.topic, *partitions);
+  } catch (const Unavailable& failure) {
     probe_.problem("postgres", failure.what());
     return false;
   }
   probe_.problem("postgres", "");
-  partitions_ = *partitions;
+  if (deployment.partitions > *partitions) {
+    probe_.problem("kafka", fmt::format("the brokers show {} partitions of topic {}, but {} are "
+                                        "known already: waiting for newer metadata",
+                                        *partitions, settings_.topic, deployment.partitions));
+    return false;
+  }
+  meters_ = std::move(deployment.meters);
+  hasher_.emplace(deployment.identity_key);
+  generation_ = deployment.generation;
+  partitions_ = deployment.partitions;
   decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
-                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, *partitions});
-  log::info("session_open", {{"topic", settings_.kafka.topic},
-                             {"partitions", *partitions},
+                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_});
+  log::info("session_open", {{"topic", settings_.topic},
+                             {"partitions", partitions_},
+                             {"generation", generation_.value()},
                              {"catalogue_version", meters_->version().value()},
                              {"meters", meters_->meters().size()}});
   return true;
 }
 
 std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& partitions) {
-  if (!end_reason_.empty() || !fold_) throw std::runtime_error("the session is over");
-  check_partition_count();
+  if (!end_reason_.empty() || !fold_) return {};
   std::vector<std::int64_t> starts;
   starts.reserve(partitions.size());
-  for (const std::int32_t partition : partitions) starts.push_back(acquire(partition));
+  for (const std::int32_t partition : partitions) {
+    // A grown topic moves the home of most ids: a new session raises the generation first.
+    if (partition >= partitions_) end("the topic has grown");
+    // Its records may still wait in the client's queue: a fresh client has none.
+    if (ever_owned_.contains(partition)) end("a partition came back");
+    if (!end_reason_.empty()) return {};
+    const auto start = acquire(partition);
+    if (!start) return {};
+    starts.push_back(*start);
+  }
   joined_ = true;
   report_ownership();
   probe_.progressed();
   return starts;
 }
 
-std::int64_t Session::acquire(std::int32_t partition) {
-  for (;;) {
-    if (stop_.requested()) throw std::runtime_error("stopped while acquiring a partition");
-    const auto marks = consumer_->watermarks(partition, kBrokerAnswerTime);
-    if (!marks) {
-      probe_.problem("kafka",
-                     fmt::format("no answer on where partition {} begins and ends", partition));
-      stop_.wait_for(500ms);
-      continue;
-    }
-    probe_.problem("kafka", "");
-    std::unique_ptr<PartitionState> state;
+// nullopt: the session is over.
+std::optional<std::int64_t> Session::acquire(std::int32_t partition) {
+  while (!pace_.stop_requested()) {
+    const auto marks = source_->watermarks(partition, kBrokerAnswerTime);
+    probe_.problem(
+        "kafka", marks ? std::string()
+                       : fmt::format("no answer on where partition {} begins and ends", partition));
     try {
-      state = store_->acquire({core::PartitionId(partition), core::Offset(marks->low),
-                               settings_.owner, horizon_days()});
-    } catch (const runtime::postgres::Unavailable& failure) {
+      if (marks) {
+        auto state = acquire_state(partition, *marks);
+        probe_.problem("postgres", "");
+        if (!state) {
+          end("the topology moved");
+          return std::nullopt;
+        }
+        Owned& owned = owned_[partition];
+        owned.state = std::move(state);
+        ever_owned_.insert(partition);
+        return start_of(owned, *marks);
+      }
+    } catch (const Unavailable& failure) {
       probe_.problem("postgres", failure.what());
-    } catch (const runtime::postgres::StatementFailed& failure) {
-      probe_.problem("postgres",
-                     failure.what());  // a commit of the last owner was under way: once more
+    } catch (const StatementFailed& failure) {
+      probe_.problem("postgres", failure.what());  // the last owner's commit is still under way
     }
-    if (!state) {
-      stop_.wait_for(500ms);
-      continue;
-    }
-    probe_.problem("postgres", "");
-    if (marks->high < state->position.value()) {
-      throw Misconfigured(
-          fmt::format("partition {} ends at offset {}, but everything below {} was counted: the "
-                      "topic was recreated or truncated; "
-                      "give a new topic a new database, or restore the topic",
-                      partition, marks->high, state->position.value()));
-    }
-    Owned owned{std::move(state), false, false};
-    std::int64_t start = owned.state->position.value();
-    if (marks->low > start) {
-      log::error(
-          "records_lost",
-          {{"partition", partition},
-           {"first", start},
-           {"last", marks->low - 1},
-           {"what", "retention removed them before they were read: raise the topic's retention"}});
-      if (!plan_) plan_ = std::make_unique<BatchPlan>();
-      fold_->lose_to(core::Offset(marks->low), *owned.state, *plan_);
-      start = marks->low;
-    } else if (owned.state->last_offset && owned.state->last_offset->value() >= marks->low) {
-      owned.verifying = true;
-      start = owned.state->last_offset->value();
-    }
-    if (ever_owned_[partition] && !owned.verifying) {
-      end("a partition came back and cannot be told from what still waits in the client's queue");
-    }
-    ever_owned_[partition] = true;
-    log::info("partition_acquired", {{"partition", partition},
-                                     {"epoch", owned.state->epoch.value()},
-                                     {"offset", owned.state->position.value()},
-                                     {"remembered", owned.state->memory.size()}});
-    owned_.insert_or_assign(partition, std::move(owned));
-    return start;
+    pace_.wait_for(500ms);
   }
+  end("stopped while acquiring a partition");
+  return std::nullopt;
+}
+
+std::unique_ptr<PartitionState> Session::acquire_state(std::int32_t partition,
+                                                       const kafka::Watermarks& marks) {
+  AcquireRequest request;
+  request.partition = core::PartitionId(partition);
+  request.generation = generation_;
+  request.partitions = partitions_;
+  request.log_start = core::Offset(marks.low);
+  request.owner = settings_.owner;
+  request.memory.horizon_days = remembered_days(settings_);
+  request.memory.cache_folder = settings_.cache_folder;
+  request.memory.deployment = hasher_->fingerprint();
+  request.memory.partition = partition;
+  request.memory.generation = generation_.value();
+  return store_->acquire(request);
+}
+
+// Where reading begins. Throws Misconfigured when the log is another one than was counted.
+std::optional<std::int64_t> Session::start_of(Owned& owned, const kafka::Watermarks& marks) {
+  PartitionState& state = *owned.state;
+  const std::int32_t partition = state.id.value();
+  std::int64_t start = state.position.value();
+  if (marks.high < start) {
+    throw Misconfigured(
+        fmt::format("partition {} ends at offset {}, but everything below {} was counted: the "
+                    "topic was recreated or truncated; give a new topic a new database, or "
+                    "restore the topic",
+                    partition, marks.high, start));
+  }
+  log::info("partition_acquired", {{"partition", partition},
+                                   {"epoch", state.epoch.value()},
+                                   {"offset", start},
+                                   {"remembered", state.memory.size()}});
+  if (marks.low > start) {
+    log::error("records_lost", {{"partition", partition},
+                                {"first", start},
+                                {"last", marks.low - 1},
+                                {"what",
+                                 "retention removed them before they were read: raise the "
+                                 "topic's retention"}});
+    fold_->lose_to(core::Offset(marks.low), state, open_plan());
+    start = marks.low;
+  } else if (state.last_offset && state.last_offset->value() >= marks.low) {
+    owned.verifying = true;
+    start = state.last_offset->value();
+  }
+  return start;
 }
 
 void Session::revoked(const std::vector<std::int32_t>& partitions, kafka::Revocation kind) {
@@ -206,6 +238,14 @@ void Session::revoked(const std::vector<std::int32_t>& partitions, kafka::Revoca
   report_ownership();
 }
 
+BatchPlan& Session::open_plan() {
+  if (!plan_) plan_ = std::make_unique<BatchPlan>();
+  if (plan_->empty()) plan_started_ = pace_.now();
+  plan_->topic = settings_.topic;
+  plan_->meters = meters_;
+  return *plan_;
+}
+
 void Session::ingest(const kafka::RecordBatch& batch) {
   if (batch.records.empty()) return;
   if (!std::exchange(saw_record_, true)) {
@@ -213,13 +253,7 @@ void Session::ingest(const kafka::RecordBatch& batch) {
     log::info("first_record",
               {{"at_us", std::chrono::duration_cast<std::chrono::microseconds>(now).count()}});
   }
-  if (!plan_) {
-    plan_ = std::make_unique<BatchPlan>();
-    plan_started_ = Probe::Clock::now();
-  }
-  if (plan_->empty()) plan_started_ = Probe::Clock::now();
-  plan_->topic = settings_.kafka.topic;
-  plan_->meters = meters_;
+  BatchPlan& plan = open_plan();
   std::map<std::int32_t, const kafka::Record*> last;
   for (const kafka::Record& record : batch.records) {
     const auto found = owned_.find(record.partition);
@@ -227,24 +261,23 @@ void Session::ingest(const kafka::RecordBatch& batch) {
     Owned& owned = found->second;
     if (owned.verifying) {
       verify(record, owned);
-      if (!end_reason_.empty()) return;
       continue;
     }
     if (record.offset < owned.state->position.value()) continue;
     if (record.log_time_kind != kafka::LogTimeKind::kLogAppendTime) {
       throw Misconfigured(
-          "topic " + settings_.kafka.topic +
+          "topic " + settings_.topic +
           " does not carry the broker's time: set its "
           "message.timestamp.type to LogAppendTime (schemas/topics) and start with a new topic");
     }
-    fold_->add(record, decoder_->decode(record), *owned.state, *plan_);
+    fold_->add(record, decoder_->decode(record), *owned.state, plan);
     owned.caught_up = false;
     last[record.partition] = &record;
   }
   for (const auto& [partition, record] : last) {
     PartitionState& state = *owned_.at(partition).state;
     state.last_digest = record_digest(*record);
-    plan_->partitions.at(state.id).last_digest = state.last_digest;
+    plan.partitions.at(state.id).last_digest = state.last_digest;
   }
   runtime::lifecycle::failpoint("aggregator.after_fold");
 }
@@ -270,17 +303,11 @@ void Session::note_ends(const kafka::RecordBatch& batch) {
     PartitionState& state = *found->second.state;
     if (end_mark.offset > state.position.value()) {
       // Only control records and aborted transactions lie between the last record and the end.
-      if (!plan_) {
-        plan_ = std::make_unique<BatchPlan>();
-        plan_started_ = Probe::Clock::now();
-      }
-      plan_->topic = settings_.kafka.topic;
-      plan_->meters = meters_;
-      fold_->skip_to(core::Offset(end_mark.offset), state, *plan_);
+      fold_->skip_to(core::Offset(end_mark.offset), state, open_plan());
     }
     found->second.caught_up = true;
   }
-  const bool idle = (!plan_ || plan_->empty()) && !committer_.busy();
+  const bool idle = (!plan_ || plan_->empty()) && !committer_->busy();
   if (!idle || !caught_up()) return;
   probe_.progressed();
   if (joined_) probe_.problem("service", "");
@@ -291,8 +318,33 @@ bool Session::caught_up() const {
                      [](const auto& entry) { return entry.second.caught_up; });
 }
 
+// What other partitions handed off to ours, and what an admin readmitted.
+void Session::look_for_handoffs() {
+  if (owned_.empty() || pace_.now() < look_for_handoffs_at_) return;
+  look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
+  try {
+    for (auto& [partition, owned] : owned_) {
+      if (!owned.verifying) receive_handoffs(owned);
+    }
+    probe_.problem("handoff", "");
+  } catch (const Unavailable& failure) {
+    probe_.problem("handoff", failure.what());
+  } catch (const StatementFailed& failure) {
+    probe_.problem("handoff", failure.what());
+  }
+}
+
+void Session::receive_handoffs(Owned& owned) {
+  if (plan_full()) return;
+  for (const HandoffRow& row : store_->waiting_handoffs(owned.state->id, owned.under_way)) {
+    const bool fresh = owned.under_way.insert(row.id).second;
+    TALLY_CHECK(fresh, "handoff {} came twice", row.id.value());
+    fold_->receive(row, *decoder_, *owned.state, open_plan());
+  }
+}
+
 void Session::take_report(std::chrono::milliseconds time) {
-  const auto report = committer_.take_report(time);
+  const auto report = committer_->take_report(time);
   if (!report) return;
   switch (report->fate) {
     case PlanFate::kFenced:
@@ -306,56 +358,101 @@ void Session::take_report(std::chrono::milliseconds time) {
       break;
   }
   runtime::lifecycle::failpoint("aggregator.before_mirror");
+  remember(*report->plan);
+  spill_when_over_budget();
   std::vector<std::pair<std::int32_t, std::int64_t>> offsets;
   for (const auto& [partition, advance] : report->plan->partitions) {
     if (owned_.contains(partition.value()))
       offsets.emplace_back(partition.value(), advance.next.value());
   }
-  consumer_->mirror_offsets(offsets);
+  source_->mirror_offsets(offsets);
   report_ownership();
 }
 
-// A grown topic moves the home of most ids: what looks foreign then is a good record.
-void Session::check_partition_count() {
-  const auto partitions = consumer_->partition_count(kBrokerAnswerTime);
-  if (partitions && *partitions != partitions_) {
-    throw Misconfigured(
-        fmt::format("topic {} has {} partitions now, {} when this session began: its identities "
-                    "moved, and nothing more is counted",
-                    settings_.kafka.topic, *partitions, partitions_));
+void Session::remember(const BatchPlan& committed) {
+  for (const auto& [where, segment] : committed.segments) {
+    const auto found = owned_.find(where.first.value());
+    if (found != owned_.end()) found->second.state->memory.committed(where.second, segment.token);
   }
+  for (const auto& [home, rows] : committed.taken) {
+    const auto found = owned_.find(home.value());
+    if (found == owned_.end()) continue;
+    for (const HandoffTaken& row : rows) found->second.under_way.erase(row.id);
+  }
+}
+
+// Filters stay in memory whatever is spilled, so the hot part keeps at least a quarter of the
+// budget: otherwise every commit would write a run.
+void Session::spill_when_over_budget() {
+  if (settings_.cache_folder.empty() || pace_.now() < spill_again_at_) return;
+  for (std::size_t i = 0; i < owned_.size(); ++i) {
+    std::size_t hot = 0;
+    std::size_t cold = 0;
+    PartitionState* largest = nullptr;
+    for (auto& [partition, owned] : owned_) {
+      const dedup::Memory& memory = owned.state->memory;
+      hot += memory.hot_bytes();
+      cold += memory.bytes() - memory.hot_bytes();
+      if (largest == nullptr || memory.hot_bytes() > largest->memory.hot_bytes())
+        largest = owned.state.get();
+    }
+    const std::size_t least = settings_.memory_budget_bytes / 4;
+    const std::size_t room =
+        settings_.memory_budget_bytes - std::min(cold, settings_.memory_budget_bytes - least);
+    if (hot <= room) return;
+    std::vector<core::DedupEntry> provisional;
+    if (plan_) {
+      for (const auto& [where, segment] : plan_->segments) {
+        if (where.first == largest->id)
+          provisional.insert(provisional.end(), segment.entries.begin(), segment.entries.end());
+      }
+    }
+    if (!largest->memory.spill(provisional)) {
+      log::error("spill_failed",
+                 {{"folder", settings_.cache_folder.string()},
+                  {"what",
+                   "the dedup memory stays in memory: free space there or raise the "
+                   "budget"}});
+      spill_again_at_ = pace_.now() + kSpillAgainAfter;
+      return;
+    }
+  }
+}
+
+void Session::submit() {
+  for (auto& [where, segment] : plan_->segments) segment.token = environment_.new_token();
+  committer_->submit(std::exchange(plan_, nullptr));
+}
+
+bool Session::plan_full() const {
+  return plan_ &&
+         (plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit ||
+          plan_->handoff_bytes > core::kMaxHandoffBytesPerCommit);
 }
 
 void Session::submit_when_due() {
   if (!end_reason_.empty() || !plan_ || plan_->empty()) return;
-  if (!committer_.busy() && has_foreign(*plan_)) check_partition_count();
   // A full plan waits for the commit before it: reading stops, memory stays bounded (promise P8).
-  const bool full =
-      plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit;
-  while (full && committer_.busy() && end_reason_.empty() && !stop_.requested()) take_report(100ms);
-  if (committer_.busy() || !end_reason_.empty()) return;
+  const bool full = plan_full();
+  while (full && committer_->busy() && end_reason_.empty() && !pace_.stop_requested())
+    take_report(100ms);
+  if (committer_->busy() || !end_reason_.empty()) return;
   // The end of a backlog does not wait for the interval: there is nothing more to put into the
   // plan.
   const bool backlog_done = plan_->records >= kBacklogRecords && caught_up();
-  if (full || backlog_done || Probe::Clock::now() - plan_started_ >= settings_.commit_interval) {
-    plan_->topic = settings_.kafka.topic;
-    plan_->meters = meters_;
-    committer_.submit(std::exchange(plan_, nullptr));
-  }
+  if (full || backlog_done || pace_.now() - plan_started_ >= settings_.commit_interval) submit();
 }
 
 // Commits what was folded, and waits for it. False: time is over or the session is.
 bool Session::drain(std::chrono::milliseconds time) {
-  const auto deadline = Probe::Clock::now() + time;
+  const auto deadline = pace_.now() + time;
   while (end_reason_.empty()) {
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Probe::Clock::now());
-    if (committer_.busy()) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - pace_.now());
+    if (committer_->busy()) {
       if (left <= 0ms) return false;
       take_report(left);
     } else if (plan_ && !plan_->empty()) {
-      if (has_foreign(*plan_)) check_partition_count();
-      committer_.submit(std::exchange(plan_, nullptr));
+      submit();
     } else {
       return true;
     }

@@ -1,45 +1,47 @@
 // One life of a worker in the consumer group: it joins, acquires what it is assigned, folds and
 // commits, until it is told to stop or anything provisional must be thrown away (a fenced commit, a
-// changed catalogue, a lost assignment). Then the whole session goes, with its consumer, its queue
-// and its memory, and a new one starts from what is committed: nothing folded after a failed commit
-// can survive it.
+// changed catalogue or topology, a lost assignment). Then the whole session goes, with its client,
+// its queue and its memory, and a new one starts from what is committed: nothing folded after a
+// failed commit can survive it.
 //
 // Threads: run() on one thread; the rebalance calls come on it too. Lifetime: one run() per
 // session.
 #pragma once
 
-#include "aggregator/committer.h"
 #include "aggregator/decode.h"
+#include "aggregator/environment.h"
 #include "aggregator/fold.h"
 #include "aggregator/probe.h"
-#include "aggregator/totals_store.h"
-#include "runtime/kafka/consumer.h"
-#include "runtime/lifecycle/lifecycle.h"
 
 #include <chrono>
-#include <functional>
+#include <cstddef>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace tally::aggregator {
 
 struct SessionSettings {
-  runtime::kafka::ConsumerSettings kafka;
+  std::string topic;
   std::string owner;  // for people: stands in partition_state.owner
   std::chrono::milliseconds commit_interval{1000};
   std::int64_t horizon_seconds = 0;
   std::int64_t future_bound_seconds = 0;
+  std::size_t memory_budget_bytes = 0;  // of dedup memory; beyond it goes to the local disk
+  std::filesystem::path cache_folder;   // empty: no local disk, all stays in memory
 };
 
-using StoreFactory = std::function<std::unique_ptr<TotalsStore>()>;
+// How long an identity is remembered: the horizon, what an event may be ahead, and one day because
+// days are forgotten whole.
+[[nodiscard]] LogDay remembered_days(const SessionSettings& settings);
 
 class Session final : public runtime::kafka::RebalanceListener {
  public:
-  Session(const SessionSettings& settings, const StoreFactory& stores, Probe& probe,
-          const runtime::lifecycle::StopSignal& stop);
+  Session(const SessionSettings& settings, Environment& environment, Probe& probe);
   ~Session() override;
 
   // Returns the reason why the session ended. Throws Misconfigured and runtime::kafka::FatalError.
@@ -52,44 +54,57 @@ class Session final : public runtime::kafka::RebalanceListener {
  private:
   struct Owned {
     std::unique_ptr<PartitionState> state;
-    bool verifying =
-        false;  // reading starts at the last committed record, to see that it is still the same
+    // Reading starts at the last committed record, to see that it is still the same.
+    bool verifying = false;
     bool caught_up = false;
+    std::set<core::HandoffId> under_way;  // handoff rows folded into plans not yet reported
   };
 
   bool open();
-  std::int64_t acquire(std::int32_t partition);
+  std::optional<std::int64_t> acquire(std::int32_t partition);
+  std::unique_ptr<PartitionState> acquire_state(std::int32_t partition,
+                                                const runtime::kafka::Watermarks& marks);
+  std::optional<std::int64_t> start_of(Owned& owned, const runtime::kafka::Watermarks& marks);
+  BatchPlan& open_plan();
   void ingest(const runtime::kafka::RecordBatch& batch);
   void verify(const runtime::kafka::Record& record, Owned& owned);
   void note_ends(const runtime::kafka::RecordBatch& batch);
+  void look_for_handoffs();
+  void receive_handoffs(Owned& owned);
   void take_report(std::chrono::milliseconds time);
-  void check_partition_count();
+  void remember(const BatchPlan& committed);
+  void spill_when_over_budget();
+  void submit();
   void submit_when_due();
+  [[nodiscard]] bool plan_full() const;
   bool drain(std::chrono::milliseconds time);
   void end(std::string reason);
   void report_ownership();
   [[nodiscard]] bool caught_up() const;
-  [[nodiscard]] LogDay horizon_days() const;
   [[nodiscard]] std::chrono::milliseconds poll_time() const;
 
   const SessionSettings& settings_;
+  Environment& environment_;
   Probe& probe_;
-  const runtime::lifecycle::StopSignal& stop_;
+  Pace& pace_;
   std::unique_ptr<TotalsStore> store_;
-  Committer committer_;
+  std::unique_ptr<Committer> committer_;
   std::optional<core::IdentityHasher> hasher_;
   std::shared_ptr<const MeterSet> meters_;
   std::optional<Decoder> decoder_;
   std::optional<Fold> fold_;
   std::map<std::int32_t, Owned> owned_;
-  std::map<std::int32_t, bool> ever_owned_;
+  std::set<std::int32_t> ever_owned_;
   std::unique_ptr<BatchPlan> plan_;  // being folded
-  Probe::Clock::time_point plan_started_;
+  Pace::Clock::time_point plan_started_;
+  Pace::Clock::time_point look_for_handoffs_at_;
+  Pace::Clock::time_point spill_again_at_;  // after the disk refused
+  core::Generation generation_;
   std::int32_t partitions_ = 0;
   bool saw_record_ = false;
   std::string end_reason_;  // not empty: the session is over
   bool joined_ = false;     // an assignment came, be it of no partition
-  std::unique_ptr<runtime::kafka::Consumer> consumer_;
+  std::unique_ptr<EventSource> source_;
 };
 
 }  // namespace tally::aggregator

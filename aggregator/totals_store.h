@@ -1,5 +1,5 @@
 // The seam to what remembers: the aggregator's own view of Postgres. Implemented by PostgresStore,
-// and by the tests.
+// and by the simulator; tests/conformance holds the two to one behaviour.
 #pragma once
 
 #include "aggregator/batch_plan.h"
@@ -7,32 +7,49 @@
 #include "core/identity.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace tally::aggregator {
 
 enum class CommitOutcome : std::uint8_t {
   kCommitted,
-  kFenced,          // another owner, generation or offset stands there: the plan is void
+  kFenced,          // another owner, generation, offset or handoff stands there: the plan is void
   kCatalogueMoved,  // it must be planned again under the new catalogue
 };
 
 // What a commit of unknown outcome turned out to be, read under the rows' locks.
 enum class Resolution : std::uint8_t { kCommitted, kNotCommitted, kFenced };
 
+enum class RollUp : std::uint8_t { kNothingToDo, kDone, kFenced };
+
 struct Deployment {
   core::IdentityHasher::Key identity_key{};
   std::shared_ptr<const MeterSet> meters;
+  // The topology that the database knows. More partitions than the caller saw: its metadata is old,
+  // and it must wait for new ones.
+  core::Generation generation;
+  std::int32_t partitions = 0;
 };
 
-// Where the log starts, for a partition that nobody has owned before.
 struct AcquireRequest {
   core::PartitionId partition;
-  core::Offset log_start;
-  std::string owner;  // for people: who holds it
-  LogDay horizon_days = 0;
+  core::Generation generation;  // as open() returned it
+  std::int32_t partitions = 0;  // as open() returned it
+  core::Offset log_start;       // where a partition starts that nobody has owned before
+  std::string owner;            // for people: who holds it
+  dedup::MemorySettings memory;
+};
+
+// Who may change a partition's rows: the fence of every write.
+struct PartitionClaim {
+  core::PartitionId partition;
+  core::Epoch epoch;
+  core::Generation generation;
 };
 
 // Threads: one at a time. All throw runtime::postgres::Unavailable or StatementFailed when the
@@ -41,17 +58,34 @@ class TotalsStore {
  public:
   virtual ~TotalsStore() = default;
 
-  // The database's key and catalogue. Claims the database for this topic and partition count when
-  // it is new; throws Misconfigured when it belongs to another topic or the topic has grown.
+  // The database's key, catalogue and topology. Claims the database for this topic when it is new;
+  // raises the generation of every partition, in order, when the topic has grown: from then on no
+  // plan made under fewer partitions commits. Throws Misconfigured when it belongs to another
+  // topic.
   virtual Deployment open(const std::string& topic, std::int32_t partitions) = 0;
 
   // Raises the partition's epoch, so that no other owner can commit any more, and loads offset and
-  // dedup memory in the same snapshot.
+  // dedup memory in the same snapshot: whatever any partition of an earlier topology remembered
+  // whose home is this one now. nullptr: the topology is no longer the request's; open() anew.
   virtual std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) = 0;
+
+  // Records handed off to this home, oldest row first, without the rows under way: those folded
+  // into plans that are not yet reported. At most core::kMaxHandoffReadBytes, but at least one row.
+  virtual std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
+                                                   const std::set<core::HandoffId>& under_way) = 0;
 
   virtual CommitOutcome commit(const BatchPlan& plan) = 0;
   virtual Resolution resolve(const BatchPlan& plan) = 0;
+
+  // Joins the small segments of a partition into few large ones, under the claim. Changes nothing
+  // that anybody can see but the number of rows.
+  virtual RollUp roll_up(const PartitionClaim& claim) = 0;
+  // Drops the days of dedup memory that no partition needs any more: those more than
+  // `remembered_days` behind the slowest partition's clock.
+  virtual void drop_expired(LogDay remembered_days) = 0;
 };
+
+using StoreFactory = std::function<std::unique_ptr<TotalsStore>()>;
 
 // Wrong for good until a person acts; the text says what to do.
 class Misconfigured : public std::runtime_error {

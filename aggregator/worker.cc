@@ -7,24 +7,24 @@ namespace tally::aggregator {
 
 using namespace std::chrono_literals;
 
-void run_worker(const SessionSettings& settings, const StoreFactory& stores, Probe& probe,
-                const runtime::lifecycle::StopSignal& stop) {
+void run_worker(const SessionSettings& settings, Environment& environment, Probe& probe) {
+  Pace& pace = environment.pace;
   runtime::retry::Backoff backoff(200ms, 10s, std::hash<std::string>{}(settings.owner));
-  while (!stop.requested()) {
+  while (!pace.stop_requested()) {
     try {
-      Session session(settings, stores, probe, stop);
+      Session session(settings, environment, probe);
       const std::string reason = session.run();
       runtime::log::info("session_ended", {{"reason", reason}});
       probe.problem("service", "");
       backoff.reset();
       continue;
     } catch (const std::exception& failure) {
-      if (stop.requested()) return;
+      if (pace.stop_requested()) return;
       // Not ready until it is mended; trying again finds out when that is.
       probe.problem("service", failure.what());
       runtime::log::error("session_failed", {{"reason", failure.what()}});
     }
-    stop.wait_for(backoff.next());
+    pace.wait_for(backoff.next());
   }
 }
 

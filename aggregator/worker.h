@@ -9,9 +9,8 @@
 
 namespace tally::aggregator {
 
-// Blocks until `stop`. Failures are shown by the probe and tried again with backoff; nothing is
-// ever skipped to get on. Threads: one per worker.
-void run_worker(const SessionSettings& settings, const StoreFactory& stores, Probe& probe,
-                const runtime::lifecycle::StopSignal& stop);
+// Blocks until the environment's pace says stop. Failures are shown by the probe and tried again
+// with backoff; nothing is ever skipped to get on. Threads: one per worker.
+void run_worker(const SessionSettings& settings, Environment& environment, Probe& probe);
 
 }  // namespace tally::aggregator

@@ -101,4 +101,9 @@ DedupEntry IdentityHasher::entry(std::string_view tenant, std::string_view sourc
   return entry;
 }
 
+std::uint64_t IdentityHasher::fingerprint() const {
+  constexpr std::string_view kWhat = "tally: the key of this deployment";
+  return XXH3_64bits_withSecret(kWhat.data(), kWhat.size(), secret_.data(), secret_.size());
+}
+
 }  // namespace tally::core

@@ -65,6 +65,9 @@ class IdentityHasher {
                                  std::string_view type, std::string_view id,
                                  std::uint64_t content_check, std::int64_t generation) const;
 
+  // Names the key without telling it: what was hashed under another key is not ours.
+  [[nodiscard]] std::uint64_t fingerprint() const;
+
  private:
   std::array<std::byte, 192> secret_{};
 };

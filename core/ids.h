@@ -29,6 +29,7 @@ using PartitionId = Named<struct PartitionIdTag, std::int32_t>;  // Kafka partit
 using Offset = Named<struct OffsetTag, std::int64_t>;            // Kafka offset, from 0
 using Epoch = Named<struct EpochTag, std::int64_t>;              // raised by each new owner
 using Generation = Named<struct GenerationTag, std::int64_t>;    // raised when the topic grows
+using HandoffId = Named<struct HandoffIdTag, std::int64_t>;      // a row of tally.handoff
 using CatalogueVersion = Named<struct CatalogueVersionTag, std::int64_t>;  // raised by each change
 
 }  // namespace tally::core

@@ -46,6 +46,13 @@ inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
 inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr int kMaxPartitions = 1024;
+// Commits of a partition after which its small dedup segments are joined.
+inline constexpr std::int64_t kSegmentsPerRollUp = 256;
+// Records on their way to their home: a block is closed at the first size, one read takes the
+// second.
+inline constexpr std::size_t kMaxHandoffBlockBytes = 1024 * 1024;
+inline constexpr std::int64_t kMaxHandoffBytesPerCommit = 64 * 1024 * 1024;
+inline constexpr std::size_t kMaxHandoffReadBytes = 32 * 1024 * 1024;
 
 // A commit's sums of values never leave Decimal's 38 digits: records × the largest value fits.
 inline constexpr Int128 kMaxDecimalUnits = (static_cast<Int128>(10'000'000'000'000'000'000ULL) *
@@ -56,5 +63,7 @@ static_assert(kMaxValueUnits * kMaxRecordsPerCommit <= kMaxDecimalUnits);
 // A rejected record is kept whole, so one always fits the budget of a commit.
 static_assert(kMaxRejectBytesPerCommit >= static_cast<std::int64_t>(2 * kMaxRecordBytes));
 static_assert(kMaxDataBytes < kMaxRecordBytes);
+// A read always takes at least one block, and the largest block is one record past its bound.
+static_assert(kMaxHandoffReadBytes >= kMaxHandoffBlockBytes + 2 * kMaxRecordBytes);
 
 }  // namespace tally::core

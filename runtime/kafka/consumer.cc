@@ -116,16 +116,24 @@ struct Consumer::Impl {
     const ErrorHandle refused(rd_kafka_incremental_unassign(client, list));
   }
 
+  // The client waits for an answer to every assignment, or its close never ends.
+  static void take_nothing(rd_kafka_t* handle) {
+    const PartitionList none(rd_kafka_topic_partition_list_new(1));
+    const ErrorHandle ignored(rd_kafka_incremental_assign(handle, none.get()));
+  }
+
   void assign(rd_kafka_t* handle, rd_kafka_topic_partition_list_t* list) {
     try {
       const std::vector<std::int64_t> starts = listener->assigned(numbers_of(list));
+      if (starts.empty()) {
+        take_nothing(handle);
+        return;
+      }
       for (int i = 0; i < list->cnt; ++i)
         list->elems[i].offset = starts.at(static_cast<std::size_t>(i));
     } catch (...) {
       listener_failure = std::current_exception();
-      // The client waits for an answer to every assignment, or its close never ends: own nothing.
-      const PartitionList none(rd_kafka_topic_partition_list_new(1));
-      const ErrorHandle ignored(rd_kafka_incremental_assign(handle, none.get()));
+      take_nothing(handle);
       return;
     }
     const ErrorHandle refused(rd_kafka_incremental_assign(handle, list));

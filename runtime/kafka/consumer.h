@@ -61,8 +61,8 @@ enum class Revocation : std::uint8_t { kOrderly, kLost };  // kLost: others may 
 class RebalanceListener {
  public:
   virtual ~RebalanceListener() = default;
-  // Returns the offset to start at for each partition, in the same order; an exception ends the
-  // poll with it and leaves the partitions unread.
+  // Returns the offset to start at for each partition, in the same order, or nothing at all: then
+  // none of them is read. An exception ends the poll with it and leaves them unread too.
   virtual std::vector<std::int64_t> assigned(const std::vector<std::int32_t>& partitions) = 0;
   virtual void revoked(const std::vector<std::int32_t>& partitions, Revocation kind) = 0;
 };

@@ -36,11 +36,27 @@ TEST(CheckConservationDeathTest, EveryOffsetIsAccountedFor) {
 
 TEST(CheckConservationDeathTest, CountedRecordsAndClaimsAgree) {
   BatchPlan swallowed = sound_plan();
-  swallowed.segments.begin()->second.push_back({1, 1});
+  swallowed.segments.begin()->second.entries.push_back({1, 1});
   EXPECT_DEATH(check_conservation(swallowed), "1 counted, 2 identities claimed");
   BatchPlan unclaimed = sound_plan();
   unclaimed.segments.clear();
   EXPECT_DEATH(check_conservation(unclaimed), "1 counted, 0 identities claimed");
+}
+
+TEST(CheckConservationDeathTest, WhatIsHandedOffIsOnItsWay) {
+  BatchPlan plan = sound_plan();
+  line_of(plan).handed_off = 1;
+  line_of(plan).duplicate = 0;
+  EXPECT_DEATH(check_conservation(plan), "1 handed off, 0 on their way");
+  plan.handoffs[{core::PartitionId(0), core::PartitionId(0)}].records = 1;
+  EXPECT_DEATH(check_conservation(plan), "hands off to itself");
+}
+
+TEST(CheckConservationDeathTest, WhatIsReceivedWasTaken) {
+  BatchPlan plan = sound_plan();
+  line_of(plan).received = 1;
+  line_of(plan).late = 1;
+  EXPECT_DEATH(check_conservation(plan), "1 received, 0 taken");
 }
 
 TEST(CheckConservationDeathTest, NoLineWithoutAGuard) {

@@ -1,6 +1,7 @@
 #include "aggregator/committer.h"
 
 #include "core/check.h"
+#include "core/limits.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/postgres/connection.h"
 
@@ -10,6 +11,7 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <set>
 #include <string>
 
 namespace tally::aggregator {
@@ -19,6 +21,8 @@ using namespace std::chrono_literals;
 using runtime::postgres::InDoubt;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
+
+constexpr LogDay kRememberedDays = 37;
 
 enum class Step {
   kCommitted,
@@ -37,6 +41,7 @@ struct Script {
   std::mutex mutex;
   std::deque<Step> steps;  // guarded by mutex
   std::string calls;       // guarded by mutex
+  bool roll_up_fails = false;
 
   Step take(const char* call) {
     const std::lock_guard lock(mutex);
@@ -64,6 +69,20 @@ class ScriptedStore final : public TotalsStore {
   }
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& /*request*/) override {
     TALLY_CHECK(false, "a committer acquires nothing");
+  }
+  std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
+                                           const std::set<core::HandoffId>& /*known*/) override {
+    TALLY_CHECK(false, "a committer receives nothing");
+  }
+  RollUp roll_up(const PartitionClaim& claim) override {
+    const std::lock_guard lock(script_.mutex);
+    script_.calls += " roll_up:" + std::to_string(claim.partition.value());
+    if (script_.roll_up_fails) throw Unavailable("away");
+    return RollUp::kDone;
+  }
+  void drop_expired(LogDay remembered_days) override {
+    const std::lock_guard lock(script_.mutex);
+    script_.calls += " drop_expired:" + std::to_string(remembered_days);
   }
   CommitOutcome commit(const BatchPlan& plan) override {
     TALLY_CHECK(plan.records == 42);
@@ -108,7 +127,7 @@ struct Bench {
   Script script;
   runtime::metrics::Registry registry;
   Probe probe{registry, "0"};
-  Committer committer{std::make_unique<ScriptedStore>(script), probe};
+  ThreadCommitter committer{std::make_unique<ScriptedStore>(script), probe, kRememberedDays};
 
   PlanFate fate_of_one() {
     EXPECT_FALSE(committer.busy());
@@ -177,6 +196,34 @@ TEST(Committer, TakesOnePlanAfterTheOther) {
   EXPECT_EQ(bench.committer.take_report(0ms), std::nullopt);
 }
 
+std::unique_ptr<BatchPlan> claiming_plan(LogDay day) {
+  auto plan = some_plan();
+  plan->segments[{core::PartitionId(0), day}].entries.resize(1);
+  return plan;
+}
+
+TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
+  Bench bench(std::deque<Step>(core::kSegmentsPerRollUp, Step::kCommitted));
+  for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
+    bench.committer.submit(claiming_plan(i == 0 ? 19'000 : 19'001));
+    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+  }
+  const std::string asked = bench.script.asked();
+  EXPECT_EQ(asked.find("commit drop_expired:37 commit drop_expired:37 commit"), 0U) << asked;
+  EXPECT_EQ(asked.find("drop_expired", asked.find("drop_expired") + 20),
+            asked.rfind("drop_expired"));
+  EXPECT_EQ(asked.find("roll_up:0"), asked.size() - std::string("roll_up:0").size());
+}
+
+TEST(Committer, ARollUpThatFailsHarmsNoCommit) {
+  Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
+  bench.script.roll_up_fails = true;
+  for (std::int64_t i = 0; i < core::kSegmentsPerRollUp + 1; ++i) {
+    bench.committer.submit(claiming_plan(19'000));
+    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+  }
+}
+
 TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
   Bench bench({Step::kUnavailable, Step::kResolvedNotCommitted, Step::kCommitted});
   bench.probe.partitions_owned(1, 0, 0);
@@ -201,7 +248,7 @@ TEST(Committer, GivesUpOnAPlanWhenItIsDestroyed) {
   runtime::metrics::Registry registry;
   Probe probe(registry, "0");
   {
-    Committer committer(std::make_unique<ScriptedStore>(script), probe);
+    ThreadCommitter committer(std::make_unique<ScriptedStore>(script), probe, kRememberedDays);
     committer.submit(some_plan());
     EXPECT_EQ(committer.take_report(20ms), std::nullopt);
     EXPECT_TRUE(committer.busy());

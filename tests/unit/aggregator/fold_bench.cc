@@ -18,6 +18,12 @@ core::IdentityHasher::Key bench_key() {
   return key;
 }
 
+dedup::MemorySettings bench_memory() {
+  dedup::MemorySettings settings;
+  settings.horizon_days = 36;
+  return settings;
+}
+
 core::Meter meter(std::string slug, std::string event_type, core::Aggregation aggregation) {
   core::Meter meter;
   meter.slug = std::move(slug);
@@ -47,6 +53,9 @@ std::string ledger_line(const BatchPlan& plan) {
   LedgerDelta sum;
   for (const auto& [where, line] : plan.ledger) {
     sum.consumed += line.consumed;
+    sum.received += line.received;
+    sum.handed_off += line.handed_off;
+    sum.readmitted += line.readmitted;
     sum.rejected += line.rejected;
     sum.unmetered += line.unmetered;
     sum.filtered += line.filtered;
@@ -59,7 +68,10 @@ std::string ledger_line(const BatchPlan& plan) {
     sum.unverifiable += line.unverifiable;
   }
   std::string text = fmt::format("consumed {}", sum.consumed);
-  const std::pair<const char*, std::int64_t> parts[] = {{"counted", sum.counted},
+  const std::pair<const char*, std::int64_t> parts[] = {{"received", sum.received},
+                                                        {"handed_off", sum.handed_off},
+                                                        {"counted", sum.counted},
+                                                        {"readmitted", sum.readmitted},
                                                         {"duplicate", sum.duplicate},
                                                         {"unverifiable", sum.unverifiable},
                                                         {"conflict", sum.conflict},
@@ -126,8 +138,8 @@ std::string structured_event(std::string_view id, std::string_view tenant, std::
 }
 
 FoldBench::FoldBench(std::vector<core::Meter> meters, FoldRules rules,
-                     std::int64_t definition_version)
-    : state(core::PartitionId(0), 36), hasher_(bench_key()), rules_(rules) {
+                     std::int64_t definition_version, core::PartitionId partition)
+    : state(partition, bench_memory()), hasher_(bench_key()), rules_(rules) {
   change_catalogue(std::move(meters), definition_version);
 }
 
@@ -155,6 +167,12 @@ RecordClass FoldBench::add_at(std::int64_t offset, const std::string& value,
   const RecordClass record_class = fold_->add(record, decoder_->decode(record), state, plan);
   check_conservation(plan);
   return record_class;
+}
+
+void FoldBench::receive(const HandoffRow& row) {
+  plan.meters = meters_;
+  fold_->receive(row, *decoder_, state, plan);
+  check_conservation(plan);
 }
 
 void FoldBench::check(std::string_view table) {
@@ -201,6 +219,10 @@ std::string FoldBench::statement() const {
 
 std::string_view name_of(RecordClass record_class) {
   switch (record_class) {
+    case RecordClass::kHandedOff:
+      return "handed_off";
+    case RecordClass::kReadmitted:
+      return "readmitted";
     case RecordClass::kRejected:
       return "rejected";
     case RecordClass::kUnmetered:

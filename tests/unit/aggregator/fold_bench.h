@@ -35,7 +35,8 @@ std::string structured_event(std::string_view id, std::string_view tenant, std::
 class FoldBench {
  public:
   explicit FoldBench(std::vector<core::Meter> meters, FoldRules rules = kBenchRules,
-                     std::int64_t definition_version = 1);
+                     std::int64_t definition_version = 1,
+                     core::PartitionId partition = core::PartitionId(0));
 
   // Each line: log time, the event's time ("-": none), id, tenant, type, data, "|", the class.
   // Lines that start with # are for people. Fails the test where a class differs.
@@ -44,6 +45,9 @@ class FoldBench {
   // The next offset, or any beyond it.
   RecordClass add(const std::string& value, core::Timestamp log_time);
   RecordClass add_at(std::int64_t offset, const std::string& value, core::Timestamp log_time);
+
+  // What another partition handed off, as the row of the table that it lies in.
+  void receive(const HandoffRow& row);
 
   // The catalogue as it is after a change: the memory stays.
   void change_catalogue(std::vector<core::Meter> meters, std::int64_t definition_version);

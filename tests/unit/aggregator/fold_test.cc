@@ -76,7 +76,7 @@ TEST(Fold, OnlyACountedRecordClaimsItsIdentity) {
     08:00:05 -            r1 acme llm {"tokens":7,"status":"ok"}    | duplicate
   )");
   ASSERT_EQ(bench.plan.segments.size(), 1U);
-  EXPECT_EQ(bench.plan.segments.begin()->second.size(), 1U);
+  EXPECT_EQ(bench.plan.segments.begin()->second.entries.size(), 1U);
   EXPECT_EQ(bench.state.memory.size(), 1U);
 }
 
@@ -427,24 +427,6 @@ TEST(Fold, LostOffsetsAreSaid) {
   ASSERT_EQ(bench.plan.lost.size(), 1U);
   EXPECT_EQ(bench.plan.lost[0].first, 0);
   EXPECT_EQ(bench.plan.lost[0].last, 99);
-}
-
-TEST(Fold, ARecordOnAForeignPartitionIsNeverCounted) {
-  FoldRules rules = kBenchRules;
-  rules.partitions = 4;
-  FoldBench bench({count_meter("calls", "api")}, rules);
-  int counted = 0;
-  for (int i = 0; i < 100; ++i) {
-    const std::string id = fmt::format("r{}", i);
-    const bool at_home = core::home_bits(id) % 4 == 0;
-    const RecordClass got =
-        bench.add(structured_event(id, "acme", "api", "-", "{}"), bench_time("08:00:00"));
-    EXPECT_EQ(name_of(got), at_home ? "counted" : "rejected") << id;
-    counted += at_home ? 1 : 0;
-  }
-  EXPECT_GT(counted, 5);
-  EXPECT_EQ(bench.plan.rejects.size(), static_cast<std::size_t>(100 - counted));
-  for (const RejectRow& row : bench.plan.rejects) EXPECT_EQ(row.reason, "foreign_partition");
 }
 
 TEST(Fold, ARejectKeepsTheRecordsBytes) {

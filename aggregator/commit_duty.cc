@@ -1,0 +1,96 @@
+#include "aggregator/commit_duty.h"
+
+#include "core/limits.h"
+#include "runtime/log/log.h"
+#include "runtime/retry/backoff.h"
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+namespace tally::aggregator {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+std::string_view to_string(Resolution resolution) {
+  switch (resolution) {
+    case Resolution::kCommitted:
+      return "committed";
+    case Resolution::kNotCommitted:
+      return "not committed";
+    case Resolution::kFenced:
+      return "fenced";
+  }
+  return "unknown";
+}
+
+}  // namespace
+
+CommitDuty::CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days,
+                       Pause pause)
+    : store_(std::move(store)),
+      probe_(probe),
+      remembered_days_(remembered_days),
+      pause_(std::move(pause)) {}
+
+PlanFate CommitDuty::committed(const BatchPlan& plan, Probe::Clock::time_point started) {
+  const auto took = Probe::Clock::now() - started;
+  probe_.committed(plan, took);
+  runtime::log::write(
+      runtime::log::Level::kDebug, "committed",
+      {{"records", plan.records},
+       {"windows", plan.totals.windows()},
+       {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+  return PlanFate::kCommitted;
+}
+
+std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
+  const auto started = Probe::Clock::now();
+  runtime::retry::Backoff backoff(100ms, 5s, static_cast<std::uint64_t>(plan.records));
+  bool in_doubt = false;
+  for (;;) {
+    try {
+      if (in_doubt) {
+        const Resolution resolution = store_->resolve(plan);
+        runtime::log::info("commit_resolved", {{"outcome", to_string(resolution)}});
+        probe_.problem("postgres", "");
+        if (resolution == Resolution::kCommitted) return committed(plan, started);
+        if (resolution == Resolution::kFenced) return PlanFate::kFenced;
+        in_doubt = false;
+      }
+      const CommitOutcome outcome = store_->commit(plan);
+      probe_.problem("postgres", "");
+      if (outcome == CommitOutcome::kFenced) return PlanFate::kFenced;
+      if (outcome == CommitOutcome::kCatalogueMoved) return PlanFate::kCatalogueMoved;
+      return committed(plan, started);
+    } catch (const std::exception& failure) {
+      // Whatever broke, and wherever: the outcome is unknown until it was read under lock.
+      in_doubt = true;
+      probe_.commit_failed();
+      probe_.problem("postgres", failure.what());
+      runtime::log::warn("commit_failed", {{"reason", failure.what()}, {"records", plan.records}});
+    }
+    if (!pause_(backoff.next())) return std::nullopt;
+  }
+}
+
+void CommitDuty::keep_small(const BatchPlan& plan) {
+  try {
+    for (const auto& [where, segment] : plan.segments) {
+      if (++segments_[where.first] < core::kSegmentsPerRollUp) continue;
+      segments_[where.first] = 0;
+      const PartitionAdvance& guard = plan.partitions.at(where.first);
+      store_->roll_up({where.first, guard.epoch, guard.generation});
+    }
+    LogDay newest = newest_day_;
+    for (const auto& [where, segment] : plan.segments) newest = std::max(newest, where.second);
+    if (newest > newest_day_) store_->drop_expired(remembered_days_);
+    newest_day_ = newest;
+  } catch (const std::exception& failure) {
+    runtime::log::warn("keeping_small_failed", {{"reason", failure.what()}});
+  }
+}
+
+}  // namespace tally::aggregator

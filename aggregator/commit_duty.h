@@ -1,0 +1,44 @@
+// What a committer does, whatever it runs on (a thread; a fiber of the simulator): it executes a
+// plan until the outcome is certain, and keeps the stored memory small.
+#pragma once
+
+#include "aggregator/probe.h"
+#include "aggregator/totals_store.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+namespace tally::aggregator {
+
+enum class PlanFate : std::uint8_t { kCommitted, kFenced, kCatalogueMoved };
+
+// While the database is away it retries with backoff; a commit of unknown outcome is resolved under
+// lock before anything else (promise P3). Threads: one.
+class CommitDuty {
+ public:
+  // Waits for the time; false: told to stop.
+  using Pause = std::function<bool(std::chrono::milliseconds)>;
+  CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days, Pause pause);
+
+  // nullopt: told to stop, the outcome is unknown.
+  std::optional<PlanFate> settle(const BatchPlan& plan);
+  // After a committed plan: rolls up the partitions that it made due, and now and then drops days
+  // that have expired. Failures are logged and made good another time.
+  void keep_small(const BatchPlan& plan);
+
+ private:
+  PlanFate committed(const BatchPlan& plan, Probe::Clock::time_point started);
+
+  std::unique_ptr<TotalsStore> store_;
+  Probe& probe_;
+  LogDay remembered_days_;
+  Pause pause_;
+  std::map<core::PartitionId, std::int64_t> segments_;  // written since the last roll-up
+  LogDay newest_day_ = 0;
+};
+
+}  // namespace tally::aggregator

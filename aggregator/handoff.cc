@@ -1,0 +1,42 @@
+#include "aggregator/handoff.h"
+
+#include "core/limits.h"
+
+namespace tally::aggregator {
+
+void append_handoff(const runtime::kafka::Record& record, Admission admission, std::string& block) {
+  std::vector<core::HandoffHeader> headers;
+  headers.reserve(record.headers.size());
+  for (const auto& header : record.headers) headers.push_back({header.name, header.value});
+  core::append_handoff({record.partition, record.offset, record.log_time_ms, admission, record.key,
+                        record.value, headers},
+                       block);
+}
+
+std::optional<HandoffRecord> HandoffReader::next() {
+  const auto stored = reader_.next();
+  if (!stored) return std::nullopt;
+  headers_.clear();
+  for (const auto& header : stored->headers) headers_.push_back({header.name, header.value});
+  HandoffRecord handoff;
+  runtime::kafka::Record& record = handoff.record;
+  record.partition = stored->partition;
+  record.offset = stored->offset;
+  record.log_time_ms = stored->log_time_ms;
+  record.log_time_kind = runtime::kafka::LogTimeKind::kLogAppendTime;
+  record.key = stored->key;
+  record.value = stored->value;
+  record.headers = headers_;
+  handoff.admission = stored->admission;
+  return handoff;
+}
+
+void HandoffBlocks::add(const runtime::kafka::Record& record, Admission admission) {
+  if (blocks.empty() || blocks.back().bytes.size() >= core::kMaxHandoffBlockBytes)
+    blocks.emplace_back();
+  append_handoff(record, admission, blocks.back().bytes);
+  ++blocks.back().records;
+  ++records;
+}
+
+}  // namespace tally::aggregator

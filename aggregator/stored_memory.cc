@@ -1,0 +1,102 @@
+#include "aggregator/stored_memory.h"
+
+#include "aggregator/dedup/log_day.h"
+#include "core/check.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+namespace tally::aggregator {
+
+namespace {
+
+using dedup::Memory;
+using dedup::SegmentToken;
+
+// The stored form of an entry: hi, then lo, each little-endian.
+static_assert(sizeof(core::DedupEntry) == 16 && std::endian::native == std::endian::little);
+
+// Every token that the database still knows.
+std::vector<SegmentToken> tokens_of(const std::vector<StoredRow>& rows) {
+  std::vector<SegmentToken> tokens;
+  for (const StoredRow& row : rows) {
+    tokens.push_back(row.token);
+    tokens.insert(tokens.end(), row.replaces.begin(), row.replaces.end());
+  }
+  std::sort(tokens.begin(), tokens.end());
+  return tokens;
+}
+
+bool is_covered(const StoredRow& row, const Memory& memory) {
+  if (memory.covers(row.token)) return true;
+  return !row.replaces.empty() &&
+         std::all_of(row.replaces.begin(), row.replaces.end(),
+                     [&](const SegmentToken& token) { return memory.covers(token); });
+}
+
+}  // namespace
+
+bool may_hold(core::PartitionId writer, std::int32_t writer_partitions, core::PartitionId home,
+              std::int32_t partitions) {
+  const std::int32_t shared = std::gcd(writer_partitions, partitions);
+  return writer.value() % shared == home.value() % shared;
+}
+
+std::optional<LogDay> MemoryLoad::first_day(const AcquireRequest& request,
+                                            std::optional<core::Timestamp> clock) {
+  if (!clock) return std::nullopt;
+  return std::max(log_day_of(*clock) - request.memory.horizon_days, 0);
+}
+
+MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timestamp> clock,
+                       std::vector<StoredRow> rows)
+    : home_(request.partition),
+      partitions_(request.partitions),
+      settings_(request.memory),
+      rows_(std::move(rows)) {
+  std::sort(rows_.begin(), rows_.end(), [](const StoredRow& a, const StoredRow& b) {
+    return std::tie(a.day, a.token) < std::tie(b.day, b.token);
+  });
+  if (clock) newest_ = log_day_of(*clock);
+  if (rows_.empty()) return;
+  const LogDay oldest = clock ? *first_day(request, clock) : rows_.front().day;
+  newest_ = std::max(newest_, rows_.back().day);
+  // Another partition of an earlier topology may be days ahead of this one's clock.
+  settings_.horizon_days =
+      std::min(std::max(settings_.horizon_days, newest_ - oldest), dedup::kMaxHorizonDays);
+  const LogDay first = newest_ - settings_.horizon_days;
+  std::erase_if(rows_, [&](const StoredRow& row) { return row.day < first; });
+}
+
+void MemoryLoad::begin(Memory& memory) {
+  memory.advance(newest_);
+  const std::vector<SegmentToken> known = tokens_of(rows_);
+  memory.adopt(newest_ - settings_.horizon_days, [&](const SegmentToken& token) {
+    return std::binary_search(known.begin(), known.end(), token);
+  });
+  std::erase_if(rows_, [&](const StoredRow& row) { return is_covered(row, memory); });
+  std::int64_t at_home = 0;
+  for (const StoredRow& row : rows_) {
+    at_home += row.entry_count * std::gcd(row.partitions, partitions_) / partitions_;
+  }
+  memory.reserve(static_cast<std::size_t>(at_home));
+}
+
+void MemoryLoad::add(const StoredRow& row, std::string_view entries, Memory& memory) const {
+  TALLY_CHECK(static_cast<std::int64_t>(entries.size()) ==
+                  row.entry_count * static_cast<std::int64_t>(sizeof(core::DedupEntry)),
+              "a row of {} entries in {} bytes", row.entry_count, entries.size());
+  const auto home = static_cast<std::uint32_t>(home_.value());
+  const auto partitions = static_cast<std::uint32_t>(partitions_);
+  for (std::size_t at = 0; at < entries.size(); at += sizeof(core::DedupEntry)) {
+    core::DedupEntry entry;
+    std::memcpy(&entry, entries.data() + at, sizeof(entry));
+    if (entry.home() % partitions == home) memory.restore(entry, row.day);
+  }
+  memory.committed(row.day, row.token);
+}
+
+}  // namespace tally::aggregator

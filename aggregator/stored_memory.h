@@ -1,0 +1,61 @@
+// What an acquisition makes of the stored dedup memory: which rows a partition needs after any
+// number of growths, and how they become its Memory. Pure, so that every TotalsStore does it alike.
+#pragma once
+
+#include "aggregator/dedup/memory.h"
+#include "aggregator/dedup/segment_token.h"
+#include "aggregator/totals_store.h"
+#include "core/timestamp.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+namespace tally::aggregator {
+
+// A segment or a roll-up without its entries.
+struct StoredRow {
+  LogDay day = 0;
+  dedup::SegmentToken token;
+  std::int32_t partitions = 0;                // of the topic, when its entries were claimed
+  std::int64_t entry_count = 0;
+  std::vector<dedup::SegmentToken> replaces;  // empty: a segment
+};
+
+// Could a row that `writer` wrote under `writer_partitions` hold an identity at home in `home` under
+// `partitions`? Both are the same murmur2 value, modulo the one and the other.
+[[nodiscard]] bool may_hold(core::PartitionId writer, std::int32_t writer_partitions,
+                            core::PartitionId home, std::int32_t partitions);
+
+// Threads: one. Order of calls: constructor with every row of first_day() or later that may_hold();
+// a Memory made of settings(); begin(); add() for each of needed(), in order.
+class MemoryLoad {
+ public:
+  // `clock`: the partition's; nullopt when it has never seen a record.
+  MemoryLoad(const AcquireRequest& request, std::optional<core::Timestamp> clock,
+             std::vector<StoredRow> rows);
+
+  // Rows before this day are not needed; nullopt: all are.
+  [[nodiscard]] static std::optional<LogDay> first_day(const AcquireRequest& request,
+                                                       std::optional<core::Timestamp> clock);
+  // The request's, with a horizon that reaches from the newest row back to all that the partition's
+  // own, perhaps later, clock still needs.
+  [[nodiscard]] const dedup::MemorySettings& settings() const { return settings_; }
+  // Adopts the local runs that the rows prove.
+  void begin(dedup::Memory& memory);
+  // Ordered by day and token.
+  [[nodiscard]] const std::vector<StoredRow>& needed() const { return rows_; }
+  // `entries`: the bytes of the row, 16 for each entry. A CHECK that they are as many as it says.
+  void add(const StoredRow& row, std::string_view entries, dedup::Memory& memory) const;
+
+ private:
+  core::PartitionId home_;
+  std::int32_t partitions_;
+  dedup::MemorySettings settings_;
+  LogDay newest_ = 0;
+  std::vector<StoredRow> rows_;
+};
+
+}  // namespace tally::aggregator
