@@ -39,24 +39,32 @@ class Gate:
             return self.plan.pop(0) if self.plan else "pass"
 
     def _serve(self, client):
-        with client, socket.create_connection(self.target) as server, \
-                selectors.DefaultSelector() as ready:
+        try:
+            server = socket.create_connection(self.target)
+        except OSError:  # nobody listens there now
+            client.close()
+            return
+        with client, server, selectors.DefaultSelector() as ready:
             ready.register(client, selectors.EVENT_READ, server)
             ready.register(server, selectors.EVENT_READ, client)
             while True:
                 for key, _ in ready.select():
                     try:
                         data = key.fileobj.recv(1 << 16)
-                        if not data:
+                        if not data or not self._pass(data, key.data, key.fileobj is client):
                             return
-                        if key.fileobj is client and data.endswith(COMMIT):
-                            action = self._next()
-                            if action != "pass":
-                                self._strike(action, data, server)
-                                return
-                        key.data.sendall(data)
                     except OSError:
                         return
+
+    def _pass(self, data, target, from_client):
+        """Sends the bytes on; false: the connection ends here."""
+        if from_client and data.endswith(COMMIT):
+            action = self._next()
+            if action != "pass":
+                self._strike(action, data, target)
+                return False
+        target.sendall(data)
+        return True
 
     def _strike(self, action, data, server):
         if action == "cut_answer":

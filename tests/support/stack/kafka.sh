@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # A private Apache Kafka in DIR/kafka: one KRaft node on two free loopback ports. Its jars come from
-# Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`).
+# Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`). With
+# TALLY_KAFKA_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
+# GATE-PORT, where a drill's gate stands.
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -16,16 +18,22 @@ kafka_java() {
 }
 
 write_kafka_properties() {
-  local dir=$1 port=$2 controller_port=$3
+  local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports
+  if [[ -n ${TALLY_KAFKA_GATE:-} ]]; then
+    read -r -a gate_ports <<<"$TALLY_KAFKA_GATE"
+    gate=,GATE://127.0.0.1:${gate_ports[0]}
+    advertised_gate=,GATE://127.0.0.1:${gate_ports[1]}
+    gate_protocol=,GATE:PLAINTEXT
+  fi
   cat >"$dir/kafka/server.properties" <<END
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$controller_port
 controller.listener.names=CONTROLLER
-listeners=CLIENT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
-advertised.listeners=CLIENT://127.0.0.1:$port
+listeners=CLIENT://127.0.0.1:$port$gate,CONTROLLER://127.0.0.1:$controller_port
+advertised.listeners=CLIENT://127.0.0.1:$port$advertised_gate
 inter.broker.listener.name=CLIENT
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT$gate_protocol
 log.dirs=$dir/kafka/data
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0

@@ -1,0 +1,14 @@
+"""Faults, one a file: NAME, LANE ("fleet" or "world"), HOLD_S (how long it lasts, from the seed), inject(world,
+rng) -> what heal needs, heal(world, rng, state). heal leaves everything running again."""
+
+import importlib
+import os
+import pkgutil
+
+
+def of_lane(lane, growth):
+    found = [importlib.import_module(f"faults.{module.name}")
+             for module in sorted(pkgutil.iter_modules([os.path.dirname(__file__)]),
+                                  key=lambda module: module.name)]
+    return [kind for kind in found
+            if kind.LANE == lane and (growth or kind.NAME != "the topic grows")]
