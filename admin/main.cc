@@ -2,9 +2,11 @@
 #include "admin/apply.h"
 #include "admin/migrations.h"
 #include "admin/rejects.h"
+#include "admin/replay.h"
 #include "admin/tenants.h"
 #include "admin/verify.h"
 #include "core/limits.h"
+#include "core/timestamp.h"
 #include "runtime/config/settings.h"
 #include "runtime/postgres/connection.h"
 
@@ -13,8 +15,10 @@
 #include <array>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace {
@@ -60,6 +64,22 @@ constexpr std::array kRejectsOptions = {
     Option{"class", Kind::kText, "", "Only rejected, conflict, late or meter."},
     Option{"limit", Kind::kInteger, "50", "Rows at most, the newest first.", 1, 1'000'000},
     Option{"json", Kind::kSwitch, "", "A JSON object per line, with the record's bytes in hex."}};
+constexpr std::array kReplayOptions = {
+    kDatabase,
+    Option{"class", Kind::kText, "", "Only late or only rejected; both unless given."},
+    Option{"reason", Kind::kText, "", "Only this reason."},
+    Option{"tenant", Kind::kText, "", "Only this tenant."},
+    Option{"from", Kind::kText, "", "Only what came then or later by the log: RFC 3339."},
+    Option{"to", Kind::kText, "", "Only what came before then by the log: RFC 3339."},
+    Option{"limit", Kind::kInteger, "100000", "Records to replay at most.", 1, 1'000'000'000},
+    Option{"horizon-seconds", Kind::kInteger, "3024000",
+           "The aggregators' setting of that name: older records are refused.", 1,
+           core::kDedupHorizonSeconds * 100},
+    Option{"unchecked", Kind::kSwitch, "",
+           "Replay also what is older than the dedup memory; it may be counted twice."},
+    Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."},
+    Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
+static_assert(core::kDedupHorizonSeconds == 3'024'000, "the default of --horizon-seconds");
 
 constexpr std::array kCommands = {
     Command{"migrate",
@@ -81,6 +101,11 @@ constexpr std::array kCommands = {
             kRejectsOptions,
             {},
             "tally-admin rejects list --class conflict --json"},
+    Command{"rejects-replay",
+            "Gives late and rejected records to the aggregator again (also: rejects replay).",
+            kReplayOptions,
+            {},
+            "tally-admin rejects replay --class late --tenant acme --apply"},
     Command{"verify",
             "Adds the books up a second way; exit 1 when they are off.",
             kDatabaseOnly,
@@ -117,6 +142,31 @@ core::Tenant tenant_of(const Settings& settings) {
   return tenant;
 }
 
+// Unset stays unset.
+Result<void> read_moment(const Settings& settings, std::string_view name,
+                         std::optional<core::Timestamp>& moment) {
+  if (!settings.has(name)) return boost::outcome_v2::success();
+  const auto parsed = core::parse_rfc3339(settings.text(name));
+  if (!parsed) return core::invalid(fmt::format("--{}: {}", name, parsed.error().message));
+  moment = parsed.value();
+  return boost::outcome_v2::success();
+}
+
+Result<void> replay(Connection& connection, const Settings& settings) {
+  admin::ReplayRequest request;
+  request.record_class = settings.text("class");
+  request.reason = settings.text("reason");
+  request.tenant = settings.text("tenant");
+  if (auto good = read_moment(settings, "from", request.from); !good) return good;
+  if (auto good = read_moment(settings, "to", request.to); !good) return good;
+  request.limit = settings.integer("limit");
+  request.horizon_seconds = settings.integer("horizon-seconds");
+  if (settings.enabled("unchecked")) request.memory_check = admin::MemoryCheck::kWaived;
+  if (settings.enabled("apply")) request.mode = admin::ReplayMode::kApply;
+  if (settings.enabled("json")) request.format = admin::Format::kJson;
+  return admin::replay_rejects(connection, request, std::cout);
+}
+
 Result<void> run(const Settings& settings) {
   const std::string& command = settings.command();
   std::string file;
@@ -132,6 +182,7 @@ Result<void> run(const Settings& settings) {
                                      : admin::migrate(connection, migrations, std::cout);
   }
   if (command == "apply") return apply(connection, settings, file);
+  if (command == "rejects-replay") return replay(connection, settings);
   if (command == "tenant-add") return admin::add_tenant(connection, tenant_of(settings), std::cout);
   if (command == "tenant-list") {
     admin::list_tenants(connection, std::cout);

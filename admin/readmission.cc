@@ -1,0 +1,116 @@
+#include "admin/readmission.h"
+
+#include "core/check.h"
+#include "core/identity.h"
+#include "core/json_cursor.h"
+#include "core/limits.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tally::admin {
+namespace {
+
+using core::HandoffHeader;
+using core::Result;
+
+// As deep as the aggregator's own reader goes in members that nobody reads.
+constexpr int kEventDepth = 1024;
+
+// As the aggregator tells Kafka's binary mode (schemas/events).
+bool is_binary_mode(const std::vector<HandoffHeader>& headers) {
+  bool has_specversion = false;
+  for (const HandoffHeader& header : headers) {
+    if (header.name == "content-type" && header.value.starts_with("application/cloudevents"))
+      return false;
+    if (header.name == "ce_specversion") has_specversion = true;
+  }
+  return has_specversion;
+}
+
+Result<std::string> checked(std::string id) {
+  if (id.empty()) return core::invalid("its id is missing or empty");
+  if (id.size() > core::kMaxRequestIdBytes) {
+    return core::invalid(
+        fmt::format("its id has {} bytes, the limit is {}", id.size(), core::kMaxRequestIdBytes));
+  }
+  return id;
+}
+
+Result<std::string> id_of_structured(std::string_view json) {
+  if (json.empty()) return core::invalid("the record has no value");
+  if (!core::valid_utf8(json)) return core::invalid("the record is not UTF-8");
+  core::JsonCursor cursor(json, kEventDepth);
+  std::string name;
+  std::string id;
+  bool seen = false;
+  bool good = cursor.open('{');
+  while (good && cursor.more('}') && cursor.read_name(name)) {
+    std::string_view ignored;
+    if (name != "id") {
+      good = cursor.read_value(ignored);
+    } else if (std::exchange(seen, true)) {
+      return core::invalid("its id stands twice");
+    } else if (cursor.peek() != '"') {
+      return core::invalid("its id is not a string");
+    } else {
+      good = cursor.read_string(id);
+    }
+  }
+  if (!cursor.failed() && !cursor.at_end())
+    static_cast<void>(cursor.fail("something follows the event"));
+  if (cursor.failed()) {
+    return core::invalid(fmt::format("the record is not a JSON object: {} at byte {}",
+                                     cursor.problem(), cursor.offset()));
+  }
+  return checked(std::move(id));
+}
+
+}  // namespace
+
+Result<std::vector<HandoffHeader>> split_headers(std::string_view text) {
+  std::vector<HandoffHeader> headers;
+  while (!text.empty()) {
+    const std::size_t name_end = text.find('\0');
+    const std::size_t value_end =
+        name_end == std::string_view::npos ? name_end : text.find('\0', name_end + 1);
+    if (value_end == std::string_view::npos)
+      return core::invalid("its headers were not stored as pairs of name and value");
+    headers.push_back(
+        {text.substr(0, name_end), text.substr(name_end + 1, value_end - name_end - 1)});
+    text.remove_prefix(value_end + 1);
+  }
+  return headers;
+}
+
+Result<std::string> request_id_of(const StoredReject& reject) {
+  const auto headers = split_headers(reject.headers);
+  if (!headers) return headers.error();
+  if (!is_binary_mode(headers.value())) return id_of_structured(reject.value);
+  const auto is_id = [](const HandoffHeader& header) { return header.name == "ce_id"; };
+  const auto found = std::find_if(headers.value().begin(), headers.value().end(), is_id);
+  if (found == headers.value().end()) return core::invalid("its header ce_id is missing");
+  if (std::find_if(found + 1, headers.value().end(), is_id) != headers.value().end())
+    return core::invalid("its header ce_id stands twice");
+  return checked(std::string(found->value));
+}
+
+Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const Homes& homes,
+                                              MemoryCheck check) {
+  TALLY_CHECK(!homes.remembered_since.empty());
+  const auto id = request_id_of(reject);
+  if (!id) return id.error();
+  const std::size_t home = core::home_bits(id.value()) % homes.remembered_since.size();
+  const core::Timestamp since = homes.remembered_since[home];
+  if (check == MemoryCheck::kRequired && reject.log_time < since) {
+    return core::invalid(fmt::format(
+        "it came at {}, and partition {} remembers what was counted since {}: --unchecked replays "
+        "it all the same, and counts it twice if its identity was counted before",
+        core::to_rfc3339(reject.log_time), home, core::to_rfc3339(since)));
+  }
+  return core::PartitionId(static_cast<std::int32_t>(home));
+}
+
+}  // namespace tally::admin

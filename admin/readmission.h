@@ -1,0 +1,51 @@
+// Whether a record that was not counted may be given to the aggregator again, and to which
+// partition. Pure: rejects and topology in, verdict out.
+#pragma once
+
+#include "core/handoff.h"
+#include "core/ids.h"
+#include "core/result.h"
+#include "core/timestamp.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tally::admin {
+
+// A row of tally.reject that stands for a whole record.
+struct StoredReject {
+  core::PartitionId partition;
+  core::Offset offset;
+  core::Timestamp log_time;
+  std::string record_class;
+  std::string reason;
+  std::string tenant;  // empty: could not be read
+  std::string key;
+  std::string value;
+  std::string headers;  // name NUL value NUL …
+};
+
+// What of the deployment a verdict depends on.
+struct Homes {
+  // By partition: what was counted by the log's clock from this moment on is remembered there.
+  std::vector<core::Timestamp> remembered_since;
+};
+
+enum class MemoryCheck { kRequired, kWaived };
+
+// The partition that would remember the record's identity. An error says for a person why the
+// record cannot be readmitted: no id can be read, or (unless waived) it is older than what its home
+// remembers, so that nobody can tell whether the identity was counted already.
+[[nodiscard]] core::Result<core::PartitionId> home_of_readmission(const StoredReject& reject,
+                                                                  const Homes& homes,
+                                                                  MemoryCheck check);
+
+// The request id: `id` of a structured event, or the header `ce_id` of Kafka's binary mode.
+[[nodiscard]] core::Result<std::string> request_id_of(const StoredReject& reject);
+
+// The views point into `text`. An error: the text does not pair names with values.
+[[nodiscard]] core::Result<std::vector<core::HandoffHeader>> split_headers(std::string_view text);
+
+}  // namespace tally::admin

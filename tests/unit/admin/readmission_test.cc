@@ -1,0 +1,114 @@
+#include "admin/readmission.h"
+
+#include "core/identity.h"
+#include "core/limits.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tally::admin {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace std::string_literals;
+
+StoredReject late(std::string value, std::string headers = "") {
+  StoredReject reject;
+  reject.log_time = core::Timestamp::from_seconds(1'000'000);
+  reject.record_class = "late";
+  reject.reason = "older_than_horizon";
+  reject.value = std::move(value);
+  reject.headers = std::move(headers);
+  return reject;
+}
+
+Homes homes_since(std::int64_t seconds, std::size_t partitions = 4) {
+  return {std::vector<core::Timestamp>(partitions, core::Timestamp::from_seconds(seconds))};
+}
+
+std::string why_not(const StoredReject& reject) {
+  const auto id = request_id_of(reject);
+  return id ? "has the id " + id.value() : id.error().message;
+}
+
+TEST(Readmission, TheIdOfAStructuredEvent) {
+  EXPECT_EQ(request_id_of(late(R"({"id":"r1","data":{"id":"other"}})")).value(), "r1");
+  EXPECT_EQ(request_id_of(late(R"( {"data":[1,{"a":null}],"id":"a\u0062c"} )")).value(), "abc");
+  // What names the mode is content-type: headers of tracing do not make an event binary.
+  EXPECT_EQ(request_id_of(late(R"({"id":"r1"})", "trace\0xyz\0"s)).value(), "r1");
+  EXPECT_EQ(request_id_of(late(R"({"id":"r1"})",
+                               "content-type\0application/cloudevents+json\0"
+                               "ce_specversion\0001.0\0ce_id\0r2\0"s))
+                .value(),
+            "r1");
+}
+
+TEST(Readmission, TheIdOfABinaryEvent) {
+  EXPECT_EQ(request_id_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0"s)).value(), "r2");
+  EXPECT_THAT(why_not(late("{}", "ce_specversion\0001.0\0"s)), HasSubstr("ce_id is missing"));
+  EXPECT_THAT(why_not(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0ce_id\0r2\0"s)),
+              HasSubstr("stands twice"));
+  EXPECT_THAT(why_not(late("{}", "ce_specversion\0001.0\0ce_id\0r\0s\0"s)), HasSubstr("pairs"));
+}
+
+TEST(Readmission, WhatHasNoIdIsRefusedWithTheReason) {
+  EXPECT_THAT(why_not(late("")), HasSubstr("no value"));
+  EXPECT_THAT(why_not(late("\xff")), HasSubstr("not UTF-8"));
+  EXPECT_THAT(why_not(late("[]")), HasSubstr("not a JSON object"));
+  EXPECT_THAT(why_not(late(R"({"id":"r1")")), HasSubstr("not a JSON object"));
+  EXPECT_THAT(why_not(late(R"({"id":"r1"}{})")), HasSubstr("something follows"));
+  EXPECT_THAT(why_not(late(R"({"id":7})")), HasSubstr("not a string"));
+  EXPECT_THAT(why_not(late(R"({"id":""})")), HasSubstr("missing or empty"));
+  EXPECT_THAT(why_not(late(R"({"source":"s"})")), HasSubstr("missing or empty"));
+  EXPECT_THAT(why_not(late(R"({"id":"a","id":"a"})")), HasSubstr("stands twice"));
+  const std::string longest(core::kMaxRequestIdBytes, 'i');
+  EXPECT_EQ(request_id_of(late(R"({"id":")" + longest + R"("})")).value(), longest);
+  EXPECT_THAT(why_not(late(R"({"id":"i)" + longest + R"("})")), HasSubstr("the limit is 256"));
+}
+
+TEST(Readmission, TheHomeIsThatOfTheId) {
+  for (const std::size_t partitions : {1U, 4U, 7U}) {
+    for (int i = 0; i < 20; ++i) {
+      const std::string id = "r" + std::to_string(i);
+      const auto home = home_of_readmission(late(R"({"id":")" + id + R"("})"),
+                                            homes_since(0, partitions), MemoryCheck::kRequired);
+      EXPECT_EQ(static_cast<std::size_t>(home.value().value()), core::home_bits(id) % partitions);
+    }
+  }
+}
+
+TEST(Readmission, NeverPastTheMemoryOfItsHome) {
+  const StoredReject reject = late(R"({"id":"r1"})");
+  const std::size_t home = core::home_bits("r1") % 4;
+  Homes homes = homes_since(2'000'000);
+  homes.remembered_since[home] = reject.log_time;
+  EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kRequired));
+  homes = homes_since(0);
+  homes.remembered_since[home] = core::Timestamp::from_micros(reject.log_time.micros() + 1);
+  const auto refused = home_of_readmission(reject, homes, MemoryCheck::kRequired);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--unchecked"));
+  EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kWaived));
+}
+
+TEST(Readmission, WaivingTheMemoryWaivesNothingElse) {
+  EXPECT_FALSE(home_of_readmission(late("[]"), homes_since(0), MemoryCheck::kWaived));
+}
+
+TEST(Readmission, HeadersComeBackInPairs) {
+  const std::string text = "a\0b\0\0\0c\0\0"s;
+  const auto headers = split_headers(text);
+  ASSERT_TRUE(headers);
+  ASSERT_EQ(headers.value().size(), 3U);
+  EXPECT_EQ(headers.value()[0].value, "b");
+  EXPECT_EQ(headers.value()[1].name, "");
+  EXPECT_EQ(headers.value()[2].name, "c");
+  EXPECT_EQ(headers.value()[2].value, "");
+  EXPECT_TRUE(split_headers("").value().empty());
+  EXPECT_FALSE(split_headers("a\0b"s));
+}
+
+}  // namespace
+}  // namespace tally::admin
