@@ -1,7 +1,14 @@
 #include "aggregator/dedup/memory.h"
 
 #include "aggregator/dedup/hot_table.h"
+#include "aggregator/dedup/run_set.h"
 #include "core/check.h"
+
+#include <algorithm>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 namespace tally::aggregator::dedup {
 namespace {
@@ -14,14 +21,38 @@ Seen compare(const OrderedEntry& found, const OrderedEntry& probed) {
   return first.content() == second.content() ? Seen::kSameContent : Seen::kOtherContent;
 }
 
+bool before(const OrderedEntry& a, const OrderedEntry& b) { return a.before(b); }
+
 }  // namespace
 
 struct Memory::Parts {
   explicit Parts(const MemorySettings& memory_settings)
-      : settings(memory_settings), hot(memory_settings.horizon_days) {}
+      : settings(memory_settings), hot(memory_settings.horizon_days) {
+    if (!settings.cache_folder.empty()) runs.emplace(settings);
+  }
+
+  [[nodiscard]] bool expired(const DatedEntry& found, LogDay today) const {
+    return is_expired(found.day, today, settings.horizon_days);
+  }
+  // Of the hot table and the runs.
+  [[nodiscard]] std::optional<DatedEntry> latest(const OrderedEntry& entry) const {
+    if (runs && !runs->empty()) runs->prefetch(entry);
+    auto found = hot.find(entry);
+    if (!runs || runs->empty()) return found;
+    // Usually what is hot is later; not so when an old segment was loaded beside a young run.
+    const auto spilled = runs->find(entry);
+    if (spilled && (!found || spilled->day > found->day)) found = spilled;
+    return found;
+  }
+  void forget_expired_tokens() {
+    const LogDay oldest = hot.newest_day() - settings.horizon_days;
+    std::erase_if(tokens, [&](const RunToken& token) { return token.day < oldest; });
+  }
 
   MemorySettings settings;
   HotTable hot;
+  std::optional<RunSet> runs;    // where there is a folder for them
+  std::vector<RunToken> tokens;  // of the segments whose entries are hot
 };
 
 Memory::Memory(const MemorySettings& settings) : parts_(std::make_unique<Parts>(settings)) {}
@@ -32,8 +63,8 @@ Memory::~Memory() = default;
 
 Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
   const OrderedEntry wanted(entry);
-  const auto found = parts_->hot.find(wanted);
-  if (!found || is_expired(found->day, today, parts_->settings.horizon_days)) return Seen::kNever;
+  const auto found = parts_->latest(wanted);
+  if (!found || parts_->expired(*found, today)) return Seen::kNever;
   return compare(found->entry, wanted);
 }
 
@@ -45,19 +76,78 @@ void Memory::restore(const core::DedupEntry& entry, LogDay day) {
   parts_->hot.restore(OrderedEntry(entry), day);
 }
 
-void Memory::advance(LogDay today) { parts_->hot.advance(today); }
+void Memory::advance(LogDay today) {
+  if (today <= parts_->hot.newest_day()) return;
+  parts_->hot.advance(today);
+  parts_->forget_expired_tokens();
+  if (parts_->runs) parts_->runs->drop_expired(today);
+}
+
 void Memory::reserve(std::size_t more) { parts_->hot.reserve(more); }
 
-// Nothing lies on disk yet: no segment is covered, and every spill is refused.
-void Memory::adopt(LogDay, const std::function<bool(const SegmentToken&)>&) {}
-bool Memory::covers(const SegmentToken&) const { return false; }
-void Memory::committed(LogDay, const SegmentToken&) {}
-bool Memory::spill(std::span<const core::DedupEntry>) { return false; }
-void Memory::discard(const MemorySettings&) {}
+void Memory::adopt(LogDay oldest_day, const std::function<bool(const SegmentToken&)>& stored) {
+  if (parts_->runs) parts_->runs->adopt(oldest_day, stored);
+}
 
-std::size_t Memory::size() const { return parts_->hot.size(); }
+bool Memory::covers(const SegmentToken& token) const {
+  return parts_->runs && parts_->runs->covers(token);
+}
+
+void Memory::loaded() {
+  if (parts_->runs) parts_->runs->forget_covered();
+}
+
+void Memory::committed(LogDay day, const SegmentToken& token) {
+  if (parts_->runs) parts_->tokens.push_back({day, token});
+}
+
+bool Memory::spill(std::span<const core::DedupEntry> provisional) {
+  if (!parts_->runs) return false;
+  HotTable& hot = parts_->hot;
+  const LogDay today = hot.newest_day();
+  std::vector<OrderedEntry> kept_back(provisional.begin(), provisional.end());
+  std::sort(kept_back.begin(), kept_back.end(), before);
+  std::vector<DatedEntry> still_hot;
+  std::unique_ptr<RunFile> run;
+  try {
+    const auto writer = parts_->runs->begin(hot.size(), today);
+    hot.for_each([&](const OrderedEntry& entry, LogDay day) {
+      if (std::binary_search(kept_back.begin(), kept_back.end(), entry, before)) {
+        still_hot.push_back({entry, day});
+      } else {
+        writer->add(entry, day);
+      }
+    });
+    if (writer->entries() == 0) return true;
+    parts_->forget_expired_tokens();
+    run = parts_->runs->finish(*writer, parts_->tokens);
+  } catch (const DiskFailure&) {
+    return false;
+  }
+  hot.clear();
+  for (const DatedEntry& dated : still_hot) hot.insert(dated.entry, dated.day);
+  parts_->tokens = {};
+  parts_->runs->add(std::move(run), today);
+  return true;
+}
+
+void Memory::discard(const MemorySettings& settings) {
+  if (settings.cache_folder.empty()) return;
+  std::error_code ignored;  // what is left is judged when it is next opened
+  std::filesystem::remove_all(RunSet::folder_of(settings), ignored);
+}
+
+std::size_t Memory::size() const {
+  return parts_->hot.size() + (parts_->runs ? parts_->runs->entries() : 0);
+}
+
 std::size_t Memory::hot_bytes() const { return parts_->hot.bytes(); }
-std::size_t Memory::bytes() const { return hot_bytes(); }
-std::size_t Memory::disk_bytes() const { return 0; }
+
+std::size_t Memory::bytes() const {
+  return hot_bytes() + parts_->tokens.capacity() * sizeof(RunToken) +
+         (parts_->runs ? parts_->runs->bytes() : 0);
+}
+
+std::size_t Memory::disk_bytes() const { return parts_->runs ? parts_->runs->disk_bytes() : 0; }
 
 }  // namespace tally::aggregator::dedup

@@ -77,6 +77,8 @@ class Memory {
   void adopt(LogDay oldest_day, const std::function<bool(const SegmentToken&)>& stored);
   // All entries of this segment that still count lie in a run: it need not be loaded.
   [[nodiscard]] bool covers(const SegmentToken& token) const;
+  // Optional: all is loaded. Frees what covers() stands on, which says no from now on.
+  void loaded();
   // The hot table holds all entries of this segment, and Postgres the segment: a run made from now
   // on may name it.
   void committed(LogDay day, const SegmentToken& token);

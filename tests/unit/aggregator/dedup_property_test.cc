@@ -161,7 +161,9 @@ class Owner {
       }
       for (const auto& [identity, entry] : segment.entries) memory_->restore(entry, segment.day);
       memory_->committed(segment.day, segment.token);
-      if (below(8) == 0) ASSERT_TRUE(memory_->spill({}));
+      if (below(8) == 0) {
+        ASSERT_TRUE(memory_->spill({}));
+      }
     }
     if (below(2) == 0) memory_->loaded();
   }
