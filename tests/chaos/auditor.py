@@ -84,36 +84,36 @@ class Logged:
         self.next = {}
 
     def read_on(self, ends):
-        for partition, end in sorted(ends.items()):
-            self.read_partition(partition, self.next.get(partition, 0), end)
-            self.next[partition] = end
-
-    def read_partition(self, partition, start, end):
-        if start >= end:
+        """Up to the ends, one past the last offset of each partition."""
+        left = {p: end for p, end in ends.items() if self.next.get(p, 0) < end}
+        if not left:
             return
         consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "chaos-auditor",
                              "enable.auto.commit": False, "isolation.level": "read_committed",
                              "enable.partition.eof": True, "log_level": 0})
         try:
-            consumer.assign([TopicPartition(self.topic, partition, start)])
+            consumer.assign([TopicPartition(self.topic, p, self.next.get(p, 0)) for p in left])
             given = time.monotonic()
-            while True:
-                messages = consumer.consume(2000, 0.2)  # it waits for all of them, or so long
+            while left:
+                messages = consumer.consume(2000, 0.1)  # it waits for all of them, or so long
                 if messages:
                     given = time.monotonic()
                 elif time.monotonic() - given > 30:
-                    raise RuntimeError(f"partition {partition}: the broker gave nothing for 30 s")
+                    raise RuntimeError(f"partitions {sorted(left)}: the broker gave nothing for 30 s")
                 for message in messages:
-                    error = message.error()
-                    if error is not None:
-                        if error.code() != KafkaError._PARTITION_EOF:
-                            raise RuntimeError(f"partition {partition}: {error}")
-                        return
-                    if message.offset() >= end:
-                        return
-                    self.take(message)
+                    self.take_in(message, left)
         finally:
             consumer.close()
+        self.next.update(ends)
+
+    def take_in(self, message, left):
+        partition, error = message.partition(), message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise RuntimeError(f"partition {partition}: {error}")
+        if error is not None or message.offset() >= left.get(partition, 0):
+            left.pop(partition, None)  # what comes behind the end is for the next audit
+        elif partition in left:
+            self.take(message)
 
     def take(self, message):
         partition, offset = message.partition(), message.offset()

@@ -81,7 +81,7 @@ class Drill:
         world = self.world
         world.start_producer()
         world.watch.reset()
-        schedule = Schedule(world, self.say, self.options.growth)
+        schedule = Schedule(world, self.say)
         try:
             schedule.run(self.options.seconds)
         finally:
@@ -146,9 +146,10 @@ def options_of(arguments):
     parser.add_argument("--minutes", type=float, default=2, help="of faults (2)")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000)
     parser.add_argument("--rate", type=int, default=4000, help="records a second (4000)")
-    parser.add_argument("--growth", action="store_true", help="the topic grows from 4 to 8 partitions")
-    parser.add_argument("--foreign-per-mille", type=int, default=0,
-                        help="records sent by another partitioner, of 1000")
+    parser.add_argument("--growth", action=argparse.BooleanOptionalAction, default=True,
+                        help="the topic grows from 4 to 8 partitions (yes)")
+    parser.add_argument("--foreign-per-mille", type=int, default=20,
+                        help="of 1000 records, sent by another partitioner (20)")
     parser.add_argument("--self-test", action="store_true", help="then show that the checker can fail")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a green run too")
     parser.add_argument("--dir", required=True, help=argparse.SUPPRESS)
@@ -159,11 +160,10 @@ def options_of(arguments):
     options.base = datetime.now(timezone.utc).replace(microsecond=0)
     options.baseline = BASELINE
     options.dir, options.bin = os.path.abspath(options.dir), os.path.abspath(options.bin)
-    switches = [f"--minutes {options.minutes:g} --seed {options.seed} --rate {options.rate}"]
-    if options.growth:
-        switches.append("--growth")
-    if options.foreign_per_mille:
-        switches.append(f"--foreign-per-mille {options.foreign_per_mille}")
+    switches = [f"--minutes {options.minutes:g} --seed {options.seed} --rate {options.rate}",
+                f"--foreign-per-mille {options.foreign_per_mille}"]
+    if not options.growth:
+        switches.append("--no-growth")
     options.replay = " ".join(switches)
     return options
 

@@ -17,13 +17,16 @@ class Checker:
     def __init__(self, scene, promised, logged, exact_places):
         self.scene, self.promised, self.logged = scene, promised, logged
         self.exact_places = exact_places
+        self.ledger = {}
         self.differences = []
 
     def run(self):
         """All checks; the differences, none when all is well."""
         self.differences = []
-        self.totals("totals against the operation log", self.promised.totals)
-        self.totals("totals against the log", self.logged.totals)
+        self.ledger = self.read_ledger()
+        stored = stored_figures(self.scene, METERS)
+        self.totals("totals against the operation log", self.promised.totals, stored)
+        self.totals("totals against the log", self.logged.totals, stored)
         self.acked_is_logged()
         self.classes()
         self.rejects()
@@ -37,8 +40,8 @@ class Checker:
         if expected != stored:
             self.differences.append(Difference(check, str(place), str(expected), str(stored)))
 
-    def totals(self, check, totals):
-        expected, stored = totals.figures(), stored_figures(self.scene, METERS)
+    def totals(self, check, totals, stored):
+        expected = totals.figures()
         for place in sorted(expected.keys() | stored.keys()):
             self.differ(check, place, expected.get(place), stored.get(place))
 
@@ -47,7 +50,7 @@ class Checker:
             missing = offsets - self.logged.offsets[partition]
             self.differ("acked records in the log", f"partition {partition}", 0, len(missing))
 
-    def ledger(self):
+    def read_ledger(self):
         """partition -> Counter of every column"""
         names = CLASSES + ["handed_off", "received", "consumed", "skipped", "lost"]
         rows = self.scene.query("SELECT partition, " + ", ".join(f"sum({name})" for name in names) +
@@ -56,7 +59,7 @@ class Checker:
                 for row in rows}
 
     def classes(self):
-        stored = self.ledger()
+        stored = self.ledger
         expected = {p: Counter(classes) for p, classes in self.logged.classes.items()}
         if not self.exact_places:
             stored = {"all": sum(stored.values(), Counter())}
@@ -98,22 +101,25 @@ class Checker:
                         consumed or "0")
             self.differ("records read", f"partition {partition}",
                         len(self.logged.offsets[int(partition)]),
-                        self.ledger().get(int(partition), Counter())["consumed"])
+                        self.ledger.get(int(partition), Counter())["consumed"])
 
     def memory(self):
         """Every counted identity is remembered, and none twice."""
         entries, distinct = self.scene.query(
             "SELECT count(*), count(DISTINCT substr(e, 1, 8) || substr(e, 11, 6)) FROM ("
-            "SELECT substr(entries, 16 * i + 1, 16) AS e FROM tally.dedup_segment, "
+            "SELECT substr(entries, 16 * i + 1, 16) AS e FROM (SELECT entry_count, entries FROM "
+            "tally.dedup_segment UNION ALL SELECT entry_count, entries FROM tally.dedup_rollup) r, "
             "generate_series(0, entry_count - 1) i) s")[0]
-        counted = sum(row["counted"] for row in self.ledger().values())
+        counted = sum(row["counted"] for row in self.ledger.values())
         self.differ("identities in the dedup memory", "entries", counted, int(entries))
         self.differ("identities in the dedup memory", "distinct", counted, int(distinct))
 
     def handoffs(self):
-        stored = self.ledger().values()
+        stored = self.ledger.values()
         self.differ("handed off = received", "all", sum(row["handed_off"] for row in stored),
                     sum(row["received"] for row in stored))
+        self.differ("records on their way home", "all", "0",
+                    self.scene.value("SELECT count(*) FROM tally.handoff"))
 
     def books(self):
         done = self.scene.admin("verify", check=False)

@@ -37,7 +37,7 @@ class Lane(threading.Thread):
         kind = bag[self.count % len(bag)]
         rng = world.rng("fault", self.name, self.count)
         self.count += 1
-        return kind, rng
+        return (kind, rng) if faults.is_possible(kind, world) else self.next()
 
     def strike(self, kind, rng):
         schedule, world = self.schedule, self.schedule.world
@@ -65,7 +65,7 @@ class Lane(threading.Thread):
 
 
 class Schedule:
-    def __init__(self, world, say, growth):
+    def __init__(self, world, say):
         self.world, self.say = world, say
         self.lock = threading.Lock()
         self.quiet = threading.RLock()
@@ -74,7 +74,7 @@ class Schedule:
         self.healed = time.monotonic()
         self.failure = None
         self.kinds = Counter()
-        self.lanes = [Lane(self, name, faults.of_lane(name, growth)) for name in ("fleet", "world")]
+        self.lanes = [Lane(self, name, faults.of_lane(name)) for name in ("fleet", "world")]
 
     def wait(self, seconds):
         """Between two faults of a lane; false: the storm is over."""

@@ -66,11 +66,12 @@ class Drill:
             totals.rows[place] = true
 
     def entry_twice(self):
-        segment = self.scene.query(
-            "INSERT INTO tally.dedup_segment (partition, log_day, entry_count, entries) "
-            "SELECT partition, log_day, 1, substr(entries, 1, 16) FROM tally.dedup_segment "
-            "ORDER BY segment LIMIT 1 RETURNING segment")[0][0]
+        token = self.scene.query(
+            "INSERT INTO tally.dedup_segment (partition, log_day, partitions, token, entry_count, "
+            "entries) SELECT partition, log_day, partitions, gen_random_uuid(), 1, "
+            "substr(entries, 1, 16) FROM (SELECT * FROM tally.dedup_segment ORDER BY token LIMIT 1) s "
+            "RETURNING token")[0][0]
         try:
             self.red("an identity that is remembered twice", "identities in the dedup memory")
         finally:
-            self.scene.query(f"DELETE FROM tally.dedup_segment WHERE segment = {segment}")
+            self.scene.query(f"DELETE FROM tally.dedup_segment WHERE token = '{token}'")

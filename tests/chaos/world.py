@@ -52,6 +52,7 @@ class World:
         self.producer = None
         self.scene = self.fleet = self.watch = None
         self.counters = {"producer restarts": 0}
+        self.partitions = 4
         os.environ.update(TALLY_TEST_BIN=programs, TALLY_TEST_ROOT=ROOT,
                           TALLY_TEST_PYTHON=sys.executable)
 
@@ -124,7 +125,10 @@ class World:
     def await_all_committed(self, seconds):
         """The seconds it took."""
         began = time.monotonic()
+        from support.scene import wait_until
         self.scene.await_all_committed(seconds)
+        wait_until(lambda: self.scene.value("SELECT count(*) FROM tally.handoff") == "0",
+                   "every handed-off record is home", seconds)
         return time.monotonic() - began
 
     def rng(self, *names):

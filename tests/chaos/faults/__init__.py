@@ -1,14 +1,18 @@
 """Faults, one a file: NAME, LANE ("fleet" or "world"), HOLD_S (how long it lasts, from the seed), inject(world,
-rng) -> what heal needs, heal(world, rng, state). heal leaves everything running again."""
+rng) -> what heal needs, heal(world, rng, state). heal leaves everything running again. A fault that is not
+always possible has possible(world) too."""
 
 import importlib
 import os
 import pkgutil
 
 
-def of_lane(lane, growth):
+def of_lane(lane):
     found = [importlib.import_module(f"faults.{module.name}")
              for module in sorted(pkgutil.iter_modules([os.path.dirname(__file__)]),
                                   key=lambda module: module.name)]
-    return [kind for kind in found
-            if kind.LANE == lane and (growth or kind.NAME != "the topic grows")]
+    return [kind for kind in found if kind.LANE == lane]
+
+
+def is_possible(kind, world):
+    return not hasattr(kind, "possible") or kind.possible(world)

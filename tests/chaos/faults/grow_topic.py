@@ -6,14 +6,17 @@ HOLD_S = (0, 0)
 LARGEST = 8
 
 
+def possible(world):
+    return world.options.growth and world.partitions < LARGEST
+
+
 def inject(world, rng):
     from confluent_kafka.admin import AdminClient, NewPartitions
-    count = len(world.scene.ends())
-    if count >= LARGEST:
-        return "it is large enough"
+    count = world.partitions
     admin = AdminClient({"bootstrap.servers": world.stack.brokers})
     admin.create_partitions([NewPartitions(world.scene.topic, count + 2)])[
         world.scene.topic].result(30)
+    world.partitions += 2
     return f"{count} to {count + 2} partitions"
 
 
