@@ -11,6 +11,7 @@ figures=$(readlink -m "${3:?the file of the figures}")
 shift 3
 
 drill=''
+# shellcheck disable=SC2317  # the trap calls it
 cleanup() {
   if [[ -n $drill ]] && kill -0 "$drill" 2>/dev/null; then
     kill -TERM "$drill" 2>/dev/null
