@@ -77,6 +77,8 @@ constexpr std::array kReplayOptions = {
            core::kDedupHorizonSeconds * 100},
     Option{"unchecked", Kind::kSwitch, "",
            "Replay also what is older than the dedup memory; it may be counted twice."},
+    Option{"again", Kind::kSwitch, "",
+           "Replay also what was replayed before; what was counted then is a duplicate now."},
     Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."},
     Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
 static_assert(core::kDedupHorizonSeconds == 3'024'000, "the default of --horizon-seconds");
@@ -162,6 +164,7 @@ Result<void> replay(Connection& connection, const Settings& settings) {
   request.limit = settings.integer("limit");
   request.horizon_seconds = settings.integer("horizon-seconds");
   if (settings.enabled("unchecked")) request.memory_check = admin::MemoryCheck::kWaived;
+  if (settings.enabled("again")) request.repetition = admin::Repetition::kOften;
   if (settings.enabled("apply")) request.mode = admin::ReplayMode::kApply;
   if (settings.enabled("json")) request.format = admin::Format::kJson;
   return admin::replay_rejects(connection, request, std::cout);

@@ -67,6 +67,7 @@ class Replay {
                  const std::set<Place>& claimed, std::size_t partitions);
   void note_already();
   void note_not_kept();
+  [[nodiscard]] bool repeats() const { return request_.repetition == Repetition::kOften; }
   [[nodiscard]] bool at_limit() const { return report_.readmitted() >= request_.limit; }
 
   Connection& connection_;
@@ -126,8 +127,8 @@ Page Replay::next_page(Transaction& transaction) {
       "SELECT r.partition, r.record_offset, (extract(epoch FROM r.log_time) * 1000000)::bigint, "
       "r.class, r.reason, coalesce(r.tenant, ''), coalesce(r.record_key, ''), "
       "coalesce(r.record_value, ''), coalesce(r.record_headers, '')" +
-          std::string(kMatches) +
-          " AND a.topic IS NULL AND (r.partition, r.record_offset) > ($6::integer, $7::bigint) "
+          std::string(kMatches) + (repeats() ? "" : " AND a.topic IS NULL") +
+          " AND (r.partition, r.record_offset) > ($6::integer, $7::bigint) "
           "ORDER BY r.partition, r.record_offset LIMIT $8::bigint",
       params);
   Page page;
@@ -174,10 +175,14 @@ std::set<Place> Replay::claim(Transaction& transaction,
     reasons.add(reject->reason);
   }
   const Rows rows = transaction.exec(
-      "INSERT INTO tally.readmission (topic, partition, record_offset, reason) "
+      "INSERT INTO tally.readmission AS m (topic, partition, record_offset, reason) "
       "SELECT d.topic, t.* FROM tally.deployment d, "
       "unnest($1::integer[], $2::bigint[], $3::text[]) AS t "
-      "ON CONFLICT DO NOTHING RETURNING partition, record_offset",
+      "ON CONFLICT (topic, partition, record_offset, meter) DO " +
+          std::string(repeats() ? "UPDATE SET times = m.times + 1, requested_at = now(), "
+                                  "reason = excluded.reason"
+                                : "NOTHING") +
+          " RETURNING partition, record_offset",
       {partitions.take(), offsets.take(), reasons.take()});
   std::set<Place> claimed;
   for (std::size_t i = 0; i < rows.size(); ++i)
@@ -238,6 +243,7 @@ Result<void> Replay::page() {
 }
 
 void Replay::note_already() {
+  if (repeats()) return;
   const Rows rows =
       connection_.exec("SELECT r.class, r.reason, coalesce(r.tenant, ''), count(*)" +
                            std::string(kMatches) + " AND a.topic IS NOT NULL GROUP BY 1, 2, 3",
@@ -282,6 +288,11 @@ Result<void> replay_rejects(Connection& connection, const ReplayRequest& request
         "class {} cannot be replayed: a conflict was counted with other values, and a meter's "
         "reject belongs to a counted record; use late or rejected",
         wanted));
+  }
+  if (request.repetition == Repetition::kOften && request.memory_check == MemoryCheck::kWaived) {
+    return core::invalid(
+        "--again with --unchecked could count a record twice for certain: only the dedup memory "
+        "tells which were counted");
   }
   return Replay(connection, request).run(out);
 }

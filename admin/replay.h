@@ -1,5 +1,5 @@
 // `tally-admin rejects-replay`: gives late and rejected records to the aggregator again, through
-// tally.handoff, each once.
+// tally.handoff, each once unless asked.
 //
 // Works in pages, each in a transaction of its own which holds the topology (FOR SHARE of
 // tally.deployment), so that no growth of the topic comes between a home and its row; a record's
@@ -19,6 +19,9 @@
 namespace tally::admin {
 
 enum class ReplayMode { kDryRun, kApply };
+// kOften: also what an earlier run replayed. What that counted is a duplicate now, what it did not
+// is judged anew.
+enum class Repetition { kOnce, kOften };
 
 struct ReplayRequest {
   std::string record_class;             // late | rejected; "": both
@@ -29,6 +32,7 @@ struct ReplayRequest {
   std::int64_t limit = 0;               // records readmitted at most
   std::int64_t horizon_seconds = 0;     // what the aggregators run with
   MemoryCheck memory_check = MemoryCheck::kRequired;
+  Repetition repetition = Repetition::kOnce;
   ReplayMode mode = ReplayMode::kDryRun;
   Format format = Format::kTable;
 };

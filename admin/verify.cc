@@ -19,6 +19,8 @@ using runtime::postgres::Transaction;
 
 // Per partition: what the offsets say, what the ledger says, what the other tables say.
 constexpr const char* kPartitionsSql = R"(
+WITH memory AS (SELECT partition, log_day, entry_count FROM tally.dedup_segment
+                UNION ALL SELECT partition, log_day, entry_count FROM tally.dedup_rollup)
 SELECT p.partition, p.next_offset - p.base_offset,
        coalesce(l.consumed, 0), coalesce(l.received, 0), coalesce(l.skipped, 0),
        coalesce(l.lost, 0), coalesce(l.classes, 0), coalesce(l.counted, 0),
@@ -27,14 +29,14 @@ SELECT p.partition, p.next_offset - p.base_offset,
   LEFT JOIN (SELECT partition, sum(consumed)::bigint AS consumed, sum(received)::bigint AS received,
                     sum(skipped)::bigint AS skipped, sum(lost)::bigint AS lost,
                     sum(handed_off + rejected + unmetered + filtered + duplicate + conflict + late
-                        + counted)::bigint AS classes,
-                    sum(counted)::bigint AS counted,
-                    coalesce(sum(counted) FILTER (WHERE log_day >= (
-                      SELECT min(d.log_day) FROM tally.dedup_segment d
+                        + counted + readmitted)::bigint AS classes,
+                    sum(counted + readmitted)::bigint AS counted,
+                    coalesce(sum(counted + readmitted) FILTER (WHERE log_day >= (
+                      SELECT min(d.log_day) FROM memory d
                        WHERE d.partition = o.partition)), 0)::bigint AS remembered_days
                FROM tally.ledger o GROUP BY partition) l USING (partition)
   LEFT JOIN (SELECT partition, sum(entry_count)::bigint AS entries
-               FROM tally.dedup_segment GROUP BY partition) s USING (partition)
+               FROM memory GROUP BY partition) s USING (partition)
   LEFT JOIN (SELECT partition, sum(last_offset - first_offset + 1)::bigint AS lost
                FROM tally.lost_range GROUP BY partition) r USING (partition)
  ORDER BY p.partition)";
@@ -43,11 +45,12 @@ SELECT p.partition, p.next_offset - p.base_offset,
 constexpr const char* kWindowsSql = R"(
 SELECT (SELECT coalesce(sum(events), 0) FROM tally.usage_window)::bigint
        + (SELECT coalesce(sum(events), 0) FROM tally.gauge_window)::bigint,
-       (SELECT coalesce(sum(counted), 0) FROM tally.ledger)::bigint,
-       (SELECT count(*) FROM tally.reject WHERE class = 'rejected')
-       + (SELECT count(*) FROM tally.reject WHERE class IN ('conflict', 'late')),
+       (SELECT coalesce(sum(counted + readmitted), 0) FROM tally.ledger)::bigint,
+       (SELECT coalesce(sum(verdicts), 0)::bigint FROM tally.reject WHERE class <> 'meter'),
        (SELECT coalesce(sum(rejected + conflict + late), 0) FROM tally.ledger)::bigint,
-       (SELECT coalesce(sum(rows), 0) FROM tally.reject_overflow)::bigint)";
+       (SELECT coalesce(sum(rows), 0) FROM tally.reject_overflow)::bigint,
+       h.handed_off::bigint, h.readmissions, h.received::bigint, h.waiting::bigint
+  FROM finance.handoff_balance h)";
 
 class Book {
  public:
@@ -85,7 +88,7 @@ void check_partitions(Transaction& snapshot, Book& book) {
                value(2) + value(4) + value(5));
     book.check(place, "consumed + received = sum of the classes", value(2) + value(3), "=",
                value(6));
-    book.check(place, "dedup entries >= counted, on days still remembered", value(9),
+    book.check(place, "dedup entries >= counted + readmitted, on days still remembered", value(9),
                ">=", value(8));
     book.check(place, "lost = offsets in the lost ranges", value(5), "=", value(10));
   }
@@ -93,7 +96,10 @@ void check_partitions(Transaction& snapshot, Book& book) {
 
 void check_windows(Transaction& snapshot, Book& book) {
   const Rows rows = snapshot.exec(kWindowsSql);
-  book.check("all", "events in the windows >= counted", rows.int64(0, 0), ">=", rows.int64(0, 1));
+  book.check("all", "handed off + replays = received + waiting",
+             rows.int64(0, 5) + rows.int64(0, 6), "=", rows.int64(0, 7) + rows.int64(0, 8));
+  book.check("all", "events in the windows >= counted + readmitted", rows.int64(0, 0),
+             ">=", rows.int64(0, 1));
   // Rows of single meters overflow too, so past a budget only the lower bound can be told.
   book.check("all", "kept rejects + overflow >= rejected + conflict + late",
              rows.int64(0, 2) + rows.int64(0, 4), ">=", rows.int64(0, 3));

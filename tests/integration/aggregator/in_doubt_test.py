@@ -1,18 +1,13 @@
 """COMMIT was sent and its answer never came: resolved under lock, never guessed."""
 
 import os
-import re
 import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support.book import CATALOGUE, Book  # noqa: E402
-from support.gate import Gate  # noqa: E402
+from support.gate import Gate, setting  # noqa: E402
 from support.scene import Scene, conninfo_with, wait_until  # noqa: E402
-
-
-def setting(conninfo, name):
-    return re.search(rf"{name}=(\S+)", conninfo).group(1)
 
 
 class InDoubt(unittest.TestCase):

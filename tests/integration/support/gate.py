@@ -1,11 +1,17 @@
 """A TCP gate before Postgres: passes bytes both ways, and can break a connection at the exact
 moment when a COMMIT has been sent (or was about to be)."""
 
+import re
 import selectors
 import socket
 import threading
 
 COMMIT = b"COMMIT\0"  # the end of a simple-query message
+
+
+def setting(conninfo, name):
+    """The first value of a setting in a libpq connection string."""
+    return re.search(rf"{name}=(\S+)", conninfo).group(1)
 
 
 class Gate:

@@ -104,8 +104,9 @@ class Scene:
                 aggregator.show_log()
         self.close()
 
-    def admin(self, verb, *arguments, check=True):
-        done = subprocess.run([f"{BIN}/tally-admin", verb, "--database", self.database, *arguments],
+    def admin(self, verb, *arguments, check=True, database=None):
+        done = subprocess.run([f"{BIN}/tally-admin", verb, "--database", database or self.database,
+                               *arguments],
                               capture_output=True, text=True, timeout=60, check=False)
         if check and done.returncode != 0:
             raise AssertionError(f"tally-admin {verb}: {done.returncode}\n"

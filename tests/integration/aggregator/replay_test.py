@@ -1,0 +1,256 @@
+"""What was late or rejected comes back through `tally-admin rejects replay`: counted once, whatever
+happens meanwhile, and never past the dedup memory unless told so."""
+
+import copy
+import json
+import os
+import sys
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from support.book import CATALOGUE, event_text  # noqa: E402
+from support.gate import Gate, setting  # noqa: E402
+from support.scene import Scene, conninfo_with, wait_until  # noqa: E402
+
+HORIZON = ["--horizon-seconds", "3600"]
+NOW = datetime.now(timezone.utc)
+OK = {"key": "a", "status": "ok"}
+
+
+def text(moment):
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def call(event_id, tenant="acme", age=timedelta(), data=None):
+    return event_id, event_text(event_id, tenant, "call", data or OK, text(NOW - age))
+
+
+def late(event_id, tenant="acme"):
+    return call(event_id, tenant, timedelta(hours=5))
+
+
+class Replay(unittest.TestCase):
+    def setUp(self):
+        self.scene = Scene(CATALOGUE)
+        self.addCleanup(self.scene.close)
+
+    def start(self, **options):
+        return self.scene.aggregator(arguments=HORIZON, instance="one", **options)
+
+    def given(self, records):
+        self.scene.publish(records)
+        self.scene.await_all_committed()
+
+    def replay(self, *arguments, database=None, check=True):
+        """The report by kind; the totals of the last line."""
+        done = self.scene.admin("rejects-replay", "--json", *HORIZON, *arguments, check=check,
+                                database=database)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        report = {kind: [line for line in lines if line["kind"] == kind]
+                  for kind in ("group", "refused", "not_kept", "total")}
+        report["exit"], report["error"] = done.returncode, done.stderr
+        if report["total"]:
+            total = report["total"][0]
+            report["sums"] = (total["readmitted"], total["already"], total["refused"])
+        return report
+
+    def await_received(self):
+        wait_until(lambda: self.scene.value("SELECT count(*) FROM tally.handoff") == "0",
+                   "the homes take what was replayed")
+
+    def events(self, meter="calls", where="true"):
+        return int(self.scene.value("SELECT coalesce(sum(events), 0) FROM tally.usage_window "
+                                    f"WHERE meter = '{meter}' AND {where}"))
+
+    def ledger(self, *names):
+        row = self.scene.query("SELECT " + ", ".join(
+            f"coalesce(sum({name}), 0)" for name in names) + " FROM tally.ledger")[0]
+        return [int(value) for value in row]
+
+    def balanced(self):
+        done = self.scene.admin("verify", check=False)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def test_a_late_record_is_counted_once_in_its_window(self):
+        aggregator = self.start()
+        self.given([late(f"l{i}") for i in range(20)] + [late("l3"), call("on-time")])
+        self.assertEqual(self.ledger("late", "counted"), [21, 1])
+        dry = self.replay()
+        self.assertEqual((dry["sums"], dry["total"][0]["applied"]), ((21, 0, 0), False))
+        self.assertEqual(dry["group"], [{"kind": "group", "class": "late", "reason": "older_than_horizon",
+                                         "tenant": "acme", "readmitted": 21, "already": 0, "refused": 0}])
+        self.assertEqual(self.scene.query("SELECT FROM tally.readmission"), [])
+        self.assertIn("21 records would be readmitted",
+                      self.scene.admin("rejects-replay", *HORIZON).stdout)
+        self.assertEqual(self.replay("--apply")["sums"], (21, 0, 0))
+        self.await_received()
+        hour = (NOW - timedelta(hours=5)).strftime("%Y-%m-%d %H:00:00+00")
+        self.assertEqual(self.events(where=f"window_start = '{hour}'"), 20)
+        self.assertEqual(self.ledger("readmitted", "duplicate", "received"), [20, 1, 21])
+        self.balanced()
+        # Again: nothing changes. The identities are remembered: the same events on time are retries.
+        self.assertEqual(self.replay("--apply")["sums"], (0, 21, 0))
+        self.given([call(f"l{i}") for i in range(20)])
+        self.assertEqual(self.events(), 21)
+        self.assertEqual(self.ledger("readmitted", "duplicate"), [20, 21])
+        aggregator.await_ready()
+        self.balanced()
+
+    def test_only_what_the_filters_take(self):
+        self.start()
+        ahead = timedelta(hours=-9)
+        self.given([late("a1"), late("a2"), late("b1", "bolt"), call("f1", "bolt", ahead),
+                    ("none", b"{"), call("conflict"), call("conflict", data=dict(OK, key="b"))])
+        self.assertEqual(self.ledger("late", "rejected", "conflict"), [3, 2, 1])
+        minute = timedelta(minutes=1)
+        for arguments, expected in (
+                ((), (4, 0, 1)), (("--class", "late"), (3, 0, 0)), (("--tenant", "bolt"), (2, 0, 0)),
+                (("--reason", "time_in_future"), (1, 0, 0)),
+                (("--reason", "other_content"), (0, 0, 0)),
+                (("--from", text(NOW - minute)), (4, 0, 1)), (("--to", text(NOW - minute)), (0, 0, 0)),
+                (("--class", "late", "--tenant", "bolt", "--apply"), (1, 0, 0))):
+            with self.subTest(arguments):
+                self.assertEqual(self.replay(*arguments)["sums"], expected)
+        limited = self.replay("--limit", "2")["total"][0]
+        self.assertEqual((limited["readmitted"], limited["limit_reached"]), (2, True))
+        self.await_received()
+        self.assertEqual(self.events(where="tenant = 'bolt'"), 1)
+        self.assertEqual(self.replay("--tenant", "bolt")["sums"], (1, 1, 0))
+        refused = self.replay("--reason", "malformed_json")["refused"]
+        self.assertIn("not a JSON object", refused[0]["why"])
+        for arguments, words in ((("--class", "conflict"), "counted with other values"),
+                                 (("--class", "meter"), "use late or rejected"),
+                                 (("--again", "--unchecked"), "twice"),
+                                 (("--from", "yesterday"), "--from")):
+            report = self.replay(*arguments, check=False)
+            self.assertEqual(report["exit"], 1)
+            self.assertIn(words, report["error"])
+        # What was ahead of the log is counted in its window, for the admin says so.
+        self.assertEqual(self.replay("--reason", "time_in_future", "--apply")["sums"], (1, 0, 0))
+        self.await_received()
+        self.assertEqual(self.events(where="window_start > now()"), 1)
+        self.balanced()
+
+    def test_rejected_by_a_catalogue_that_was_mended(self):
+        aggregator = self.start()
+        chat = [(f"c{i}", event_text(f"c{i}", "acme", "chat", {"model": "x", "count": 5}, text(NOW)))
+                for i in range(30)]
+        self.given(chat)
+        self.assertEqual(self.ledger("rejected"), [30])
+        # Too early: it is rejected again, and the partition goes on.
+        self.assertEqual(self.replay("--limit", "10", "--apply")["sums"], (10, 0, 0))
+        self.await_received()
+        self.assertEqual(self.ledger("rejected", "received"), [40, 10])
+        self.balanced()
+        mended = copy.deepcopy(CATALOGUE)
+        mended["meters"].append({"slug": "tokens2", "event_type": "chat", "aggregation": "sum",
+                                 "value": "/count", "window": "hour"})
+        self.scene.apply(mended)
+        self.assertEqual(self.replay("--apply")["sums"], (20, 10, 0))
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted"), [20])
+        # Those that came too early are asked for by name; counted ones are then duplicates.
+        again = self.replay("--again", "--apply")
+        self.assertEqual(again["sums"], (30, 0, 0))
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "duplicate"), [30, 20])
+        self.assertEqual(self.scene.value("SELECT sum(quantity) FROM tally.usage_window "
+                                          "WHERE meter = 'tokens2'"), "150")
+        self.assertEqual(self.replay("--apply")["sums"], (0, 30, 0))
+        aggregator.await_ready()
+        self.balanced()
+
+    def test_a_replayed_record_can_be_a_conflict(self):
+        aggregator = self.start()
+        other = call("x", age=timedelta(hours=5), data=dict(OK, key="b"))
+        self.given([late("x")])
+        self.given([call("x", data=dict(OK, key="b")), other])
+        self.assertEqual(self.ledger("late", "counted", "duplicate"), [1, 1, 1])
+        self.assertEqual(self.replay("--apply")["sums"], (1, 0, 0))
+        self.await_received()
+        self.assertEqual(self.ledger("conflict", "readmitted"), [1, 0])
+        self.assertEqual(self.events(), 1)
+        aggregator.await_ready()
+        self.balanced()
+
+    def test_nothing_past_the_memory_of_its_home(self):
+        self.start()
+        self.given([late("old"), late("young")])
+        self.scene.query("UPDATE tally.reject SET log_time = log_time - interval '61 minutes' "
+                         "WHERE record_key = 'old'::bytea")
+        report = self.replay("--apply")
+        self.assertEqual(report["sums"], (1, 0, 1))
+        self.assertIn("--unchecked", report["refused"][0]["why"])
+        self.await_received()
+        self.assertEqual(self.events(), 1)
+        self.assertEqual(self.replay("--apply")["sums"], (0, 1, 1))
+        self.assertEqual(self.replay("--apply", "--unchecked")["sums"], (1, 1, 0))
+        self.await_received()
+        self.assertEqual(self.events(), 2)
+        self.assertEqual(self.ledger("readmitted"), [2])
+        self.balanced()
+
+    def test_offsets_without_bytes_are_told(self):
+        self.start()
+        self.given([call("one")])
+        self.scene.query("INSERT INTO tally.reject_overflow SELECT topic, 2, 10, 40, 31 FROM tally.deployment")
+        self.assertEqual([(range_["partition"], range_["first_offset"], range_["last_offset"], range_["rows"])
+                          for range_ in self.replay()["not_kept"]], [(2, 10, 40, 31)])
+        self.assertIn("31 rejects of any kind in partition 2, offsets 10 to 40",
+                      self.scene.admin("rejects-replay").stdout)
+
+    def test_the_aggregator_is_away_and_dies_while_it_receives(self):
+        self.start()
+        records = [late(f"d{i}") for i in range(450)]
+        self.given(records)
+        self.scene.aggregators[-1].stop()
+        self.assertEqual(self.replay("--apply")["sums"], (450, 0, 0))
+        self.assertEqual(self.scene.query("SELECT sum(records), bool_and(readmission) FROM tally.handoff"),
+                         [["450", "t"]])
+        for failpoint in ("after_fold", "after_fence", "in_commit", "after_commit"):
+            self.start(failpoints=f"aggregator.{failpoint}=kill@1")
+            self.scene.publish([call(f"after {failpoint}")])
+            self.scene.aggregators[-1].await_killed()
+        last = self.start()
+        self.scene.await_all_committed()
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "received"), [450, 450])
+        self.assertEqual(self.events(), 454)
+        last.await_ready()
+        self.balanced()
+
+    def test_a_replay_that_was_cut_off_is_run_again(self):
+        self.start()
+        self.given([late(f"d{i}") for i in range(450)])
+        for action in ("cut_commit", "cut_answer"):
+            gate = Gate("127.0.0.1", int(setting(self.scene.database, "port")), ["pass", action])
+            try:
+                through_gate = conninfo_with(dbname=self.scene.name, host="127.0.0.1", port=gate.port,
+                                             sslmode="disable", gssencmode="disable")
+                report = self.replay("--apply", database=through_gate, check=False)
+                self.assertEqual(report["exit"], 1, report)
+                wait_until(lambda: gate.struck == [action], "the second page is cut")  # noqa: B023
+            finally:
+                gate.close()
+        self.assertEqual(self.scene.value("SELECT count(*) FROM tally.readmission"), "450")
+        self.assertEqual(self.replay("--apply")["sums"], (0, 450, 0))
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "duplicate"), [450, 0])
+        self.balanced()
+
+    def test_two_replays_at_once(self):
+        self.start()
+        self.given([late(f"d{i}") for i in range(300)])
+        with ThreadPoolExecutor() as pool:
+            reports = [pool.submit(self.replay, "--apply") for _ in range(2)]
+            sums = [report.result()["sums"] for report in reports]
+        self.assertEqual(sum(readmitted for readmitted, _, _ in sums), 300)
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "duplicate"), [300, 0])
+        self.balanced()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
