@@ -88,6 +88,7 @@ aggregator::SessionSettings session_settings(const runtime::config::Settings& se
                                              const std::string& worker) {
   aggregator::SessionSettings session;
   session.topic = settings.text("topic");
+  session.brokers = settings.text("brokers");
   session.owner = owner_name(settings, worker);
   session.commit_interval = std::chrono::milliseconds(settings.integer("commit-interval-ms"));
   session.horizon_seconds = settings.integer("horizon-seconds");

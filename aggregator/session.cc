@@ -91,7 +91,7 @@ bool Session::open() {
     probe_.problem("kafka", partitions
                                 ? "topic " + settings_.topic +
                                       " does not exist: create it as schemas/topics says"
-                                : "no answer from the brokers" +
+                                : "no answer from " + settings_.brokers +
                                       (problem.empty() ? std::string() : " (" + problem + ")"));
     return false;
   }

@@ -27,6 +27,7 @@ namespace tally::aggregator {
 
 struct SessionSettings {
   std::string topic;
+  std::string brokers;  // for people: whom the event source asks
   std::string owner;  // for people: stands in partition_state.owner
   std::chrono::milliseconds commit_interval{1000};
   std::int64_t horizon_seconds = 0;
