@@ -103,21 +103,6 @@ void write_ledger(const BatchPlan& plan, Transaction& transaction) {
 // The stored form of an entry: hi, then lo, each little-endian.
 static_assert(sizeof(core::DedupEntry) == 16 && std::endian::native == std::endian::little);
 
-void write_segments(const BatchPlan& plan, Transaction& transaction) {
-  for (const auto& [where, segment] : plan.segments) {
-    TALLY_CHECK(segment.token != dedup::SegmentToken{}, "a segment without a token");
-    const std::string_view bytes(reinterpret_cast<const char*>(segment.entries.data()),
-                                 segment.entries.size() * sizeof(core::DedupEntry));
-    transaction.exec(
-        "INSERT INTO tally.dedup_segment (partition, log_day, partitions, token, entry_count, "
-        "entries) VALUES ($1::integer, DATE '1970-01-01' + $2::integer, $3::integer, $4::uuid, "
-        "$5::integer, $6::bytea)",
-        {std::to_string(where.first.value()), std::to_string(where.second),
-         std::to_string(plan.topic_partitions), segment.token.to_uuid_text(),
-         std::to_string(segment.entries.size()), bytes_text(bytes)});
-  }
-}
-
 void take_handoffs(const BatchPlan& plan, Transaction& transaction) {
   for (const auto& [home, rows] : plan.taken) {
     ArrayText ids;
@@ -211,6 +196,21 @@ void write_ranges(const BatchPlan& plan, Transaction& transaction) {
 }
 
 }  // namespace
+
+void write_segments(const BatchPlan& plan, Transaction& transaction) {
+  for (const auto& [where, segment] : plan.segments) {
+    TALLY_CHECK(segment.token != dedup::SegmentToken{}, "a segment without a token");
+    const std::string_view bytes(reinterpret_cast<const char*>(segment.entries.data()),
+                                 segment.entries.size() * sizeof(core::DedupEntry));
+    transaction.exec(
+        "INSERT INTO tally.dedup_segment (partition, log_day, partitions, token, entry_count, "
+        "entries) VALUES ($1::integer, DATE '1970-01-01' + $2::integer, $3::integer, $4::uuid, "
+        "$5::integer, $6::bytea)",
+        {std::to_string(where.first.value()), std::to_string(where.second),
+         std::to_string(plan.topic_partitions), segment.token.to_uuid_text(),
+         std::to_string(segment.entries.size()), bytes_text(bytes)});
+  }
+}
 
 void execute(const BatchPlan& plan, const StoreObserver& observe, Transaction& transaction) {
   fence(plan, transaction);

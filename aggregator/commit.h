@@ -15,6 +15,10 @@ namespace tally::aggregator {
 void execute(const BatchPlan& plan, const StoreObserver& observe,
              runtime::postgres::Transaction& transaction);
 
+// The dedup segments alone, for execute() and for whoever makes a memory as large as it likes to
+// measure it. Each has a token; its day has its tables.
+void write_segments(const BatchPlan& plan, runtime::postgres::Transaction& transaction);
+
 inline constexpr const char* kFencedState = "TY001";
 inline constexpr const char* kCatalogueMovedState = "TY002";
 

@@ -12,73 +12,12 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
-from decimal import Decimal
+
+from stand import (PeakMemory, Psql, check_totals, cpu_seconds, drop_database, first_record_times,
+                   fresh_database, print_table, tree_cpu_seconds, wait_until)
 
 BAR = 0.25
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid):
-    """User and system time of a process and of its children that have ended."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return sum(int(fields[i]) for i in (11, 12, 13, 14)) / TICKS
-
-
-def children_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-        return [int(child) for child in file.read().split()]
-
-
-def tree_cpu_seconds(pid):
-    total = cpu_seconds(pid)
-    for child in children_of(pid):
-        try:
-            total += cpu_seconds(child)
-        except FileNotFoundError:
-            pass  # it ended: its time is in the parent's share now
-    return total
-
-
-class PeakMemory(threading.Thread):
-    """Peak RssAnon of a process, in MiB."""
-
-    def __init__(self, pid):
-        super().__init__(daemon=True)
-        self.pid, self.peak, self.done = pid, 0, threading.Event()
-        self.start()
-
-    def run(self):
-        while not self.done.wait(0.1):
-            try:
-                with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-                    for line in file:
-                        if line.startswith("RssAnon:"):
-                            self.peak = max(self.peak, int(line.split()[1]) / 1024)
-            except FileNotFoundError:
-                return
-
-
-class Psql:
-    """One psql kept open: a query costs no process and no connection."""
-
-    def __init__(self, psql, conninfo):
-        self.process = subprocess.Popen([psql, "-XAtq", "-v", "ON_ERROR_STOP=1", conninfo], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-
-    def value(self, sql):
-        self.process.stdin.write(f"SELECT coalesce(({sql})::text, 'null');\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError("psql ended")
-        return line.strip()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def run_bare(arguments):
@@ -89,25 +28,6 @@ def run_bare(arguments):
     found["broker_cpu"] = cpu_seconds(arguments.kafka_pid) - before
     found["rate"] = found["records"] / found["seconds"]
     return found
-
-
-def fresh_database(arguments, name):
-    base = arguments.conninfo
-    subprocess.run([arguments.psql, "-Xq", base, "-c", f"CREATE DATABASE {name}"], check=True)
-    conninfo = base.replace("dbname=tally", f"dbname={name}")
-    environment = {**os.environ, "TALLY_DATABASE": conninfo}
-    for command in (["migrate"], ["apply", f"{arguments.dir}/bench-catalogue.json"]):
-        subprocess.run([f"{arguments.bin}/tally-admin", *command], check=True, env=environment,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return conninfo
-
-
-def first_record_time(log_path):
-    with open(log_path, encoding="utf-8") as file:
-        for line in file:
-            if '"first_record"' in line:
-                return int(json.loads(line)["at_us"]) / 1e6
-    return None
 
 
 def run_aggregator(arguments, number, expected):
@@ -124,11 +44,8 @@ def run_aggregator(arguments, number, expected):
              "--group", name, "--database", conninfo, "--listen", "127.0.0.1:0"],
             stderr=log, env={**os.environ, "TALLY_LOG": "json"})
     memory = PeakMemory(process.pid)
-    deadline = time.monotonic() + 600
-    while int(psql.value("SELECT coalesce(sum(next_offset), 0) FROM tally.partition_state")) < arguments.records:
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the aggregator did not finish; see {log_path}")
-        time.sleep(0.02)
+    wait_until(process, log_path, lambda: int(psql.value(
+        "SELECT coalesce(sum(next_offset), 0) FROM tally.partition_state")) >= arguments.records)
     ended = time.time()
     aggregator_cpu = cpu_seconds(process.pid)
     postgres_cpu = tree_cpu_seconds(arguments.postgres_pid) - postgres_before
@@ -138,24 +55,11 @@ def run_aggregator(arguments, number, expected):
     memory.done.set()
     process.send_signal(signal.SIGTERM)
     process.wait(30)
-    subprocess.run([arguments.psql, "-Xq", arguments.conninfo, "-c", f"DROP DATABASE {name} WITH (FORCE)"], check=True)
-    first = first_record_time(log_path)
+    drop_database(arguments, name)
+    first = first_record_times(log_path)[0]
     return {"rate": arguments.records / (ended - first), "seconds": ended - first, "joining": first - started,
             "cpu_seconds": aggregator_cpu, "postgres_cpu": postgres_cpu, "broker_cpu": kafka_cpu,
-            "peak_mib": memory.peak, "problem": problem}
-
-
-def check_totals(psql, expected):
-    """What differs from the generator's totals, or None."""
-    ledger = psql.value("SELECT sum(counted) || ' ' || sum(duplicate) || ' ' || sum(consumed) FROM tally.ledger")
-    wanted = f"{expected['classes']['counted']} {expected['classes']['duplicate']} {expected['records']}"
-    if ledger != wanted:
-        return f"ledger: counted, duplicate, consumed are {ledger}, the generator's {wanted}"
-    for meter, planned in expected["meters"].items():
-        total = psql.value(f"SELECT sum(quantity) FROM tally.usage_window WHERE meter = '{meter}'")
-        if total == "null" or Decimal(total) != Decimal(planned["total"]):
-            return f"meter {meter}: {total}, the generator's {planned['total']}"
-    return None
+            "peak_mib": memory.peak / 2**20, "problem": problem}
 
 
 def median(runs, key):
@@ -171,10 +75,7 @@ def report(arguments, bare, tally):
             ("aggregator", f"{median(tally, 'rate'):,.0f}", f"{median(tally, 'cpu_seconds') / million:.2f}",
              f"{median(tally, 'broker_cpu') / million:.2f}", f"{median(tally, 'postgres_cpu') / million:.2f}",
              f"{max(run['peak_mib'] for run in tally):,.0f}")]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    print()
-    for row in rows:
-        print("  " + "  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]))
+    print_table(rows)
     print(f"\n  joining the group took {median(tally, 'joining'):.1f} s (median), not counted above")
     figures = {"ratio": ratio, "records": arguments.records, "rounds": arguments.rounds, "bare": bare,
                "aggregator": tally, "bar": BAR}

@@ -2,7 +2,8 @@
 # A private Apache Kafka in DIR/kafka: one KRaft node on two free loopback ports. Its jars come from
 # Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`). With
 # TALLY_KAFKA_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
-# GATE-PORT, where a drill's gate stands.
+# GATE-PORT, where a drill's gate stands. TALLY_KAFKA_JOIN_DELAY_MS: how long a new consumer group
+# waits for more members (Kafka's own default is 3000; tests do not wait).
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -36,7 +37,7 @@ inter.broker.listener.name=CLIENT
 listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT$gate_protocol
 log.dirs=$dir/kafka/data
 auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
+group.initial.rebalance.delay.ms=${TALLY_KAFKA_JOIN_DELAY_MS:-0}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
