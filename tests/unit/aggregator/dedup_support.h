@@ -6,6 +6,7 @@
 #include "aggregator/dedup/segment_token.h"
 #include "core/identity.h"
 
+#include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -14,7 +15,11 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace tally::aggregator::dedup {
@@ -78,6 +83,39 @@ inline void flip_bit(const std::filesystem::path& path, std::uint64_t byte, unsi
   const int old = file.get();
   file.seekp(static_cast<std::streamoff>(byte));
   file.put(static_cast<char>(static_cast<unsigned>(old) ^ 1U << bit));
+}
+
+inline constexpr LogDay kToday = 20'000;
+
+inline bool all_stored(const SegmentToken&) { return true; }
+
+inline std::unique_ptr<Memory> opened(
+    const MemorySettings& settings,
+    const std::function<bool(const SegmentToken&)>& stored = all_stored, LogDay today = kToday) {
+  auto memory = std::make_unique<Memory>(settings);
+  memory->advance(today);
+  memory->adopt(today - settings.horizon_days, stored);
+  return memory;
+}
+
+// Claims [first, last) on a day, as one committed segment.
+inline void claim(Memory& memory, std::uint64_t first, std::uint64_t last, std::uint64_t segment,
+                  LogDay day = kToday) {
+  for (std::uint64_t i = first; i < last; ++i) memory.insert(entry_of(i), day);
+  memory.committed(day, token_of(segment));
+}
+
+inline void restore(Memory& memory, std::uint64_t first, std::uint64_t last, std::uint64_t segment,
+                    LogDay day = kToday) {
+  for (std::uint64_t i = first; i < last; ++i) memory.restore(entry_of(i), day);
+  memory.committed(day, token_of(segment));
+}
+
+inline void expect_remembered(const Memory& memory, std::uint64_t first, std::uint64_t last,
+                              Seen seen = Seen::kSameContent, LogDay today = kToday) {
+  for (std::uint64_t i = first; i < last; ++i) {
+    ASSERT_EQ(memory.probe(entry_of(i), today), seen) << i;
+  }
 }
 
 }  // namespace tally::aggregator::dedup
