@@ -30,7 +30,8 @@ constexpr const char* kUndefinedTable = "42P01";
 constexpr const char* kInvalidSchema = "3F000";
 constexpr const char* kSerialization = "40001";
 constexpr const char* kLockTimeout = "55P03";
-constexpr int kSnapshots = 10;  // that an acquisition takes before it gives up for now
+constexpr const char* kNoSuchDay = "23514";  // no partition for the row; other checks too
+constexpr int kSnapshots = 10;               // that an acquisition takes before it gives up for now
 
 // In production each step is a failpoint, off unless a drill asks for it.
 void hit_failpoint(StoreStep step) {
@@ -150,9 +151,10 @@ std::pair<std::int64_t, std::int64_t> still_there(const BatchPlan& plan, Transac
   std::pair<std::int64_t, std::int64_t> there{0, 0};
   for (const auto& [home, rows] : plan.taken) {
     there.first += transaction
-                       .exec("SELECT count(*) FROM tally.handoff WHERE home = $1::integer AND id = "
-                             "ANY ($2::bigint[])",
-                             {std::to_string(home.value()), ids_text(rows)})
+                       .exec(
+                           "SELECT count(*) FROM tally.handoff WHERE home = $1::integer AND id = "
+                           "ANY ($2::bigint[])",
+                           {std::to_string(home.value()), ids_text(rows)})
                        .int64(0, 0);
     there.second += static_cast<std::int64_t>(rows.size());
   }
@@ -237,7 +239,8 @@ std::vector<HandoffRow> PostgresStore::waiting_handoffs(
     for (const core::HandoffId id : under_way) known.add(id.value());
     const Rows rows = database.exec(
         "SELECT id, records, block FROM (SELECT id, records, block, sum(octet_length(block)) OVER "
-        "(ORDER BY id) AS up_to, row_number() OVER (ORDER BY id) AS place FROM (SELECT id, records, "
+        "(ORDER BY id) AS up_to, row_number() OVER (ORDER BY id) AS place FROM (SELECT id, "
+        "records, "
         "block FROM tally.handoff WHERE home = $1::integer AND id <> ALL ($2::bigint[]) "
         "ORDER BY id LIMIT 1000) w) w WHERE place = 1 OR up_to <= $3::bigint ORDER BY id",
         {std::to_string(home.value()), known.take(), std::to_string(core::kMaxHandoffReadBytes)});
@@ -250,11 +253,11 @@ std::vector<HandoffRow> PostgresStore::waiting_handoffs(
   });
 }
 
-void PostgresStore::ensure_days(const BatchPlan& plan) {
+void PostgresStore::ensure_days(const BatchPlan& plan, Connection& database) {
   for (const auto& [where, segment] : plan.segments) {
     if (seen_days_.contains(where.second)) continue;
-    connection().exec("SELECT tally.ensure_dedup_day(DATE '1970-01-01' + $1::integer)",
-                      {std::to_string(where.second)});
+    database.exec("SELECT tally.ensure_dedup_day(DATE '1970-01-01' + $1::integer)",
+                  {std::to_string(where.second)});
     seen_days_.insert(where.second);
   }
 }
@@ -263,15 +266,15 @@ CommitOutcome PostgresStore::commit(const BatchPlan& plan) {
   check_conservation(plan);
   observe_(StoreStep::kBeforeCommit);
   try {
-    guarded([&](Connection& database) {
-      ensure_days(plan);
-      Transaction transaction = database.begin();
-      execute(plan, observe_, transaction);
-      observe_(StoreStep::kInCommit);
-      transaction.commit();
-    });
+    try {
+      try_commit(plan);
+    } catch (const StatementFailed& failure) {
+      // The table of a day may have been dropped since it was last seen.
+      if (failure.sqlstate() != kNoSuchDay || seen_days_.empty()) throw;
+      seen_days_.clear();
+      try_commit(plan);
+    }
   } catch (const StatementFailed& failure) {
-    seen_days_.clear();  // one of them may have been dropped since
     if (failure.sqlstate() == kFencedState) {
       runtime::log::warn("commit_fenced", {{"reason", failure.what()}});
       return CommitOutcome::kFenced;
@@ -281,6 +284,16 @@ CommitOutcome PostgresStore::commit(const BatchPlan& plan) {
   }
   observe_(StoreStep::kAfterCommit);
   return CommitOutcome::kCommitted;
+}
+
+void PostgresStore::try_commit(const BatchPlan& plan) {
+  guarded([&](Connection& database) {
+    ensure_days(plan, database);
+    Transaction transaction = database.begin();
+    execute(plan, observe_, transaction);
+    observe_(StoreStep::kInCommit);
+    transaction.commit();
+  });
 }
 
 Resolution PostgresStore::resolve(const BatchPlan& plan) {
@@ -332,8 +345,7 @@ RollUp PostgresStore::roll_up(const PartitionClaim& claim) {
                          {partition, std::to_string(claim.epoch.value()),
                           std::to_string(claim.generation.value())});
         observe_(StoreStep::kRollUpLocked);
-        const Rows joined =
-            transaction.exec("SELECT tally.roll_up($1::integer)", {partition});
+        const Rows joined = transaction.exec("SELECT tally.roll_up($1::integer)", {partition});
         if (joined.int64(0, 0) == 0) return outcome;
         observe_(StoreStep::kRolledUp);
         transaction.commit();

@@ -30,7 +30,8 @@ class PostgresStore final : public TotalsStore {
   runtime::postgres::Connection& connection();
   template <class Work>
   auto guarded(Work work);  // drops the connection when it breaks, and passes the failure on
-  void ensure_days(const BatchPlan& plan);
+  void try_commit(const BatchPlan& plan);
+  void ensure_days(const BatchPlan& plan, runtime::postgres::Connection& database);
 
   std::string conninfo_;
   std::string application_name_;
