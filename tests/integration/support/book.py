@@ -46,6 +46,8 @@ class Book:
         self.seen = {}
         self.base = datetime.now(timezone.utc) - timedelta(hours=3)
         self.number = 0
+        self.taken = {}
+        self.foreign = False  # whether some records were put on another partition than their home
 
     def take(self, event_id, tenant, event_type, data, moment):
         """One event: kept in the book, and as a record to publish."""
@@ -53,6 +55,7 @@ class Book:
         content = {name: str(value) for name, value in data.items() if name != "note"}
         time = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         record = (event_id, event_text(event_id, tenant, event_type, data, time))
+        self.taken[record] = (event_id, tenant, event_type, data, moment)
         if event_type not in ("call", "chat", "team"):
             self.classes["unmetered"] += 1
         elif event_type == "call" and data["status"] != "ok":
@@ -78,19 +81,24 @@ class Book:
         self.usage[place][0] += amount
         self.usage[place][1] += 1
 
-    def stream(self, count):
-        """Random events: new ones, retries, conflicts, filtered and unmetered ones."""
+    def again(self, records):
+        """The same records once more: retries, to the last byte."""
+        return [self.take(*self.taken[record]) for record in records]
+
+    def stream(self, count, repeats=0.10):
+        """Random events: new ones, filtered and unmetered ones, and a share of retries at other
+        times and conflicts. Without repeats it does not matter in which order they are read."""
         pick = self.random.choice
         records, recent = [], []
         for _ in range(count):
             dice = self.random.random()
             moment = self.base + timedelta(seconds=self.random.randrange(9000),
                                            microseconds=self.random.randrange(1_000_000))
-            if dice < 0.08 and recent:
+            if dice < 0.8 * repeats and recent:
                 event_id, tenant, kind, data = pick(recent)
                 records.append(self.take(event_id, tenant, kind, data, moment))
                 continue
-            if dice < 0.10 and recent:
+            if dice < repeats and recent:
                 event_id, tenant, kind, data = pick(recent)
                 if kind == "chat":
                     other = dict(data, tokens=data["tokens"] + 1)
@@ -133,13 +141,17 @@ class Book:
         self.expect_classes(scene)
 
     def expect_classes(self, scene):
-        names = ["counted", "duplicate", "conflict", "late", "rejected", "unmetered", "filtered",
-                 "handed_off", "received", "lost"]
+        names = ["counted", "readmitted", "duplicate", "conflict", "late", "rejected", "unmetered",
+                 "filtered", "lost"]
         row = scene.query("SELECT " + ", ".join(f"coalesce(sum({name}), 0)" for name in names) +
-                          ", coalesce(sum(consumed), 0) FROM tally.ledger")[0]
+                          ", sum(handed_off), sum(received), sum(consumed) FROM tally.ledger")[0]
         stored = {name: int(value) for name, value in zip(names, row)}
         expected = {name: self.classes.get(name, 0) for name in names}
         assert stored == expected, f"classes: expected {expected}, stored {stored}"
-        assert int(row[-1]) == sum(self.classes.values()), row
+        handed_off, received, consumed = map(int, row[-3:])
+        assert consumed == sum(self.classes.values()), row
+        waiting = int(scene.value("SELECT coalesce(sum(records), 0) FROM tally.handoff"))
+        assert handed_off == received and waiting == 0, (handed_off, received, waiting)
+        assert (handed_off > 0) == self.foreign, f"{handed_off} records were handed off"
         done = scene.admin("verify", check=False)
         assert done.returncode == 0, f"tally-admin verify: {done.stdout}{done.stderr}"

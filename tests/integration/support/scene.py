@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
 BROKERS = os.environ["TALLY_TEST_BROKERS"]
 BIN = os.environ["TALLY_TEST_BIN"]
@@ -58,12 +58,19 @@ def create_topic(name, partitions=PARTITIONS, timestamp_type="LogAppendTime"):
     topic = NewTopic(name, partitions, 1, config={"message.timestamp.type": timestamp_type,
                                                   "max.message.bytes": "1100000"})
     admin.create_topics([topic])[name].result(30)
+    await_leaders(admin, name, partitions)
 
+
+def await_leaders(admin, name, partitions):
+    """The broker serves all partitions, not only names them."""
     def has_leaders():
         found = admin.list_topics(name, timeout=10).topics.get(name)
         return found and found.error is None and len(found.partitions) == partitions and all(
             p.leader >= 0 for p in found.partitions.values())
     wait_until(has_leaders, f"leaders of {name}")
+    latest = {TopicPartition(name, p): OffsetSpec.latest() for p in range(partitions)}
+    wait_until(lambda: all(offset.exception(10) is None
+                           for offset in admin.list_offsets(latest).values()), f"offsets of {name}")
 
 
 def delete_topic(name):
@@ -129,8 +136,9 @@ class Scene:
         return Producer({"bootstrap.servers": BROKERS, "partitioner": "murmur2_random",
                          "enable.idempotence": True, "linger.ms": 5, **settings})
 
-    def publish(self, records, **settings):
-        """(key, value) or (key, value, headers), each acked by the broker."""
+    def publish(self, records, partition_of=None, **settings):
+        """(key, value) or (key, value, headers), each acked by the broker. `partition_of` puts keys
+        where the partitioner would not."""
         producer = self.producer(**settings)
         failures = []
 
@@ -141,7 +149,8 @@ class Scene:
             while True:
                 try:
                     producer.produce(self.topic, key=key, value=value, on_delivery=delivered,
-                                     headers=headers[0] if headers else None)
+                                     headers=headers[0] if headers else None,
+                                     partition=partition_of(key) if partition_of else -1)
                     break
                 except BufferError:
                     producer.poll(0.05)
@@ -170,10 +179,23 @@ class Scene:
             return all(stored.get(p) == end for p, end in ends.items())
         wait_until(done, lambda: f"the log ends at {ends}, stored is {self.committed()}", seconds)
 
-    def await_owners(self, count):
+    def await_all_received(self, seconds=60):
+        """Everything in the log is committed, and what was handed off has arrived."""
+        self.await_all_committed(seconds)
+        waiting = "SELECT coalesce(sum(records), 0) FROM tally.handoff"
+        wait_until(lambda: self.value(waiting) == "0",
+                   lambda: f"{self.value(waiting)} handed-off records still wait", seconds)
+
+    def grow(self, partitions):
+        """The topic has this many partitions, and the broker shows them."""
+        admin = AdminClient({"bootstrap.servers": BROKERS})
+        admin.create_partitions([NewPartitions(self.topic, partitions)])[self.topic].result(30)
+        await_leaders(admin, self.topic, partitions)
+
+    def await_owners(self, count, partitions=PARTITIONS):
         """All partitions are acquired, by this many owners."""
         wait_until(lambda: self.value(
-            f"SELECT count(*) = {PARTITIONS} AND count(DISTINCT owner) = {count} "
+            f"SELECT count(*) = {partitions} AND count(DISTINCT owner) = {count} "
             "FROM tally.partition_state") == "t", f"{count} owners", 60)
 
     def aggregator(self, **options):
