@@ -150,6 +150,7 @@ def options_of(arguments):
                         help="the topic grows from 4 to 8 partitions (yes)")
     parser.add_argument("--foreign-per-mille", type=int, default=20,
                         help="of 1000 records, sent by another partitioner (20)")
+    parser.add_argument("--faults", default="", help="only these files of faults/, comma between")
     parser.add_argument("--self-test", action="store_true", help="then show that the checker can fail")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a green run too")
     parser.add_argument("--dir", required=True, help=argparse.SUPPRESS)
@@ -164,6 +165,9 @@ def options_of(arguments):
                 f"--foreign-per-mille {options.foreign_per_mille}"]
     if not options.growth:
         switches.append("--no-growth")
+    if options.faults:
+        switches.append(f"--faults {options.faults}")
+    options.faults = tuple(filter(None, options.faults.split(",")))
     options.replay = " ".join(switches)
     return options
 

@@ -47,7 +47,8 @@ class Lane(threading.Thread):
             hold = rng.uniform(*kind.HOLD_S)
             state = kind.inject(world, rng)
             schedule.struck(self.name, kind, hold, getattr(state, "name", state))
-            schedule.stopped.wait(hold) if hold > 0 else None
+            if hold > 0:
+                schedule.stopped.wait(hold)  # the end of the storm heals too
             kind.heal(world, rng, state)
         finally:
             healed = time.monotonic()
@@ -74,7 +75,8 @@ class Schedule:
         self.healed = time.monotonic()
         self.failure = None
         self.kinds = Counter()
-        self.lanes = [Lane(self, name, faults.of_lane(name)) for name in ("fleet", "world")]
+        kinds = {name: faults.of_lane(name, world.options.faults) for name in ("fleet", "world")}
+        self.lanes = [Lane(self, name, kinds[name]) for name in kinds if kinds[name]]
 
     def wait(self, seconds):
         """Between two faults of a lane; false: the storm is over."""
