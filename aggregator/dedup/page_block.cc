@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 
@@ -10,9 +11,31 @@ namespace {
 
 constexpr std::size_t kPageBytes = 4096;
 constexpr std::size_t kMappedFromBytes = 256 * 1024;  // below it, a mapping each would be too many
-constexpr std::size_t kHugeFromBytes = 8 * 1024 * 1024;
+constexpr std::size_t kHugePageBytes = 2 * 1024 * 1024;
 
 bool is_mapped(std::size_t bytes) { return bytes >= kMappedFromBytes; }
+
+std::size_t rounded_up(std::size_t bytes, std::size_t unit) {
+  return (bytes + unit - 1) / unit * unit;
+}
+
+std::byte* map(std::size_t bytes) {
+  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  return static_cast<std::byte*>(mapped);
+}
+
+// From the border of a huge page on, so that all but the end can lie on them: a probe at random
+// then misses the table of pages far less. The end stays on small pages: no byte more is taken.
+std::byte* map_on_huge_pages(std::size_t bytes) {
+  std::byte* mapped = map(bytes + kHugePageBytes);
+  const auto address = reinterpret_cast<std::uintptr_t>(mapped);
+  const std::size_t ahead = rounded_up(address, kHugePageBytes) - address;
+  if (ahead != 0) ::munmap(mapped, ahead);
+  if (ahead != kHugePageBytes) ::munmap(mapped + ahead + bytes, kHugePageBytes - ahead);
+  ::madvise(mapped + ahead, bytes, MADV_HUGEPAGE);  // advice only: without them it is slower
+  return mapped + ahead;
+}
 
 }  // namespace
 
@@ -24,13 +47,8 @@ PageBlock::PageBlock(std::size_t bytes) {
     bytes_ = bytes;
     return;
   }
-  bytes = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-  void* mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED) throw std::bad_alloc();
-  // Advice only: without huge pages a probe is slower, never wrong.
-  if (bytes >= kHugeFromBytes) ::madvise(mapped, bytes, MADV_HUGEPAGE);
-  data_ = static_cast<std::byte*>(mapped);
-  bytes_ = bytes;
+  bytes_ = rounded_up(bytes, kPageBytes);
+  data_ = bytes_ < kHugePageBytes ? map(bytes_) : map_on_huge_pages(bytes_);
 }
 
 PageBlock::~PageBlock() {

@@ -29,9 +29,9 @@ TEST(Runs, OfTwoClaimsInTwoRunsTheLaterStandsAfterTheMergeToo) {
   const LogDay later = kToday + 4;
   const auto memory = opened(folder.settings(3));
   claim(*memory, 0, 100, 1);
+  claim(*memory, 100, 400, 2,
+        kToday + 1);  // keeps the run of the earlier claims from being dropped
   ASSERT_TRUE(memory->spill({}));
-  memory->advance(kToday + 1);
-  claim(*memory, 100, 400, 2, kToday + 1);  // keeps that run from being dropped whole
   memory->advance(later);
   for (std::uint64_t i = 0; i < 100; ++i) memory->insert(entry_of(i, 9), later);
   memory->committed(later, token_of(3));
@@ -42,10 +42,12 @@ TEST(Runs, OfTwoClaimsInTwoRunsTheLaterStandsAfterTheMergeToo) {
   };
   ASSERT_TRUE(memory->spill({}));
   all_are_the_later(*memory);
-  for (std::uint64_t run = 0; run < 8; ++run) {
-    claim(*memory, 1'000 + run, 1'001 + run, 10 + run, later);
+  ASSERT_EQ(folder.runs().size(), 2U);
+  for (std::uint64_t run = 0; run < 4; ++run) {
+    claim(*memory, 1'000 + run * 100, 1'100 + run * 100, 10 + run, later);
     ASSERT_TRUE(memory->spill({}));
   }
+  ASSERT_EQ(folder.runs().size(), 1U);
   all_are_the_later(*memory);
   all_are_the_later(*opened(folder.settings(3), all_stored, later));
 }
@@ -88,6 +90,19 @@ TEST(Runs, ALongerHorizonFindsOldSegmentsNotCovered) {
   EXPECT_TRUE(memory->covers(token_of(2)));
   restore(*memory, 0, 1'000, 1, kToday);
   expect_remembered(*memory, 0, 3'000, Seen::kSameContent, kToday + 5);
+}
+
+TEST(Runs, ASegmentThatExpiredWhileItWasHotIsNotNamed) {
+  const TempFolder folder;
+  {
+    const auto memory = opened(folder.settings(3));
+    claim(*memory, 0, 100, 1);
+    claim(*memory, 100, 200, 2, kToday + 4);  // moves the clock, and the first hundred expire
+    ASSERT_TRUE(memory->spill({}));
+  }
+  const auto memory = opened(folder.settings(36), all_stored, kToday + 4);
+  EXPECT_FALSE(memory->covers(token_of(1)));
+  EXPECT_TRUE(memory->covers(token_of(2)));
 }
 
 TEST(Runs, GoWhenAllInThemHasExpired) {
