@@ -56,12 +56,12 @@ std::vector<StoredRow> list_rows(const AcquireRequest& request, const std::strin
                                  Transaction& transaction) {
   // Only a local run is asked about tokens that were replaced.
   const bool with_runs = !request.memory.cache_folder.empty();
-  const Rows rows = transaction.exec(fmt::format(
-      "SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, NULL "
-      "FROM tally.dedup_segment WHERE {0} UNION ALL "
-      "SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, {1} "
-      "FROM tally.dedup_rollup WHERE {0}",
-      where, with_runs ? "replaces" : "NULL"));
+  const Rows rows = transaction.exec(
+      fmt::format("SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, NULL "
+                  "FROM tally.dedup_segment WHERE {0} UNION ALL "
+                  "SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, {1} "
+                  "FROM tally.dedup_rollup WHERE {0}",
+                  where, with_runs ? "replaces" : "NULL"));
   std::vector<StoredRow> list(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     list[i].token = token_from(rows.text(i, 0));
@@ -161,6 +161,7 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
   if (clock) state->last_log_time = *clock;
   load.begin(state->memory);
   load_rows(load, where, state->memory, transaction);
+  state->memory.loaded();
   observe(StoreStep::kMemoryLoaded);
   return state;
 }

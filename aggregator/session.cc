@@ -28,6 +28,12 @@ constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
 constexpr auto kSpillAgainAfter = 60s;
 
+// Filters stay in memory whatever is spilled, so the hot part keeps at least a quarter of the
+// budget: otherwise every commit would write a run.
+std::size_t least_hot_bytes(const SessionSettings& settings) {
+  return settings.memory_budget_bytes / 4;
+}
+
 }  // namespace
 
 LogDay remembered_days(const SessionSettings& settings) {
@@ -163,6 +169,7 @@ std::optional<std::int64_t> Session::acquire(std::int32_t partition) {
         Owned& owned = owned_[partition];
         owned.state = std::move(state);
         ever_owned_.insert(partition);
+        spill_when_over_budget();
         return start_of(owned, *marks);
       }
     } catch (const Unavailable& failure) {
@@ -189,6 +196,7 @@ std::unique_ptr<PartitionState> Session::acquire_state(std::int32_t partition,
   request.memory.deployment = hasher_->fingerprint();
   request.memory.partition = partition;
   request.memory.generation = generation_.value();
+  request.hot_budget_bytes = least_hot_bytes(settings_);
   return store_->acquire(request);
 }
 
@@ -381,10 +389,10 @@ void Session::remember(const BatchPlan& committed) {
   }
 }
 
-// Filters stay in memory whatever is spilled, so the hot part keeps at least a quarter of the
-// budget: otherwise every commit would write a run.
 void Session::spill_when_over_budget() {
   if (settings_.cache_folder.empty() || pace_.now() < spill_again_at_) return;
+  // A run holds committed entries only: those of a plan that is being committed are not known here.
+  if (committer_->busy()) return;
   for (std::size_t i = 0; i < owned_.size(); ++i) {
     std::size_t hot = 0;
     std::size_t cold = 0;
@@ -396,7 +404,7 @@ void Session::spill_when_over_budget() {
       if (largest == nullptr || memory.hot_bytes() > largest->memory.hot_bytes())
         largest = owned.state.get();
     }
-    const std::size_t least = settings_.memory_budget_bytes / 4;
+    const std::size_t least = least_hot_bytes(settings_);
     const std::size_t room =
         settings_.memory_budget_bytes - std::min(cold, settings_.memory_budget_bytes - least);
     if (hot <= room) return;

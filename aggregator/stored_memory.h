@@ -19,13 +19,13 @@ namespace tally::aggregator {
 struct StoredRow {
   LogDay day = 0;
   dedup::SegmentToken token;
-  std::int32_t partitions = 0;                // of the topic, when its entries were claimed
+  std::int32_t partitions = 0;  // of the topic, when its entries were claimed
   std::int64_t entry_count = 0;
   std::vector<dedup::SegmentToken> replaces;  // empty: a segment
 };
 
-// Could a row that `writer` wrote under `writer_partitions` hold an identity at home in `home` under
-// `partitions`? Both are the same murmur2 value, modulo the one and the other.
+// Could a row that `writer` wrote under `writer_partitions` hold an identity at home in `home`
+// under `partitions`? Both are the same murmur2 value, modulo the one and the other.
 [[nodiscard]] bool may_hold(core::PartitionId writer, std::int32_t writer_partitions,
                             core::PartitionId home, std::int32_t partitions);
 
@@ -48,11 +48,13 @@ class MemoryLoad {
   // Ordered by day and token.
   [[nodiscard]] const std::vector<StoredRow>& needed() const { return rows_; }
   // `entries`: the bytes of the row, 16 for each entry. A CHECK that they are as many as it says.
+  // Spills when the hot memory is over the request's budget. Throws dedup::CacheBroken.
   void add(const StoredRow& row, std::string_view entries, dedup::Memory& memory) const;
 
  private:
   core::PartitionId home_;
   std::int32_t partitions_;
+  std::size_t hot_budget_bytes_;
   dedup::MemorySettings settings_;
   LogDay newest_ = 0;
   std::vector<StoredRow> rows_;

@@ -6,8 +6,10 @@
 #include "aggregator/fold.h"
 #include "core/identity.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -43,6 +45,8 @@ struct AcquireRequest {
   core::Offset log_start;       // where a partition starts that nobody has owned before
   std::string owner;            // for people: who holds it
   dedup::MemorySettings memory;
+  // Of hot memory while loading: beyond it, what is loaded goes to memory.cache_folder, if any.
+  std::size_t hot_budget_bytes = std::numeric_limits<std::size_t>::max();
 };
 
 // Who may change a partition's rows: the fence of every write.
