@@ -25,6 +25,12 @@ PARTITIONS = 4
 _numbers = itertools.count(1)
 
 
+def use_stack(stack):
+    """Scenes made from now on stand on another stack than the shared one."""
+    global BROKERS, CONNINFO
+    BROKERS, CONNINFO = stack.brokers, stack.conninfo
+
+
 def wait_until(condition, what, seconds=40):
     """The condition's first true value; past the deadline fails with `what` (text or function)."""
     deadline = time.monotonic() + seconds
@@ -192,6 +198,13 @@ class Scene:
         admin.create_partitions([NewPartitions(self.topic, partitions)])[self.topic].result(30)
         await_leaders(admin, self.topic, partitions)
 
+    def delete_below(self, offsets):
+        """As retention does: the records below these offsets are gone."""
+        admin = AdminClient({"bootstrap.servers": BROKERS})
+        for deleted in admin.delete_records([TopicPartition(self.topic, p, offset)
+                                             for p, offset in offsets.items()]).values():
+            deleted.result(30)
+
     def await_owners(self, count, partitions=PARTITIONS):
         """All partitions are acquired, by this many owners."""
         wait_until(lambda: self.value(
@@ -205,7 +218,7 @@ class Scene:
 
 
 class Aggregator:
-    def __init__(self, scene, number, failpoints="", database=None, workers=1, brokers=BROKERS,
+    def __init__(self, scene, number, failpoints="", database=None, workers=1, brokers=None,
                  instance="", arguments=()):
         self.scene = scene
         self.name = f"aggregator {number}"
@@ -214,7 +227,7 @@ class Aggregator:
         environment = dict(os.environ, TALLY_FAILPOINTS=failpoints)
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(
-                [f"{BIN}/tally-aggregator", "--brokers", brokers, "--topic", scene.topic,
+                [f"{BIN}/tally-aggregator", "--brokers", brokers or BROKERS, "--topic", scene.topic,
                  "--group", scene.group, "--database", database or scene.database,
                  "--workers", str(workers), "--commit-interval-ms", "100",
                  "--listen", "127.0.0.1:0", "--port-file", self.port_file,
