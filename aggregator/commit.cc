@@ -63,10 +63,10 @@ void fence(const BatchPlan& plan, Transaction& transaction) {
 void write_ledger(const BatchPlan& plan, Transaction& transaction) {
   using Column = std::int64_t LedgerDelta::*;
   static constexpr std::array<Column, 14> kColumns = {
-      &LedgerDelta::consumed,    &LedgerDelta::received,  &LedgerDelta::handed_off,
-      &LedgerDelta::rejected,    &LedgerDelta::unmetered, &LedgerDelta::filtered,
-      &LedgerDelta::duplicate,   &LedgerDelta::conflict,  &LedgerDelta::late,
-      &LedgerDelta::counted,     &LedgerDelta::skipped,   &LedgerDelta::lost,
+      &LedgerDelta::consumed,     &LedgerDelta::received,  &LedgerDelta::handed_off,
+      &LedgerDelta::rejected,     &LedgerDelta::unmetered, &LedgerDelta::filtered,
+      &LedgerDelta::duplicate,    &LedgerDelta::conflict,  &LedgerDelta::late,
+      &LedgerDelta::counted,      &LedgerDelta::skipped,   &LedgerDelta::lost,
       &LedgerDelta::unverifiable, &LedgerDelta::readmitted};
   ArrayText partition, day;
   std::array<ArrayText, kColumns.size()> values;
@@ -152,14 +152,19 @@ void write_rejects(const BatchPlan& plan, Transaction& transaction) {
     value.add(bytes_text(row->value));
     headers.add(bytes_text(row->headers));
   }
+  // A record that an admin replayed may be refused once more: the last verdict stands.
   transaction.exec(
-      "INSERT INTO tally.reject (topic, partition, record_offset, meter, class, reason, detail, "
+      "INSERT INTO tally.reject AS r (topic, partition, record_offset, meter, class, reason, "
+      "detail, "
       "log_time, tenant, "
       "record_key, record_value, record_headers) SELECT $1::text, * FROM unnest($2::integer[], "
       "$3::bigint[], "
       "$4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::text[], "
       "$10::bytea[], $11::bytea[], "
-      "$12::bytea[])",
+      "$12::bytea[]) "
+      "ON CONFLICT (topic, partition, record_offset, meter) DO UPDATE SET class = excluded.class, "
+      "reason = excluded.reason, detail = excluded.detail, tenant = excluded.tenant, "
+      "verdicts = r.verdicts + 1",
       {plan.topic, partition.take(), offset.take(), meter.take(), reject_class.take(),
        reason.take(), detail.take(), log_time.take(), tenant.take(), key.take(), value.take(),
        headers.take()});
