@@ -100,6 +100,7 @@ class Drill:
         until = int(re.findall(r"next=(\d+)", world.producer_log())[-1]) + RECOVERY_RECORDS
         began = time.monotonic()
         world.start_producer(until=until, rate=max(self.options.rate, 2000))
+        world.watch.reset()  # nothing was published during the audit
         world.finish_producer()
         world.await_all_committed(RECOVERY_S)
         self.recovery_s = round(time.monotonic() - began, 1)

@@ -33,6 +33,7 @@ class Watch(threading.Thread):
                 self.consumed, self.moved_at = consumed, now
 
     def reset(self):
+        """The time up to now is no gap: there was nothing to commit."""
         self.moved_at = time.monotonic()
 
     def moved_since(self, moment):
