@@ -43,7 +43,8 @@ run_tiers() {
     run_tier "matching" release -R "$filter"
   else
     run_tier tidy release -L tidy
-    run_tier unit release -LE 'tidy|integration|drill'
+    run_tier unit release -LE 'tidy|integration|simulation|drill'
+    run_tier simulation release -L simulation
     run_tier integration release -L integration
     if ((drills)); then
       known=$(ctest --test-dir build/release -N -L drill | sed -n 's/^Total Tests: //p')

@@ -1,0 +1,147 @@
+"""./dev sim --mutants: shows that the simulation finds bugs.
+
+Each patch in mutants/ puts one bug into the shipped code. It is applied to a copy of the tree, built and
+run until a schedule (or a test of the conformance suite) fails. A patch that no longer applies is red, and
+so is a mutant that nobody catches. The first lines of a patch, before its diff, say in words what it
+breaks and name who must see it: `Seen by: simulation` or `Seen by: conformance`.
+
+  mutants.py ROOT [NAME…]    NAME: part of a patch's file name
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+SCHEDULES = 5000
+BUILD_SECONDS = 1800
+RUN_SECONDS = 600
+
+
+class Copy:
+    """The tree as it stands, in a folder of its own, with a build folder beside it."""
+
+    def __init__(self, root):
+        self.tree = os.path.join(root, "build", "mutants", "tree")
+        self.build = os.path.join(root, "build", "mutants", "build")
+        self.root = root
+
+    def refresh(self):
+        listed = subprocess.run(
+            ["git", "-C", self.root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            check=True, capture_output=True, text=True).stdout.split("\0")
+        wanted = {name for name in listed if name and os.path.isfile(os.path.join(self.root, name))}
+        for folder, _, names in os.walk(self.tree):
+            for name in names:
+                path = os.path.join(folder, name)
+                if os.path.relpath(path, self.tree) not in wanted:
+                    os.remove(path)
+        for name in wanted:
+            self.copy(name)
+
+    def copy(self, name):
+        source, target = os.path.join(self.root, name), os.path.join(self.tree, name)
+        if os.path.exists(target):
+            with open(source, "rb") as one, open(target, "rb") as other:
+                if one.read() == other.read():
+                    return  # an untouched file is not compiled again
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        shutil.copy(source, target)
+
+    def configure(self):
+        subprocess.run(
+            ["cmake", "-S", self.tree, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+             "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"],
+            check=True, capture_output=True, text=True)
+
+    def make(self, target):
+        return subprocess.run(["cmake", "--build", self.build, "--target", target], text=True,
+                              capture_output=True, timeout=BUILD_SECONDS)
+
+    def apply(self, patch, *options):
+        return subprocess.run(["git", "apply", "-p1", *options, patch], cwd=self.tree, text=True,
+                              capture_output=True, env={**os.environ, "GIT_CEILING_DIRECTORIES":
+                                                        os.path.dirname(self.tree)})
+
+
+def run_simulation(copy):
+    """The seed that failed, or None."""
+    try:
+        done = subprocess.run(
+            [os.path.join(copy.build, "bin", "tally-simulation"), "--seeds", str(SCHEDULES), "--quiet",
+             "--stop-at-first"], text=True, capture_output=True, timeout=RUN_SECONDS, errors="replace")
+    except subprocess.TimeoutExpired:
+        return None
+    found = re.search(r"^seed (\d+): (.*?);? replay:", done.stdout, re.M)
+    if done.returncode == 0 or not found:
+        return None
+    return f"seed {found[1]}: {found[2]}"
+
+
+def run_conformance(copy):
+    """The first test that failed, or None."""
+    done = subprocess.run(["ctest", "--test-dir", copy.build, "-R", "^conformance", "--stop-on-failure"],
+                          text=True, capture_output=True, timeout=RUN_SECONDS, errors="replace")
+    found = re.search(r"^\s*\d+ - (\S+)", done.stdout, re.M)
+    return found[1] if done.returncode != 0 and found else None
+
+
+SEEN_BY = {"simulation": ("tally-simulation", run_simulation),
+           "conformance": ("conformance_postgres", run_conformance)}
+
+
+def judge(copy, patch):
+    """(whether it was caught, by what)"""
+    with open(patch, encoding="utf-8") as file:
+        named = re.search(r"^Seen by: (\w+)", file.read(), re.M)
+    if not named or named[1] not in SEEN_BY:
+        return False, "the patch does not say who must see it"
+    target, run = SEEN_BY[named[1]]
+    applied = copy.apply(patch)
+    if applied.returncode != 0:
+        return False, "no longer applies: " + applied.stderr.strip().split("\n")[0]
+    try:
+        built = copy.make(target)
+        if built.returncode != 0:
+            return False, "does not compile"
+        caught = run(copy)
+        return caught is not None, caught or "survived"
+    finally:
+        copy.apply(patch, "-R")
+
+
+def main():
+    root, names = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    folder = os.path.join(root, "tests", "simulation", "mutants")
+    patches = [os.path.join(folder, name) for name in sorted(os.listdir(folder))
+               if name.endswith(".patch") and (not names or any(part in name for part in names))]
+    if not patches:
+        print("no such mutant")
+        return 1
+    copy = Copy(root)
+    copy.refresh()
+    copy.configure()
+    built = copy.make("tally-simulation")
+    if built.returncode != 0:
+        print(built.stdout[-3000:])
+        print("the code as it is does not compile")
+        return 1
+    if (healthy := run_simulation(copy)) is not None:
+        print(f"the code as it is fails already: {healthy}")
+        return 1
+    failed = 0
+    for patch in patches:
+        started = time.monotonic()
+        caught, by = judge(copy, patch)
+        failed += not caught
+        name = os.path.basename(patch).removesuffix(".patch")
+        print(f"{name:<40} {'caught' if caught else 'RED':<7} {time.monotonic() - started:6.0f} s  {by}",
+              flush=True)
+    print(f"{len(patches)} mutants, {len(patches) - failed} caught, {failed} not")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

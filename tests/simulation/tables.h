@@ -1,0 +1,88 @@
+// The tables of schemas/postgres as far as the aggregator writes them, as plain values. Rows that
+// snapshots must tell apart carry the commits that made and removed them, as Postgres' tuples do.
+#pragma once
+
+#include "aggregator/batch_plan.h"
+#include "core/gauge_reading.h"
+#include "core/usage_delta.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace tally::simulation {
+
+using aggregator::LogDay;
+using CommitNumber = std::uint64_t;
+
+struct PartitionRow {
+  std::int64_t epoch = 0;
+  std::int64_t generation = 1;
+  std::int64_t base = 0;
+  std::int64_t next = 0;
+  std::optional<std::int64_t> last_offset;
+  std::optional<aggregator::RecordDigest> last_digest;
+  core::Timestamp last_log_time;
+  CommitNumber changed = 0;
+};
+
+struct SegmentRow {
+  std::int32_t partition = 0;
+  LogDay day = 0;
+  std::int32_t topic_partitions = 0;
+  aggregator::dedup::SegmentToken token;
+  std::vector<aggregator::dedup::SegmentToken> replaces;  // of a roll-up
+  std::vector<core::DedupEntry> entries;
+  CommitNumber created = 0;
+  CommitNumber removed = 0;  // 0: it stands
+};
+
+struct HandoffStored {
+  std::int32_t source = 0;
+  std::int32_t home = 0;
+  std::int64_t records = 0;
+  std::string bytes;
+};
+
+// Tenant, meter, start of the window, dimensions.
+using TotalKey = std::tuple<std::string, std::string, std::int64_t, std::string>;
+
+struct RejectStored {
+  aggregator::RejectClass reject_class = aggregator::RejectClass::kRejected;
+  std::string reason;
+};
+
+struct Tables {
+  std::string topic;
+  std::int32_t partitions = 0;
+  std::int64_t generation = 1;
+  std::size_t catalogue = 0;  // which of the simulated catalogues is in force
+  std::map<std::int32_t, PartitionRow> states;
+  std::map<std::pair<std::int32_t, LogDay>, aggregator::LedgerDelta> ledger;
+  std::map<std::int64_t, SegmentRow> segments;
+  std::map<std::int64_t, HandoffStored> handoffs;
+  std::int64_t next_segment = 1;
+  std::int64_t next_handoff = 1;
+  std::map<TotalKey, core::UsageDelta> usage;
+  std::map<TotalKey, core::GaugeReading> gauges;
+  // Partition, offset, meter ('' for the whole record).
+  std::map<std::tuple<std::int32_t, std::int64_t, std::string>, RejectStored> rejects;
+  std::vector<aggregator::OffsetRange> lost;
+  std::map<std::pair<std::string, LogDay>, std::int64_t> meter_rejects;
+
+  // What the COMMIT of a plan makes of them.
+  void apply(const aggregator::BatchPlan& plan, CommitNumber commit);
+};
+
+void add(aggregator::LedgerDelta& line, const aggregator::LedgerDelta& more);
+
+[[nodiscard]] inline bool visible(const SegmentRow& row, CommitNumber snapshot) {
+  return row.created <= snapshot && (row.removed == 0 || row.removed > snapshot);
+}
+
+}  // namespace tally::simulation
