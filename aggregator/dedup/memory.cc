@@ -57,8 +57,6 @@ struct Memory::Parts {
 
 Memory::Memory(const MemorySettings& settings) : parts_(std::make_unique<Parts>(settings)) {}
 
-Memory::Memory(LogDay horizon_days) : Memory(MemorySettings{horizon_days, {}, 0, 0, 0}) {}
-
 Memory::~Memory() = default;
 
 Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
@@ -66,6 +64,13 @@ Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
   const auto found = parts_->latest(wanted);
   if (!found || parts_->expired(*found, today)) return Seen::kNever;
   return compare(found->entry, wanted);
+}
+
+std::optional<core::DedupEntry> Memory::remembered(const core::DedupEntry& entry,
+                                                   LogDay today) const {
+  const auto found = parts_->latest(OrderedEntry(entry));
+  if (!found || parts_->expired(*found, today)) return std::nullopt;
+  return found->entry.to_entry();
 }
 
 void Memory::insert(const core::DedupEntry& entry, LogDay day) {
@@ -104,6 +109,7 @@ void Memory::committed(LogDay day, const SegmentToken& token) {
 bool Memory::spill(std::span<const core::DedupEntry> provisional) {
   if (!parts_->runs) return false;
   HotTable& hot = parts_->hot;
+  if (hot.size() == 0) return true;
   const LogDay today = hot.newest_day();
   std::vector<OrderedEntry> kept_back(provisional.begin(), provisional.end());
   std::sort(kept_back.begin(), kept_back.end(), before);

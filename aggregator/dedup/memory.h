@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <stdexcept>
 
@@ -53,13 +54,15 @@ class Memory {
  public:
   // Finds the runs on disk and trusts none yet.
   explicit Memory(const MemorySettings& settings);
-  explicit Memory(LogDay horizon_days);  // no runs
   ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
   // May read the local disk. Throws CacheBroken.
   [[nodiscard]] Seen probe(const core::DedupEntry& entry, LogDay today) const;
+  // What probe() compares with: the entry that is remembered for this identity.
+  [[nodiscard]] std::optional<core::DedupEntry> remembered(const core::DedupEntry& entry,
+                                                           LogDay today) const;
   // The identity must not be remembered (probe said kNever on this day). `day` is not older than
   // the newest day by more than the horizon.
   void insert(const core::DedupEntry& entry, LogDay day);
@@ -75,7 +78,8 @@ class Memory {
   // Drops every run that names a segment of `oldest_day` or later which is not `stored`: it tells
   // of another past. The others are believed from now on. Once, before anything is restored.
   void adopt(LogDay oldest_day, const std::function<bool(const SegmentToken&)>& stored);
-  // All entries of this segment that still count lie in a run: it need not be loaded.
+  // All entries of this segment that still count lie in a run: it need not be loaded. Asked while
+  // loading: spills and merges since adopt() do not change the answer.
   [[nodiscard]] bool covers(const SegmentToken& token) const;
   // Optional: all is loaded. Frees what covers() stands on, which says no from now on.
   void loaded();

@@ -19,8 +19,11 @@ core::DedupEntry entry(std::uint64_t identity, std::uint32_t content = 1,
                      generation};
 }
 
+// All hot: without a folder there are no runs.
+MemorySettings hot(LogDay horizon_days) { return {horizon_days, {}, 0, 0, 0}; }
+
 TEST(Memory, TellsARetryFromAConflictAndAnotherCatalogue) {
-  Memory memory(36);
+  Memory memory(hot(36));
   EXPECT_EQ(memory.probe(entry(1), 100), Seen::kNever);
   memory.insert(entry(1, 7, 3), 100);
   EXPECT_EQ(memory.probe(entry(1, 7, 3), 100), Seen::kSameContent);
@@ -32,7 +35,7 @@ TEST(Memory, TellsARetryFromAConflictAndAnotherCatalogue) {
 
 TEST(Memory, AllEntriesOfOneSlotAreFound) {
   // Identities whose low bits agree all start at one slot.
-  Memory memory(36);
+  Memory memory(hot(36));
   for (std::uint64_t i = 1; i <= 300; ++i) memory.insert({0, i << 40U}, 100);
   for (std::uint64_t i = 1; i <= 300; ++i) {
     EXPECT_EQ(memory.probe({0, i << 40U}, 100), Seen::kSameContent) << i;
@@ -41,7 +44,7 @@ TEST(Memory, AllEntriesOfOneSlotAreFound) {
 }
 
 TEST(Memory, ForgetsByWholeDaysNeverBeforeTheHorizon) {
-  Memory memory(36);
+  Memory memory(hot(36));
   memory.advance(100);
   memory.insert(entry(1), 100);
   for (LogDay day = 100; day <= 136; ++day) {
@@ -59,7 +62,7 @@ TEST(Memory, AnIdleYearDoesNotBringOldDaysBack) {
   // A day's mark has eight bits: entries must not look young again when 256 days or more passed
   // without a record.
   for (const LogDay gap : {251, 252, 253, 255, 256, 257, 260, 290, 291, 292, 293, 300, 512, 700}) {
-    Memory memory(36);
+    Memory memory(hot(36));
     memory.advance(1000);
     memory.insert(entry(1), 1000);
     memory.advance(1000 + gap);
@@ -70,7 +73,7 @@ TEST(Memory, AnIdleYearDoesNotBringOldDaysBack) {
 
 TEST(Memory, WhatWasLoadedExpiresToo) {
   // As a restart does it: days up to the newest one are filled in, then time goes on.
-  Memory memory(36);
+  Memory memory(hot(36));
   memory.advance(1036);
   for (LogDay day = 1000; day <= 1036; ++day) memory.insert(entry(static_cast<unsigned>(day)), day);
   EXPECT_EQ(memory.size(), 37U);
@@ -85,7 +88,7 @@ TEST(Memory, WhatWasLoadedExpiresToo) {
 TEST(Memory, OfTwoStoredClaimsTheLaterStands) {
   // A shorter horizon let an identity be claimed twice; with a longer one both are loaded. That
   // ended the process at every start once.
-  Memory memory(36);
+  Memory memory(hot(36));
   memory.advance(1036);
   memory.restore(entry(1, 5), 1002);
   memory.restore(entry(1, 6), 1030);
@@ -97,7 +100,7 @@ TEST(Memory, OfTwoStoredClaimsTheLaterStands) {
 }
 
 TEST(Memory, ReserveMakesRoomWithoutGrowing) {
-  Memory memory(36);
+  Memory memory(hot(36));
   memory.reserve(10'000);
   const std::size_t bytes = memory.bytes();
   for (std::uint64_t i = 0; i < 10'000; ++i) memory.insert(entry(i), 100);
@@ -122,7 +125,7 @@ Seen expected(const std::map<std::uint64_t, Remembered>& model, std::uint64_t id
 
 void run_against_model(std::uint64_t seed, LogDay horizon) {
   std::mt19937_64 random(seed);
-  Memory memory(horizon);
+  Memory memory(hot(horizon));
   std::map<std::uint64_t, Remembered> model;
   LogDay today = 20'000;
   std::size_t claimed = 0;
@@ -154,14 +157,14 @@ TEST(Memory, AgreesWithAnObviousModel) {
 }
 
 TEST(MemoryDeathTest, ClaimingTwiceIsABug) {
-  Memory memory(36);
+  Memory memory(hot(36));
   memory.insert(entry(1), 100);
   EXPECT_DEATH(memory.insert(entry(1, 9), 100), "claimed twice");
 }
 
 TEST(MemoryDeathTest, TheHorizonIsBounded) {
-  EXPECT_DEATH(Memory(0), "horizon of 0 days");
-  EXPECT_DEATH(Memory(251), "horizon of 251 days");
+  EXPECT_DEATH(Memory(hot(0)), "horizon of 0 days");
+  EXPECT_DEATH(Memory(hot(251)), "horizon of 251 days");
 }
 
 }  // namespace
