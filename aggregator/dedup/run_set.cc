@@ -57,7 +57,13 @@ RunSet::RunSet(const MemorySettings& settings)
 
 void RunSet::adopt(LogDay oldest_day, const std::function<bool(const SegmentToken&)>& stored) {
   for (auto& run : std::exchange(found_, {})) {
-    std::vector<RunToken> tokens = run->tokens();
+    std::vector<RunToken> tokens;
+    try {
+      tokens = run->tokens();
+    } catch (const DiskFailure&) {
+      remove_file(run->path());
+      continue;
+    }
     drop_before(oldest_day, tokens);
     const auto is_stored = [&](const RunToken& token) { return stored(token.token); };
     const auto is_covered = [&](const RunToken& token) { return covers(token.token); };

@@ -220,6 +220,23 @@ TEST(Runs, ATruncatedFileIsRemoved) {
   }
 }
 
+TEST(Runs, AFileThatGoesBadBeforeItIsAdoptedIsNotBelieved) {
+  const TempFolder folder;
+  {
+    const auto memory = opened(folder.settings());
+    claim(*memory, 0, 1'000, 1);
+    ASSERT_TRUE(memory->spill({}));
+  }
+  Memory memory(folder.settings());
+  const auto run = folder.runs().at(0);
+  std::filesystem::resize_file(run, std::filesystem::file_size(run) - 1);
+  memory.advance(kToday);
+  memory.adopt(kToday - 36, all_stored);
+  EXPECT_FALSE(memory.covers(token_of(1)));
+  EXPECT_TRUE(folder.runs().empty());
+  expect_remembered(memory, 0, 1'000, Seen::kNever);
+}
+
 TEST(Runs, ACrashWhileARunIsWrittenLeavesNothing) {
   const TempFolder folder;
   {
