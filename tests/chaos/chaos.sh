@@ -17,7 +17,13 @@ cleanup() {
     kill -TERM "$drill" 2>/dev/null
     wait "$drill"
   fi
-  if [[ -d $dir ]]; then stop_all "$dir" >/dev/null; fi
+  [[ -d $dir ]] || return
+  local name
+  for name in $(running_in "$dir"); do
+    case $name in kafka | postgres) continue ;; esac
+    signal_process "$dir" "$name" KILL  # a stopped one would keep us waiting
+  done
+  stop_all "$dir" >/dev/null
 }
 trap cleanup EXIT
 trap 'exit 143' TERM INT HUP
