@@ -32,6 +32,14 @@ std::string bounded(std::string detail) {
   return detail;
 }
 
+// For finance and for whoever asks the producer: which identity, and that the contents differ.
+std::string conflict_text(const core::DedupEntry& first, const core::DedupEntry& second) {
+  return fmt::format(
+      "an event with this tenant, source, type and id was counted with other values; the first "
+      "stands (identity {:016x}{:012x}, content {:03x} counted, {:03x} here)",
+      second.hi, second.lo >> core::DedupEntry::kCheckBits, first.content(), second.content());
+}
+
 void count_class(RecordClass record_class, LedgerDelta& line) {
   switch (record_class) {
     case RecordClass::kHandedOff:
@@ -209,12 +217,12 @@ RecordClass Fold::deduplicate(Site& site) {
     case dedup::Seen::kOtherGeneration:
       ++site.line.unverifiable;
       return RecordClass::kDuplicate;
-    case dedup::Seen::kOtherContent:
-      keep(site, RejectClass::kConflict, "other_content",
-           "an event with this tenant, source, type and id was counted with other values; the "
-           "first stands",
-           "");
+    case dedup::Seen::kOtherContent: {
+      const auto first = site.state.memory.remembered(entry, today);
+      TALLY_CHECK(first.has_value());
+      keep(site, RejectClass::kConflict, "other_content", conflict_text(*first, entry), "");
       return RecordClass::kConflict;
+    }
   }
   const std::int64_t age = site.log_time.micros() - site.event_time.micros();
   const bool readmitted = site.admission == Admission::kReadmitted;

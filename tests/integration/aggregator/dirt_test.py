@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import unittest
 
@@ -91,6 +92,24 @@ class Dirt(unittest.TestCase):
                                          "WHERE consumed + received > 0 ORDER BY received"),
                              [[str(foreign), "1", "0", "1"], [str(home("bad", 4)), "0", "1", "1"]])
             self.assertEqual(scene.admin("verify").returncode, 0)
+            aggregator.stop()
+
+    def test_finance_sees_both_fingerprints_of_a_conflict(self):
+        with Scene(CATALOGUE) as scene:
+            aggregator = scene.aggregator()
+            scene.publish([("bad", tokens(b"1")), ("bad", tokens(b"1.0")), ("bad", tokens(b"2"))])
+            scene.await_all_committed()
+            rows = scene.query("SET ROLE tally_finance; SELECT tenant, reason, detail, log_time, topic, partition, "
+                               "record_offset FROM finance.conflicts")
+            self.assertEqual(len(rows), 1)
+            tenant, reason, detail, log_time, *place = rows[0]
+            self.assertEqual((tenant, reason), ("acme", "other_content"))
+            first, second = re.search(r"identity [0-9a-f]{28}, content ([0-9a-f]{3}) counted, ([0-9a-f]{3}) here",
+                                      detail).groups()
+            self.assertNotEqual(first, second)
+            self.assertEqual(place, [scene.topic, str(home("bad", 4)), "2"])
+            self.assertTrue(log_time)
+            self.assertRegex(aggregator.get("/metrics")[1], r'tally_[a-z_]*\{[^}]*class="conflict"[^}]*\} 1\b')
             aggregator.stop()
 
     def test_aborted_transactions_are_skipped(self):

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <regex>
 
 namespace tally::aggregator {
 namespace {
@@ -442,6 +443,29 @@ TEST(FoldDeathTest, AnOffsetBelowThePositionIsABug) {
   FoldBench bench({count_meter("calls", "api")});
   bench.add_at(5, "[]", bench_time("08:00:00"));
   EXPECT_DEATH(bench.add_at(5, "[]", bench_time("08:00:00")), "below the position");
+}
+
+// Finance must be able to tell which identity it was, and that the contents differ.
+TEST(Fold, AConflictNamesTheIdentityAndBothFingerprints) {
+  FoldBench bench({sum_meter("tokens", "llm", "tokens")});
+  const auto add = [&](std::string_view data) {
+    bench.add(structured_event("r1", "acme", "llm", "-", data), bench_time("08:00:00"));
+  };
+  add(R"({"tokens":1})");
+  add(R"({"tokens":2})");
+  add(R"({"tokens":3})");
+  ASSERT_EQ(bench.plan.rejects.size(), 2U);
+  std::vector<std::smatch> found(2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    ASSERT_TRUE(std::regex_search(
+        bench.plan.rejects[i].detail, found[i],
+        std::regex("identity ([0-9a-f]{28}), content ([0-9a-f]{3}) counted, ([0-9a-f]{3}) here")))
+        << bench.plan.rejects[i].detail;
+  }
+  EXPECT_EQ(found[0].str(1), found[1].str(1));
+  EXPECT_EQ(found[0].str(2), found[1].str(2));  // the first stands
+  EXPECT_NE(found[0].str(2), found[0].str(3));
+  EXPECT_NE(found[1].str(2), found[1].str(3));
 }
 
 }  // namespace
