@@ -1,6 +1,7 @@
 """Outages of a broker and a database of the test's own: killed under load, restored from a copy of
-yesterday. The log is read again from what is stored, and the totals are exact."""
+yesterday, without room on its disk. The log is read again from what is stored, and the totals are exact."""
 
+import base64
 import os
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from support.private_stack import PrivateStack  # noqa: E402
 from support.scene import Scene, use_stack, wait_until  # noqa: E402
 
 
+END_SESSIONS = ("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'tally-aggregator'")
+
+
 class Outage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.stack = PrivateStack()
         cls.addClassCleanup(cls.stack.stop)
-        use_stack(cls.stack.start())
+        use_stack(cls.stack.start(postgres_megabytes=400))
 
     def test_the_broker_is_killed_under_load(self):
         book = Book(seed=51)
@@ -69,6 +74,37 @@ class Outage(unittest.TestCase):
             book.expect(scene)
             aggregator.await_ready()
             aggregator.stop()
+
+    def test_the_databases_disk_is_full(self):
+        book = Book(seed=53)
+        with Scene(CATALOGUE) as scene:
+            aggregator = scene.aggregator()
+            scene.publish(book.stream(1000))
+            scene.await_all_committed()
+            self.stack.fill_disk()
+            # New connections, now and at the end: a limit on the size of files is inherited from the server.
+            scene.query(END_SESSIONS)
+            dirt = [base64.b64encode(os.urandom(600_000)) for _ in range(60)]
+            scene.publish([("dirt", text) for text in dirt], **{"message.max.bytes": 1_100_000})
+            book.reject(len(dirt))
+            scene.publish(book.stream(1000))
+            wait_until(lambda: self.stack.postgres_said("No space left on device", "File too large"),
+                       "the disk is full")
+            aggregator.await_not_ready()
+            self.stack.free_disk()
+            wait_until(lambda: self.answers(scene), "the database answers", 60)
+            scene.query(END_SESSIONS)
+            scene.await_all_committed()
+            book.expect(scene)
+            aggregator.await_ready()
+            aggregator.stop()
+
+    @staticmethod
+    def answers(scene):
+        try:
+            return scene.value("SELECT 'yes'")
+        except RuntimeError:  # it still recovers
+            return None
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ class PrivateStack:
         return done.stdout.strip()
 
     def start(self, postgres_megabytes=None):
-        """With `postgres_megabytes` Postgres lies on a disk of that size (which takes root)."""
-        if postgres_megabytes:
+        """With `postgres_megabytes` root gives Postgres a disk of that size, for fill_disk()."""
+        if postgres_megabytes and os.geteuid() == 0:
             home = f"{self.dir}/postgres"
             os.mkdir(home)
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={postgres_megabytes}m", "tmpfs", home], check=True)
@@ -41,6 +41,27 @@ class PrivateStack:
             subprocess.run(["umount", f"{self.dir}/postgres"], check=True)
         self.call('wipe "$dir"')
 
+    def fill_disk(self):
+        """No room for Postgres: on its own disk, else for files of more than 17 MB."""
+        if not self.mounted:
+            self.call('as_postgres prlimit --pid "$(pid_of "$dir" postgres)" --fsize=17000000:')
+            return
+        with open(f"{self.dir}/postgres/ballast", "wb", buffering=0) as ballast:
+            try:
+                while True:
+                    ballast.write(bytes(1 << 20))
+            except OSError:
+                ballast.truncate(max(0, ballast.tell() - (2 << 20)))
+
+    def free_disk(self):
+        """Room again. A server that gave up for want of it is started, as an operator would."""
+        if self.mounted:
+            os.remove(f"{self.dir}/postgres/ballast")
+        else:
+            self.call('as_postgres prlimit --pid "$(pid_of "$dir" postgres)" --fsize=unlimited:')
+        if not self.postgres_runs():
+            self.start_postgres()
+
     def kill_kafka(self):
         self.call('signal_process "$dir" kafka KILL; await_exit "$dir" kafka 20')
 
@@ -55,6 +76,11 @@ class PrivateStack:
 
     def postgres_home(self):
         return self.call('postgres_home "$dir"')
+
+    def postgres_said(self, *texts):
+        with open(f"{self.dir}/log/postgres.log", encoding="utf-8", errors="replace") as file:
+            log = file.read()
+        return any(text in log for text in texts)
 
     def postgres_runs(self):
         return self.call('is_running "$dir" postgres && echo yes || echo no') == "yes"
