@@ -27,7 +27,7 @@ def tree_cpu_seconds(pid):
     for child in children_of(pid):
         try:
             total += cpu_seconds(child)
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             pass  # it ended: its time is in the parent's share now
     return total
 
