@@ -1,5 +1,5 @@
-// Records on their way to another partition (DESIGN.md, section 4): core/handoff.h holds the bytes of
-// tally.handoff, here they are Kafka's records.
+// Records on their way to another partition (DESIGN.md, section 4): core/handoff.h holds the bytes
+// of tally.handoff, here they are Kafka's records.
 #pragma once
 
 #include "core/handoff.h"
