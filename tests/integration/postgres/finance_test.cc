@@ -109,15 +109,17 @@ class Books : public Finance {
  protected:
   void SetUp() override {
     connection_.exec(
-        "INSERT INTO tally.partition_state (partition, base_offset, next_offset)"
-        " VALUES (0, 100, 110), (1, 0, 2);"
+        "INSERT INTO tally.partition_state (partition, generation, base_offset, next_offset)"
+        " VALUES (0, 1, 100, 110), (1, 1, 0, 2);"
         "INSERT INTO tally.ledger (partition, log_day, consumed, rejected, duplicate, counted,"
         " skipped, lost) VALUES (0, '2026-03-01', 7, 1, 2, 4, 1, 2),"
         " (1, '2026-03-01', 2, 0, 0, 2, 0, 0);"
         "INSERT INTO tally.lost_range (partition, first_offset, last_offset) VALUES (0, 103, 104);"
-        "INSERT INTO tally.dedup_segment (partition, log_day, entry_count, entries) VALUES"
-        " (0, '2026-03-01', 4, decode(repeat('00', 64), 'hex')),"
-        " (1, '2026-03-01', 2, decode(repeat('00', 32), 'hex'));"
+        "SELECT tally.ensure_dedup_day('2026-03-01');"
+        "INSERT INTO tally.dedup_segment (partition, log_day, partitions, token, entry_count,"
+        " entries) VALUES"
+        " (0, '2026-03-01', 2, gen_random_uuid(), 4, decode(repeat('00', 64), 'hex')),"
+        " (1, '2026-03-01', 2, gen_random_uuid(), 2, decode(repeat('00', 32), 'hex'));"
         "INSERT INTO tally.reject (topic, partition, record_offset, class, reason, detail,"
         " log_time, record_value) VALUES ('usage.events', 0, 101, 'rejected', 'bad_json',"
         " E'saw \\x1b[2J', '2026-03-01 00:00Z', '\\x007b22')");
@@ -153,7 +155,11 @@ INSTANTIATE_TEST_SUITE_P(
                     " decode(repeat('00', 16), 'hex') WHERE partition = 1",
                     "DELETE FROM tally.lost_range",
                     "DELETE FROM tally.usage_window WHERE window_start = '2026-03-01 00:00Z'",
-                    "DELETE FROM tally.reject"));
+                    "DELETE FROM tally.reject", "UPDATE tally.reject SET verdicts = 2",
+                    "INSERT INTO tally.handoff (source, home, partitions, records, block)"
+                    " VALUES (0, 1, 2, 3, '')",
+                    "INSERT INTO tally.readmission (topic, partition, record_offset, reason)"
+                    " VALUES ('usage.events', 0, 101, 'bad_json')"));
 
 TEST_F(Books, RejectsAreListedWithoutTheirControlCharacters) {
   admin::list_rejects(connection_, {}, admin::Format::kTable, out_);
