@@ -1,5 +1,5 @@
-// The statements of an acquisition: the epoch is raised, and offset and dedup memory are read in the
-// same snapshot.
+// The statements of an acquisition: the epoch is raised, and offset and dedup memory are read in
+// the same snapshot.
 #pragma once
 
 #include "aggregator/store_step.h"
@@ -14,9 +14,9 @@ namespace tally::aggregator {
 // is no longer the request's.
 void ensure_partition(const AcquireRequest& request, runtime::postgres::Connection& database);
 
-// Within an open REPEATABLE READ transaction, as its first statements; does not commit. nullptr: the
-// topology is no longer the request's. Throws StatementFailed 40001 when another transaction changed
-// the row in between: begin anew.
+// Within an open REPEATABLE READ transaction, as its first statements; does not commit. nullptr:
+// the topology is no longer the request's. Throws StatementFailed 40001 when another transaction
+// changed the row in between: begin anew.
 std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
                                                const StoreObserver& observe,
                                                runtime::postgres::Transaction& transaction);

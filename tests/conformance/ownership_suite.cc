@@ -264,6 +264,7 @@ TEST_P(StoreConformance, APartitionThatLagsStillKnowsWhatItNeeds) {
 
   const auto grown = open(connection, 3);  // coprime: every partition inherits from every other
   const auto heir = acquire(connection, 0, grown);
+  ASSERT_NE(heir, nullptr);
   for (const auto& entry : old_entries) {
     EXPECT_EQ(remembers(*heir, entry, kDay - 20), entry.home() % 3 == 0);
   }
