@@ -213,14 +213,30 @@ void Auditor::restore(const Auditor& before) {
   highest_ = highest;
 }
 
+// What retention removed before anybody owned the partition is nobody's.
+std::int64_t Auditor::stands_at(std::int32_t partition) const {
+  const auto next = next_.find(partition);
+  return next == next_.end() ? log_->of(partition).start : next->second;
+}
+
 bool Auditor::all_settled() const {
   if (!waiting_.empty()) return false;
   for (std::int32_t p = 0; p < log_->partitions(); ++p) {
-    const auto next = next_.find(p);
-    const auto end = static_cast<std::int64_t>(log_->of(p).entries.size());
-    if (end != 0 && (next == next_.end() || next->second != end)) return false;
+    if (stands_at(p) != static_cast<std::int64_t>(log_->of(p).entries.size())) return false;
   }
   return true;
+}
+
+std::string Auditor::pending() const {
+  std::string text;
+  for (std::int32_t p = 0; p < log_->partitions(); ++p) {
+    const std::int64_t at = stands_at(p);
+    if (at != static_cast<std::int64_t>(log_->of(p).entries.size()))
+      text += fmt::format(" partition {} stands at {} of {} (from {})", p, at,
+                          log_->of(p).entries.size(), log_->of(p).start);
+  }
+  for (const auto& [id, row] : waiting_) text += fmt::format(" row {} waits for {}", id, row.first);
+  return text;
 }
 
 std::optional<std::int64_t> Auditor::oldest_pending_ms() const {
@@ -229,9 +245,8 @@ std::optional<std::int64_t> Auditor::oldest_pending_ms() const {
     if (!oldest || log_time_ms < *oldest) oldest = log_time_ms;
   };
   for (std::int32_t p = 0; p < log_->partitions(); ++p) {
-    const auto next = next_.find(p);
     const auto& entries = log_->of(p).entries;
-    const auto from = static_cast<std::size_t>(next == next_.end() ? 0 : next->second);
+    const auto from = static_cast<std::size_t>(stands_at(p));
     if (from < entries.size()) consider(entries[from].log_time_ms);
   }
   for (const auto& [id, row] : waiting_) {

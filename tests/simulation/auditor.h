@@ -41,6 +41,8 @@ class Auditor {
   [[nodiscard]] std::string at_rest(const Tables& tables, Coverage& coverage) const;
   // Everything in the log was consumed and nothing waits for its home.
   [[nodiscard]] bool all_settled() const;
+  // What is not settled, for a run that does not come to rest.
+  [[nodiscard]] std::string pending() const;
   // Records that were handed off once more, because the topic had grown meanwhile.
   [[nodiscard]] std::int64_t handed_on() const { return handed_on_; }
   // Log time of the oldest record that is not settled yet.
@@ -83,6 +85,7 @@ class Auditor {
   void settle(const Place& place, std::int32_t home, bool through_handoff,
               const aggregator::BatchPlan& plan);
 
+  [[nodiscard]] std::int64_t stands_at(std::int32_t partition) const;
   [[nodiscard]] const Message& message_at(const Place& place) const;
   [[nodiscard]] std::int64_t log_time_us(const Place& place) const;
   [[nodiscard]] bool is_late(const Place& place) const;

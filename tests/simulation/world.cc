@@ -12,9 +12,6 @@ namespace {
 constexpr std::int64_t kFirstLogTimeMs = 1'700'006'400'000;  // a midnight
 constexpr std::int64_t kFutureBoundSeconds = 300;
 constexpr std::int64_t kDayUs = 86'400'000'000;
-// A partition that lags behind the newest record by more than the memory's spare day cannot be
-// deduplicated exactly; producers wait before it comes to that.
-constexpr std::int64_t kMostLagMs = 12 * 3'600'000;
 
 AuditRules audit_rules(const Scenario& scenario) {
   const std::int64_t horizon_us = scenario.horizon_days * kDayUs;
@@ -215,8 +212,8 @@ Verdict World::run() {
     heal();
     if (!run_until([this] { return appended_ >= scenario_.records && settled(); }, 600'000'000,
                    600'000)) {
-      scheduler_.broken("everything is well again, but it does not come to rest: " +
-                        scheduler_.describe());
+      scheduler_.broken("everything is well again, but it does not come to rest:" +
+                        auditor_.pending() + "; " + scheduler_.describe());
     }
   }
   if (scheduler_.verdict().empty()) {

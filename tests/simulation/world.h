@@ -16,6 +16,10 @@
 
 namespace tally::simulation {
 
+// A partition that lags behind the newest record by more than the memory's spare day cannot be
+// deduplicated exactly; producers wait before it comes to that.
+inline constexpr std::int64_t kMostLagMs = 12 * 3'600'000;
+
 struct Verdict {
   std::string broken;  // empty: every promise held
   std::uint64_t digest = 0;
@@ -81,6 +85,7 @@ class World {
   struct Backup {
     Tables tables;
     Auditor auditor;
+    std::int64_t log_clock_ms = 0;
   };
   std::optional<Backup> backup_;
 };

@@ -121,11 +121,12 @@ void World::retain() {
 
 void World::backup() {
   scheduler_.note("database: backup");
-  backup_.emplace(Backup{database_.tables(), auditor_});
+  backup_.emplace(Backup{database_.tables(), auditor_, log_clock_ms_});
 }
 
 void World::restore() {
-  if (!backup_) return;
+  // What was read since is read again at once, and some partitions are then far ahead of others.
+  if (!backup_ || log_clock_ms_ - backup_->log_clock_ms > kMostLagMs) return;
   scheduler_.note("database: restored from the backup");
   scheduler_.coverage().count(Event::kStoreRestored);
   database_.kill_all();
