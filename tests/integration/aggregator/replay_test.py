@@ -36,8 +36,8 @@ class Replay(unittest.TestCase):
         self.scene = Scene(CATALOGUE)
         self.addCleanup(self.scene.close)
 
-    def start(self, **options):
-        return self.scene.aggregator(arguments=HORIZON, instance="one", **options)
+    def start(self, instance="one", **options):
+        return self.scene.aggregator(arguments=HORIZON, instance=instance, **options)
 
     def given(self, records):
         self.scene.publish(records)
@@ -238,6 +238,26 @@ class Replay(unittest.TestCase):
         self.assertEqual(self.replay("--apply")["sums"], (0, 450, 0))
         self.await_received()
         self.assertEqual(self.ledger("readmitted", "duplicate"), [450, 0])
+        self.balanced()
+
+    def test_the_topic_grows_while_replayed_records_wait(self):
+        self.start(instance="")
+        self.given([late(f"d{i}") for i in range(300)])
+        self.scene.aggregators[-1].stop()
+        self.assertEqual(self.replay("--limit", "150", "--apply")["sums"], (150, 0, 0))
+        self.scene.grow(6)
+        second = self.start(instance="")
+        wait_until(lambda: self.scene.value("SELECT partitions FROM tally.deployment") == "6", "the growth is known")
+        self.assertEqual(self.replay("--apply")["sums"], (150, 150, 0))
+        # To the homes of six partitions at once; those that waited at one of the four go on from there.
+        self.assertEqual(self.scene.query("SELECT FROM tally.handoff WHERE readmission AND partitions = 6 "
+                                          "AND home NOT BETWEEN 0 AND 5"), [])
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "duplicate"), [300, 0])
+        self.assertGreater(self.ledger("handed_off")[0], 50)
+        self.assertLess(self.ledger("handed_off")[0], 150)
+        self.assertEqual(self.events(), 300)
+        second.await_ready()
         self.balanced()
 
     def test_two_replays_at_once(self):
