@@ -113,17 +113,17 @@ void ReplayReport::print_json(Outcome outcome, std::ostream& out) const {
         << '\n';
   }
   for (const Refusal& refusal : refusals_) {
-    out << fmt::format(
-               R"({{"kind":"refused","partition":{},"offset":{},"class":{},"reason":{},"tenant":{},"why":{}}})",
-               refusal.partition.value(), refusal.offset.value(),
-               json_string(refusal.kind.record_class), json_string(refusal.kind.reason),
-               or_null(refusal.kind.tenant), json_string(refusal.why))
+    out << fmt::format(R"({{"kind":"refused","partition":{},"offset":{},"class":{},)"
+                       R"("reason":{},"tenant":{},"why":{}}})",
+                       refusal.partition.value(), refusal.offset.value(),
+                       json_string(refusal.kind.record_class), json_string(refusal.kind.reason),
+                       or_null(refusal.kind.tenant), json_string(refusal.why))
         << '\n';
   }
   for (const NotKept& range : not_kept_) {
-    out << fmt::format(
-               R"({{"kind":"not_kept","partition":{},"first_offset":{},"last_offset":{},"rows":{}}})",
-               range.partition.value(), range.first.value(), range.last.value(), range.rows)
+    out << fmt::format(R"({{"kind":"not_kept","partition":{},"first_offset":{},)"
+                       R"("last_offset":{},"rows":{}}})",
+                       range.partition.value(), range.first.value(), range.last.value(), range.rows)
         << '\n';
   }
   const bool to_limit = outcome == Outcome::kAppliedToLimit || outcome == Outcome::kDryRunToLimit;

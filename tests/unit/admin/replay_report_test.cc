@@ -50,21 +50,32 @@ Refused:
 partition  offset  reason          why
 ---------  ------  --------------  -------
         3       9  malformed_json  no "id"
-Not kept: 33 rejects of any kind in partition 1, offsets 10 to 90, were past the budget of their commit: their bytes stand only in the log.
+Not kept: 33 rejects of any kind in partition 1, offsets 10 to 90, )"
+            R"(were past the budget of their commit: their bytes stand only in the log.
 2 records would be readmitted; 7 already replayed, 1 refused. Nothing was stored: --apply does it.
 )");
 }
 
 TEST(ReplayReport, AsJson) {
-  EXPECT_EQ(
-      printed(example(), Format::kJson, Outcome::kApplied),
-      R"({"kind":"group","class":"late","reason":"older_than_horizon","tenant":"acme","readmitted":0,"already":7,"refused":0}
-{"kind":"group","class":"rejected","reason":"malformed_json","tenant":null,"readmitted":0,"already":0,"refused":1}
-{"kind":"group","class":"rejected","reason":"time_in_future","tenant":"acme","readmitted":2,"already":0,"refused":0}
-{"kind":"refused","partition":3,"offset":9,"class":"rejected","reason":"malformed_json","tenant":null,"why":"no \"id\""}
-{"kind":"not_kept","partition":1,"first_offset":10,"last_offset":90,"rows":33}
-{"kind":"total","applied":true,"limit_reached":false,"readmitted":2,"already":7,"refused":1}
-)");
+  const std::string expected =
+      R"({"kind":"group","class":"late","reason":"older_than_horizon","tenant":"acme",)"
+      R"("readmitted":0,"already":7,"refused":0})"
+      "\n"
+      R"({"kind":"group","class":"rejected","reason":"malformed_json","tenant":null,)"
+      R"("readmitted":0,"already":0,"refused":1})"
+      "\n"
+      R"({"kind":"group","class":"rejected","reason":"time_in_future","tenant":"acme",)"
+      R"("readmitted":2,"already":0,"refused":0})"
+      "\n"
+      R"({"kind":"refused","partition":3,"offset":9,"class":"rejected",)"
+      R"("reason":"malformed_json","tenant":null,"why":"no \"id\""})"
+      "\n"
+      R"({"kind":"not_kept","partition":1,"first_offset":10,"last_offset":90,"rows":33})"
+      "\n"
+      R"({"kind":"total","applied":true,"limit_reached":false,)"
+      R"("readmitted":2,"already":7,"refused":1})"
+      "\n";
+  EXPECT_EQ(printed(example(), Format::kJson, Outcome::kApplied), expected);
 }
 
 TEST(ReplayReport, TheLimitIsSaid) {
