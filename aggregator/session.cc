@@ -82,8 +82,11 @@ std::string Session::run() {
     submit_when_due();
   }
   if (end_reason_.empty()) {
-    if (!drain(kDrainTime))
+    if (drain(kDrainTime)) {
+      leave_runs();
+    } else {
       log::warn("drain_incomplete", {{"what", "uncommitted records will be read again"}});
+    }
     end("stopped");
   }
   return end_reason_;
@@ -424,6 +427,16 @@ void Session::spill_when_over_budget() {
       spill_again_at_ = pace_.now() + kSpillAgainAfter;
       return;
     }
+  }
+}
+
+// Everything is committed: what is hot goes to the local disk, so that the next start need not load
+// it from Postgres.
+void Session::leave_runs() {
+  if (settings_.cache_folder.empty()) return;
+  for (auto& [partition, owned] : owned_) {
+    if (!owned.state->memory.spill({}))
+      log::warn("spill_failed", {{"partition", partition}, {"what", "the next start is slower"}});
   }
 }
 

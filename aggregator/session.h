@@ -75,6 +75,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void take_report(std::chrono::milliseconds time);
   void remember(const BatchPlan& committed);
   void spill_when_over_budget();
+  void leave_runs();
   void submit();
   void submit_when_due();
   [[nodiscard]] bool plan_full() const;
