@@ -27,10 +27,6 @@ struct ErrorDeleter {
 };
 using ErrorHandle = std::unique_ptr<rd_kafka_error_t, ErrorDeleter>;
 
-struct QueueDeleter {
-  void operator()(rd_kafka_queue_t* queue) const { rd_kafka_queue_destroy(queue); }
-};
-
 struct ConfDeleter {
   void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
 };
@@ -75,12 +71,13 @@ struct Consumer::Impl {
   std::string topic;
   RebalanceListener* listener = nullptr;
   rd_kafka_t* client = nullptr;
-  std::unique_ptr<rd_kafka_queue_t, QueueDeleter> queue;
-  std::vector<rd_kafka_message_t*> buffer;
   std::exception_ptr listener_failure;
   mutable std::mutex mutex;
   std::string problem;  // guarded by mutex
   std::atomic<bool> has_problem{false};
+  bool rebalanced = false;                             // during this poll; of the polling thread
+  bool ever_assigned = false;                          // of the polling thread
+  bool closing = false;                                // of the polling thread
   bool subscribed = false;                             // of the polling thread
   std::chrono::steady_clock::time_point ask_again_at;  // of the polling thread
 
@@ -102,6 +99,7 @@ struct Consumer::Impl {
   static void on_rebalance(rd_kafka_t* client, rd_kafka_resp_err_t error,
                            rd_kafka_topic_partition_list_t* list, void* opaque) {
     auto* self = static_cast<Impl*>(opaque);
+    self->rebalanced = true;
     if (error == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
       self->assign(client, list);
       return;
@@ -123,6 +121,11 @@ struct Consumer::Impl {
   }
 
   void assign(rd_kafka_t* handle, rd_kafka_topic_partition_list_t* list) {
+    ever_assigned = true;
+    if (closing) {
+      take_nothing(handle);
+      return;
+    }
     try {
       const std::vector<std::int64_t> starts = listener->assigned(numbers_of(list));
       if (starts.empty()) {
@@ -217,6 +220,20 @@ struct Consumer::Impl {
     }
   }
 
+  // librdkafka 2.0.2 ends the process by an assertion when a consumer is closed between the answer
+  // to its join and its first assignment: a join under way is waited for, and takes nothing. False:
+  // it takes too long, and the client must not be closed.
+  bool join_is_over() {
+    closing = true;
+    constexpr auto kJoinTime = std::chrono::seconds(12);
+    const auto deadline = std::chrono::steady_clock::now() + kJoinTime;
+    while (subscribed && !ever_assigned && std::chrono::steady_clock::now() < deadline) {
+      rd_kafka_message_t* message = rd_kafka_consumer_poll(client, 100);
+      if (message != nullptr) rd_kafka_message_destroy(message);
+    }
+    return !subscribed || ever_assigned;
+  }
+
   static void read_headers(RecordBatch& batch) {
     auto& storage = *batch.storage;
     std::vector<std::pair<std::size_t, std::size_t>> spans(batch.records.size());
@@ -276,26 +293,31 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
   if (impl_->client == nullptr) throw FatalError(std::string("Kafka client: ") + problem.data());
   static_cast<void>(conf.release());  // the client owns it now
   rd_kafka_poll_set_consumer(impl_->client);
-  impl_->queue.reset(rd_kafka_queue_get_consumer(impl_->client));
 }
 
 Consumer::~Consumer() {
+  if (!impl_->join_is_over()) {
+    log::warn("join_abandoned", {{"what",
+                                  "the group waits for another member; this one is not "
+                                  "closed, the group drops it after its session timeout"}});
+    static_cast<void>(impl_.release());
+    return;
+  }
   rd_kafka_consumer_close(impl_->client);
-  impl_->queue.reset();
   rd_kafka_destroy(impl_->client);
 }
 
 RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds timeout) {
   impl_->subscribe_once();
-  impl_->buffer.resize(max_records);
-  const ssize_t got = rd_kafka_consume_batch_queue(
-      impl_->queue.get(), static_cast<int>(timeout.count()), impl_->buffer.data(), max_records);
   RecordBatch batch;
   batch.storage = std::make_unique<RecordBatch::Storage>();
-  batch.storage->messages.reserve(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
-  batch.records.reserve(batch.storage->messages.capacity());
-  for (ssize_t i = 0; i < got; ++i) {
-    rd_kafka_message_t* message = impl_->buffer[static_cast<std::size_t>(i)];
+  // One message at a time: in librdkafka 2.0.2 a rebalance during a larger batch call drops
+  // messages which that call had already collected, and reads on behind them (fixed in its 2.2.0).
+  impl_->rebalanced = false;
+  for (std::size_t taken = 0; taken < max_records && !impl_->rebalanced; ++taken) {
+    rd_kafka_message_t* message =
+        rd_kafka_consumer_poll(impl_->client, taken == 0 ? static_cast<int>(timeout.count()) : 0);
+    if (message == nullptr) break;
     if (impl_->take(message, batch)) {
       batch.storage->messages.push_back(message);
     } else {
