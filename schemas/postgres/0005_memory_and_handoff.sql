@@ -73,7 +73,8 @@ BEGIN
   SELECT array_agg(c.relname::text ORDER BY c.relname) INTO children
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
    WHERE i.inhparent IN ('tally.dedup_segment'::regclass, 'tally.dedup_rollup'::regclass)
-     AND to_date(right(c.relname, 8), 'YYYYMMDD') < first_kept;
+     -- As texts: the planner may look at names that are no day's before it joins.
+     AND right(c.relname::text, 8) COLLATE "C" < to_char(first_kept, 'YYYYMMDD');
   IF children IS NULL THEN
     RETURN 0;
   END IF;
