@@ -90,7 +90,7 @@ void MemoryLoad::begin(Memory& memory) {
     at_home += static_cast<std::size_t>(row.entry_count * std::gcd(row.partitions, partitions_) /
                                         partitions_);
   }
-  memory.reserve(std::min(at_home, hot_budget_bytes_ / kHotBytesPerEntry));
+  if (at_home <= hot_budget_bytes_ / kHotBytesPerEntry) memory.reserve(at_home);
 }
 
 void MemoryLoad::add(const StoredRow& row, std::string_view entries, Memory& memory) const {
