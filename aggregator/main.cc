@@ -108,12 +108,7 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   kafka.group = settings.text("group");
   kafka.client_id = "tally-aggregator-" + worker;
   if (!instance.empty()) kafka.instance_id = instance + "-" + worker;
-  // Wide enough that the queue never fills between two polls: librdkafka 2.0.2 pauses a partition
-  // for a whole second when it does.
-  kafka.extra = {{"queued.min.messages", "500000"},
-                 {"queued.max.messages.kbytes", "262144"},
-                 {"fetch.message.max.bytes", "4194304"},
-                 {"fetch.wait.max.ms", "10"}};
+  kafka.extra = {{"fetch.message.max.bytes", "1048576"}, {"fetch.wait.max.ms", "10"}};
   return kafka;
 }
 

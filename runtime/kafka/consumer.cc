@@ -80,6 +80,11 @@ struct Consumer::Impl {
   bool closing = false;                                // of the polling thread
   bool subscribed = false;                             // of the polling thread
   std::chrono::steady_clock::time_point ask_again_at;  // of the polling thread
+  // Since the fetcher was last woken, and when to do it again.
+  std::size_t taken_bytes = 0;
+  std::size_t taken_records = 0;
+  std::size_t wake_after_bytes = 0;
+  std::size_t wake_after_records = 0;
 
   static void on_error(rd_kafka_t* /*client*/, int code, const char* reason, void* opaque) {
     auto* self = static_cast<Impl*>(opaque);
@@ -208,6 +213,21 @@ struct Consumer::Impl {
     return known;
   }
 
+  // A full queue stops librdkafka 2.0.2 from fetching, and whether there is room again it finds out
+  // when something else wakes its thread, or a second later. Any request does; this one asks each
+  // leader where its partitions end, whenever half a queue was taken.
+  void wake_fetcher() {
+    if (taken_bytes < wake_after_bytes && taken_records < wake_after_records) return;
+    taken_bytes = 0;
+    taken_records = 0;
+    rd_kafka_topic_partition_list_t* assigned = nullptr;
+    if (rd_kafka_assignment(client, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+    const PartitionList list(assigned);
+    for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = RD_KAFKA_OFFSET_END;
+    constexpr int kAnswerTimeMs = 100;
+    rd_kafka_offsets_for_times(client, list.get(), kAnswerTimeMs);
+  }
+
   // At the first poll, not before: librdkafka 2.0.2 ends the process by an assertion when a
   // consumer is closed while it joins, so one that will never be polled must not begin to.
   void subscribe_once() {
@@ -263,6 +283,8 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
     : impl_(std::make_unique<Impl>()) {
   impl_->topic = settings.topic;
   impl_->listener = &listener;
+  impl_->wake_after_bytes = settings.queue_bytes / 2;
+  impl_->wake_after_records = settings.queue_records / 2;
   Conf conf(rd_kafka_conf_new());
   std::map<std::string, std::string> options = {
       {"auto.offset.reset", "error"},   // never jump silently
@@ -278,6 +300,8 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
       {"topic.metadata.refresh.interval.ms", "10000"},
       {"log_level", "3"},
   };
+  options["queued.max.messages.kbytes"] = std::to_string(settings.queue_bytes / 1024);
+  options["queued.min.messages"] = std::to_string(settings.queue_records);
   for (const auto& [name, value] : settings.extra) options[name] = value;
   options["bootstrap.servers"] = settings.brokers;
   options["group.id"] = settings.group;
@@ -319,6 +343,7 @@ RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds ti
         rd_kafka_consumer_poll(impl_->client, taken == 0 ? static_cast<int>(timeout.count()) : 0);
     if (message == nullptr) break;
     if (impl_->take(message, batch)) {
+      impl_->taken_bytes += message->len;
       batch.storage->messages.push_back(message);
     } else {
       rd_kafka_message_destroy(message);
@@ -330,6 +355,8 @@ RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds ti
     impl_->has_problem = false;
   }
   Impl::read_headers(batch);
+  impl_->taken_records += batch.records.size();
+  impl_->wake_fetcher();
   if (impl_->listener_failure)
     std::rethrow_exception(std::exchange(impl_->listener_failure, nullptr));
   return batch;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -72,7 +73,11 @@ struct ConsumerSettings {
   std::string topic;
   std::string group;
   std::string client_id;
-  std::string instance_id;                   // static membership; empty: dynamic
+  std::string instance_id;  // static membership; empty: dynamic
+  // How far the client fetches ahead of poll(), about: the bytes of records, and their number (each
+  // takes half a kilobyte besides). In flight are fetch.message.max.bytes per partition more.
+  std::size_t queue_bytes = std::size_t{8} * 1024 * 1024;
+  std::size_t queue_records = 25'000;
   std::map<std::string, std::string> extra;  // librdkafka's own names
 };
 
