@@ -104,7 +104,7 @@ std::string Auditor::consume_record(const Place& place, const BatchPlan& plan,
   ++sums_[place.first].consumed;
   const std::int32_t home = home_of(message.id, plan.topic_partitions);
   if (message.flaw == Flaw::kUnreadable || home == place.first) {
-    settle(place, place.first, false, plan);
+    settle(place, place.first, 0, plan);
     return {};
   }
   ++sums_[place.first].handed_off;
@@ -123,7 +123,7 @@ std::string Auditor::take(const BatchPlan& plan, std::set<std::pair<Place, std::
         ++sums_[home.value()].received;
         const std::int32_t now_home = home_of(message_at(place).id, plan.topic_partitions);
         if (now_home == home.value()) {
-          settle(place, now_home, true, plan);
+          settle(place, now_home, row.id.value(), plan);
         } else {
           ++sums_[home.value()].handed_off;
           ++handed_on_;
@@ -177,9 +177,9 @@ std::string Auditor::check_claims(const BatchPlan& plan) {
   return {};
 }
 
-void Auditor::settle(const Place& place, std::int32_t home, bool through_handoff,
+void Auditor::settle(const Place& place, std::int32_t home, std::int64_t row,
                      const BatchPlan& plan) {
-  Settled record{place, commits_, through_handoff, home,
+  Settled record{place, commits_, row, home,
                  static_cast<std::size_t>(plan.meters->version().value()) - 1};
   Sums& sums = sums_[home];
   switch (flaw_of(record)) {

@@ -55,7 +55,7 @@ class Auditor {
   struct Settled {
     Place place;
     std::int64_t commit = 0;  // in which commit, counted from 1
-    bool through_handoff = false;
+    std::int64_t row = 0;     // of the handoff that brought it; 0: read from the log
     std::int32_t home = 0;
     std::size_t catalogue = 0;
   };
@@ -82,7 +82,7 @@ class Auditor {
   std::string check_sent(const Tables& tables,
                          const std::set<std::pair<Place, std::int32_t>>& sent);
   std::string check_claims(const aggregator::BatchPlan& plan);
-  void settle(const Place& place, std::int32_t home, bool through_handoff,
+  void settle(const Place& place, std::int32_t home, std::int64_t row,
               const aggregator::BatchPlan& plan);
 
   [[nodiscard]] std::int64_t stands_at(std::int32_t partition) const;
