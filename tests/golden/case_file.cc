@@ -1,0 +1,267 @@
+#include "tests/golden/case_file.h"
+
+#include "core/timestamp.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <optional>
+
+namespace tally::golden {
+
+namespace {
+
+constexpr std::array<std::string_view, 8> kFates = {"counted",  "duplicate", "conflict", "late",
+                                                    "rejected", "unmetered", "filtered", "skipped"};
+constexpr std::int64_t kMicros = 1'000'000;
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\r')) text.remove_suffix(1);
+  return text;
+}
+
+// The first word; `text` keeps what follows it.
+std::string_view take_word(std::string_view& text) {
+  text = trimmed(text);
+  const std::string_view word = text.substr(0, text.find(' '));
+  text = trimmed(text.substr(word.size()));
+  return word;
+}
+
+class Parser {
+ public:
+  Parser(const std::string& file_name, std::int64_t day_seconds)
+      : file_name_(file_name), day_seconds_(day_seconds) {}
+
+  GoldenCase parse(std::string_view text) {
+    const std::size_t slash = file_name_.rfind('/');
+    case_.name = slash == std::string::npos ? file_name_ : file_name_.substr(slash + 1);
+    case_.name = case_.name.substr(0, case_.name.rfind(".txt"));
+    while (!text.empty()) {
+      const std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(text.size(), line.size() + 1));
+      ++line_;
+      read_line(line);
+    }
+    check_whole();
+    return std::move(case_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const {
+    throw BadCase(fmt::format("{}:{}: {}", file_name_, line_, what));
+  }
+
+  void read_line(std::string_view line) {
+    const std::string_view content = trimmed(line);
+    if (content.empty() || content.front() == '#') return;
+    if (line.front() != ' ') {
+      section_ = content;
+    } else if (section_ == "catalogue") {
+      case_.catalogue.append(content).push_back('\n');
+    } else if (section_ == "records") {
+      read_record(content);
+    } else if (section_ == "windows") {
+      read_window(content);
+    } else if (section_ == "classes") {
+      read_classes(content);
+    } else if (section_ == "rejects") {
+      read_reject(content);
+    } else {
+      fail(fmt::format("`{}` is none of catalogue, records, windows, classes, rejects", section_));
+    }
+  }
+
+  std::int64_t number(std::string_view text) const {
+    std::int64_t value = 0;
+    const auto end = text.data() + text.size();
+    if (text.empty() || std::from_chars(text.data(), end, value).ptr != end)
+      fail(fmt::format("`{}` is not a number", text));
+    return value;
+  }
+
+  // "08:00", "08:00:01.5", "35+08:00:01" (days later), "-1+08:00": microseconds since 1970.
+  std::int64_t moment(std::string_view text) const {
+    std::int64_t seconds = day_seconds_;
+    if (const auto plus = text.find('+'); plus != std::string_view::npos) {
+      seconds += number(text.substr(0, plus)) * 86'400;
+      text.remove_prefix(plus + 1);
+    }
+    const std::string whole = fmt::format("1970-01-01T{}{}Z", text, text.size() == 5 ? ":00" : "");
+    const auto time = core::parse_rfc3339(whole);
+    if (!time) fail(fmt::format("`{}` is no time of day", text));
+    return seconds * kMicros + time.value().micros();
+  }
+
+  // As the event says it; empty: the event has no time.
+  std::string event_time(std::string_view text) {
+    const bool in_full = text.find('T') != std::string_view::npos;
+    case_.fixed_clock = case_.fixed_clock || text == "-" || in_full;
+    if (text == "-") return {};
+    if (in_full) return std::string(text);
+    return core::to_rfc3339(core::Timestamp::from_micros(moment(text)));
+  }
+
+  Fate fate(std::string_view text) const {
+    for (std::size_t i = 0; i < kFates.size(); ++i) {
+      if (kFates.at(i) == text) return static_cast<Fate>(i);
+    }
+    fail(fmt::format("`{}` is no fate of a record", text));
+  }
+
+  struct Marks {
+    bool raw = false;
+    bool binary = false;
+    std::string_view source = "/svc";
+  };
+
+  void read_mark(std::string_view mark, GoldenRecord& record, Marks& marks) const {
+    if (mark == "@aborted") {
+      record.delivery = Delivery::kAborted;
+    } else if (mark == "@committed") {
+      record.delivery = Delivery::kCommitted;
+    } else if (mark == "@gap") {
+      record.delivery = Delivery::kGap;
+    } else if (mark == "@foreign") {
+      record.foreign = true;
+    } else if (mark == "@raw") {
+      marks.raw = true;
+    } else if (mark == "@binary") {
+      marks.binary = true;
+    } else if (mark.starts_with("@source=")) {
+      marks.source = mark.substr(8);
+    } else {
+      fail(fmt::format("`{}` is no mark", mark));
+    }
+  }
+
+  void read_record(std::string_view text) {
+    GoldenRecord record;
+    record.line = line_;
+    record.fate = fate(take_word(text));
+    record.log_time_ms = moment(take_word(text)) / 1000;
+    const std::string time = event_time(take_word(text));
+    const std::string_view tenant = take_word(text);
+    const std::string_view type = take_word(text);
+    record.key = take_word(text);
+    Marks marks;
+    while (text.starts_with('@')) read_mark(take_word(text), record, marks);
+    if (record.key.empty()) fail("a record: fate, log time, event time, tenant, type, id, data");
+    record.identity = marks.raw || record.delivery == Delivery::kGap
+                          ? fmt::format("line {}", line_)
+                          : fmt::format("{} {} {} {}", tenant, marks.source, type, record.key);
+    if (marks.raw) {
+      record.value = text;
+    } else if (marks.binary) {
+      record.value = text;
+      record.headers = {{"ce_specversion", "1.0"},
+                        {"ce_id", record.key},
+                        {"ce_source", std::string(marks.source)},
+                        {"ce_type", std::string(type)},
+                        {"ce_subject", std::string(tenant)}};
+      if (!time.empty()) record.headers.emplace_back("ce_time", time);
+    } else {
+      record.value = fmt::format(
+          R"({{"specversion":"1.0","id":"{}","source":"{}","type":"{}","subject":"{}",{}"data":{}}})",
+          record.key, marks.source, type, tenant,
+          time.empty() ? "" : fmt::format(R"("time":"{}",)", time), text);
+    }
+    const bool unread = record.delivery == Delivery::kAborted || record.delivery == Delivery::kGap;
+    if (unread != (record.fate == Fate::kSkipped))
+      fail("exactly the records that are @aborted or a @gap are skipped");
+    case_.records.push_back(std::move(record));
+  }
+
+  // "TENANT METER START {DIMENSIONS} = QUANTITY of EVENTS": between the key's braces anything goes.
+  void read_window(std::string_view text) {
+    const std::string tenant(take_word(text));
+    const std::string meter(take_word(text));
+    const std::int64_t start = moment(take_word(text)) / kMicros;
+    const std::size_t end = text.rfind('}');
+    if (!text.starts_with('{') || end == std::string_view::npos)
+      fail("a window: tenant, meter, start, dimensions, what stands there");
+    const std::string dimensions(text.substr(0, end + 1));
+    text.remove_prefix(end + 1);
+    const std::string_view kind = take_word(text);
+    std::string_view value = take_word(text);
+    const std::string_view of = take_word(text);
+    if (kind != "=" && kind != "shows")
+      fail(fmt::format("`{}`: a counter has `=`, a gauge `shows`", kind));
+    if (of != "of" || number(text) < 1) fail("after the value stands `of` and how many events");
+    Acceptable acceptable;
+    while (!value.empty()) {
+      const std::string_view one = value.substr(0, value.find('|'));
+      value.remove_prefix(std::min(value.size(), one.size() + 1));
+      acceptable.push_back(fmt::format("{} {} of {}", kind, one, text));
+    }
+    if (!case_.books.windows.try_emplace({tenant, meter, start, dimensions}, acceptable).second)
+      fail("this window stands here twice");
+  }
+
+  // "counted 4, filtered 2"
+  void read_classes(std::string_view text) {
+    while (!text.empty()) {
+      std::string_view one = text.substr(0, text.find(','));
+      text.remove_prefix(std::min(text.size(), one.size() + 1));
+      const Fate name = fate(take_word(one));
+      case_.books.classes[std::string(to_string(name))] += number(one);
+    }
+  }
+
+  // "time_in_future 2" or "tokens: value_missing 1"
+  void read_reject(std::string_view text) {
+    const std::size_t end = text.rfind(' ');
+    if (end == std::string_view::npos) fail("a reject: its reason and how many");
+    const std::string reason(trimmed(text.substr(0, end)));
+    case_.books.rejects[reason] += number(text.substr(end + 1));
+  }
+
+  // The books are written by hand, and so are the fates: the one checks the other.
+  void check_whole() {
+    if (case_.catalogue.empty() || case_.records.empty()) fail("no catalogue or no records");
+    std::map<std::string, std::int64_t> sums;
+    for (const GoldenRecord& record : case_.records) {
+      if (record.fate != Fate::kSkipped) ++sums[std::string(to_string(record.fate))];
+      if (const std::int64_t skipped = skipped_offsets(record); skipped != 0)
+        sums["skipped"] += skipped;
+    }
+    for (const std::string_view name : kFates) {
+      const std::string key(name);
+      const std::int64_t said = case_.books.classes.contains(key) ? case_.books.classes.at(key) : 0;
+      if (said != sums[key])
+        fail(fmt::format("`classes` says {} {}, the records' fates say {}", key, said, sums[key]));
+    }
+  }
+
+  const std::string& file_name_;
+  std::int64_t day_seconds_;
+  int line_ = 0;
+  std::string section_;
+  GoldenCase case_;
+};
+
+}  // namespace
+
+std::string_view to_string(Fate fate) { return kFates.at(static_cast<std::size_t>(fate)); }
+
+std::int64_t skipped_offsets(const GoldenRecord& record) {
+  switch (record.delivery) {
+    case Delivery::kPlain:
+      return 0;
+    case Delivery::kCommitted:
+    case Delivery::kGap:
+      return 1;
+    case Delivery::kAborted:
+      return 2;
+  }
+  return 0;
+}
+
+GoldenCase parse_case(const std::string& file_name, std::string_view text,
+                      std::int64_t day_seconds) {
+  return Parser(file_name, day_seconds).parse(text);
+}
+
+}  // namespace tally::golden
