@@ -28,7 +28,7 @@ namespace tally::aggregator {
 struct SessionSettings {
   std::string topic;
   std::string brokers;  // for people: whom the event source asks
-  std::string owner;  // for people: stands in partition_state.owner
+  std::string owner;    // for people: stands in partition_state.owner
   std::chrono::milliseconds commit_interval{1000};
   std::int64_t horizon_seconds = 0;
   std::int64_t future_bound_seconds = 0;
@@ -58,6 +58,7 @@ class Session final : public runtime::kafka::RebalanceListener {
     // Reading starts at the last committed record, to see that it is still the same.
     bool verifying = false;
     bool caught_up = false;
+    bool doubtful = false;                // a rebalance came by: is the next record the next one?
     std::set<core::HandoffId> under_way;  // handoff rows folded into plans not yet reported
   };
 
@@ -69,6 +70,8 @@ class Session final : public runtime::kafka::RebalanceListener {
   BatchPlan& open_plan();
   void ingest(const runtime::kafka::RecordBatch& batch);
   void verify(const runtime::kafka::Record& record, Owned& owned);
+  void doubt_what_is_kept();
+  bool goes_on(Owned& owned, std::int64_t next);
   void note_ends(const runtime::kafka::RecordBatch& batch);
   void look_for_handoffs();
   void receive_handoffs(Owned& owned);
