@@ -54,7 +54,6 @@ Result<void> explain(const StatementFailed& error) {
 
 Result<void> apply_catalogue(Connection& connection, const core::Catalogue& wanted,
                              ApplyOptions options, std::ostream& out) {
-  if (auto supported = check_supported(wanted); !supported) return supported;
   core::CatalogueVersion seen;
   CatalogueChanges changes;
   {

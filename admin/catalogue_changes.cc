@@ -175,25 +175,6 @@ Result<CatalogueChanges> compare_catalogues(const Catalogue& stored, const Catal
   return changes;
 }
 
-Result<void> check_supported(const Catalogue& wanted) {
-  for (const core::Meter& meter : wanted.meters) {
-    switch (meter.aggregation) {
-      case core::Aggregation::kSum:
-      case core::Aggregation::kCount:
-      case core::Aggregation::kLatest:
-        break;
-      case core::Aggregation::kMax:
-      case core::Aggregation::kMin:
-      case core::Aggregation::kUniqueCount:
-        return core::invalid(fmt::format(
-            "meter \"{}\": the aggregation {} is not supported by this version, use sum, count or "
-            "latest",
-            meter.slug, core::to_string(meter.aggregation)));
-    }
-  }
-  return boost::outcome_v2::success();
-}
-
 std::string describe(const CatalogueChanges& changes, Detail detail) {
   std::string out;
   std::size_t added = 0;

@@ -44,9 +44,6 @@ struct CatalogueChanges {
 [[nodiscard]] core::Result<CatalogueChanges> compare_catalogues(const core::Catalogue& stored,
                                                                 const core::Catalogue& wanted);
 
-// Aggregations that this version cannot count: an error that names the meter.
-[[nodiscard]] core::Result<void> check_supported(const core::Catalogue& wanted);
-
 enum class Detail { kShort, kFull };  // kShort: at most 20 lines of each kind, then their number
 
 // "+ meter ai_tokens", "~ meter …" with a line per field, "- tenant … (kept)", and a summary line.

@@ -30,11 +30,18 @@ gauge_tenant AS (
   SELECT min(tenant) AS tenant FROM tally.gauge_window
   UNION ALL
   SELECT (SELECT min(tenant) FROM tally.gauge_window w WHERE w.tenant > g.tenant)
-    FROM gauge_tenant g WHERE g.tenant IS NOT NULL)
+    FROM gauge_tenant g WHERE g.tenant IS NOT NULL),
+unique_tenant AS (
+  SELECT min(tenant) AS tenant FROM tally.unique_set
+  UNION ALL
+  SELECT (SELECT min(tenant) FROM tally.unique_set u WHERE u.tenant > s.tenant)
+    FROM unique_tenant s WHERE s.tenant IS NOT NULL)
 SELECT EXISTS (SELECT FROM counter_tenant c WHERE EXISTS (
          SELECT FROM tally.usage_window w WHERE w.tenant = c.tenant AND w.meter = $1))
     OR EXISTS (SELECT FROM gauge_tenant g WHERE EXISTS (
          SELECT FROM tally.gauge_window w WHERE w.tenant = g.tenant AND w.meter = $1))
+    OR EXISTS (SELECT FROM unique_tenant s WHERE EXISTS (
+         SELECT FROM tally.unique_set u WHERE u.tenant = s.tenant AND u.meter = $1))
     OR EXISTS (SELECT FROM tally.outbox o WHERE o.meter = $1))";
 
 void add_text_or_null(ArrayText& array, const std::string& text) {

@@ -44,13 +44,71 @@ SELECT p.partition, p.next_offset - p.base_offset,
 // A record counts when at least one meter takes it, and each meter that does adds one event.
 constexpr const char* kWindowsSql = R"(
 SELECT (SELECT coalesce(sum(events), 0) FROM tally.usage_window)::bigint
-       + (SELECT coalesce(sum(events), 0) FROM tally.gauge_window)::bigint,
+       + (SELECT coalesce(sum(events), 0) FROM tally.gauge_window)::bigint
+       + (SELECT coalesce(sum(events), 0) FROM tally.unique_set WHERE span = 'window')::bigint,
        (SELECT coalesce(sum(counted + readmitted), 0) FROM tally.ledger)::bigint,
        (SELECT coalesce(sum(verdicts), 0)::bigint FROM tally.reject WHERE class <> 'meter'),
        (SELECT coalesce(sum(rejected + conflict + late), 0) FROM tally.ledger)::bigint,
        (SELECT coalesce(sum(rows), 0) FROM tally.reject_overflow)::bigint,
        h.handed_off::bigint, h.readmissions, h.received::bigint, h.waiting::bigint
   FROM finance.handoff_balance h)";
+
+// Each names how many rows break a rule. Windows belong to the period that holds their start; days
+// and months are compared as a whole, since a changed time zone leaves the old ones as they are.
+struct TotalsRule {
+  const char* rule;
+  const char* sql;
+};
+constexpr TotalsRule kTotalsRules[] = {
+    {"tenants' meters whose days or months are not the sum of their windows", R"(
+SELECT count(*) FROM (
+  SELECT tenant, meter, sum(quantity) AS quantity, sum(events) AS events
+    FROM tally.usage_window GROUP BY tenant, meter) w
+  FULL JOIN (SELECT tenant, meter,
+                    sum(quantity) FILTER (WHERE span = 'day') AS day_quantity,
+                    sum(events) FILTER (WHERE span = 'day') AS day_events,
+                    sum(quantity) FILTER (WHERE span = 'month') AS month_quantity,
+                    sum(events) FILTER (WHERE span = 'month') AS month_events
+               FROM tally.usage_total WHERE span IN ('day', 'month') GROUP BY tenant, meter) t
+  USING (tenant, meter)
+ WHERE (w.quantity, w.events) IS DISTINCT FROM (t.day_quantity, t.day_events)
+    OR (w.quantity, w.events) IS DISTINCT FROM (t.month_quantity, t.month_events))"},
+    {"billing periods that are not the sum of the windows that start in them", R"(
+SELECT count(*) FROM tally.usage_total t
+ CROSS JOIN LATERAL (
+       SELECT sum(w.quantity) AS quantity, sum(w.events) AS events FROM tally.usage_window w
+        WHERE w.tenant = t.tenant AND w.meter = t.meter AND w.window_start >= t.span_start
+          AND w.window_start < t.span_end) w
+ WHERE t.span = 'period' AND (t.quantity, t.events) IS DISTINCT FROM (w.quantity, w.events))"},
+    {"tenants' gauges whose days or months do not have the events of their windows", R"(
+SELECT count(*) FROM (
+  SELECT tenant, meter, dimensions, sum(events) AS events
+    FROM tally.gauge_window GROUP BY tenant, meter, dimensions) w
+  FULL JOIN (SELECT tenant, meter, dimensions,
+                    sum(events) FILTER (WHERE span = 'day') AS day_events,
+                    sum(events) FILTER (WHERE span = 'month') AS month_events
+               FROM tally.gauge_total WHERE span IN ('day', 'month')
+              GROUP BY tenant, meter, dimensions) t USING (tenant, meter, dimensions)
+ WHERE w.events IS DISTINCT FROM t.day_events OR w.events IS DISTINCT FROM t.month_events)"},
+    {"unique counts that are not the number of their members", R"(
+SELECT count(*) FROM tally.unique_set u
+  FULL JOIN (SELECT set_id, count(*) AS members FROM tally.unique_member GROUP BY set_id) m
+    USING (set_id)
+ WHERE u.members IS DISTINCT FROM coalesce(m.members, 0))"},
+    {"unique meters whose days or months do not have the events of their windows", R"(
+SELECT count(*) FROM (
+  SELECT sum(events) FILTER (WHERE span = 'window') AS window_events,
+         sum(events) FILTER (WHERE span = 'day') AS day_events,
+         sum(events) FILTER (WHERE span = 'month') AS month_events
+    FROM tally.unique_set GROUP BY tenant, meter) t
+ WHERE window_events IS DISTINCT FROM day_events OR window_events IS DISTINCT FROM month_events)"},
+    {"events in the overflow of dimensions that its count does not show", R"(
+SELECT abs((SELECT coalesce(sum(overflow_events), 0) FROM tally.dimension_month)
+  - (SELECT coalesce(sum(events), 0) FROM tally.usage_window WHERE dimensions = '{"*":"overflow"}')
+  - (SELECT coalesce(sum(events), 0) FROM tally.gauge_window WHERE dimensions = '{"*":"overflow"}')
+  - (SELECT coalesce(sum(events), 0) FROM tally.unique_set
+      WHERE span = 'window' AND dimensions = '{"*":"overflow"}'))::bigint)"},
+};
 
 class Book {
  public:
@@ -109,6 +167,12 @@ void check_windows(Transaction& snapshot, Book& book) {
   }
 }
 
+void check_totals(Transaction& snapshot, Book& book) {
+  for (const TotalsRule& rule : kTotalsRules) {
+    book.check("all", rule.rule, snapshot.exec(rule.sql).int64(0, 0), "=", 0);
+  }
+}
+
 }  // namespace
 
 Verdict verify(Connection& connection, std::ostream& out) {
@@ -117,6 +181,7 @@ Verdict verify(Connection& connection, std::ostream& out) {
     Transaction snapshot = connection.begin(Isolation::kRepeatableRead);
     check_partitions(snapshot, book);
     check_windows(snapshot, book);
+    check_totals(snapshot, book);
   }
   book.print(out);
   if (book.off() > 0) {

@@ -217,14 +217,15 @@ void write_segments(const BatchPlan& plan, Transaction& transaction) {
   }
 }
 
-void execute(const BatchPlan& plan, const StoreObserver& observe, Transaction& transaction) {
+void execute(const BatchPlan& plan, const StoreObserver& observe, DimensionGuard& guard,
+             Transaction& transaction) {
   fence(plan, transaction);
   observe(StoreStep::kFenced);
   take_handoffs(plan, transaction);
   write_ledger(plan, transaction);
   write_handoffs(plan, transaction);
   write_segments(plan, transaction);
-  write_windows(plan.totals, *plan.meters, transaction);
+  write_windows(plan.totals, *plan.meters, guard, transaction);
   write_rejects(plan, transaction);
   write_ranges(plan, transaction);
 }

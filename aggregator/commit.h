@@ -2,6 +2,7 @@
 #pragma once
 
 #include "aggregator/batch_plan.h"
+#include "aggregator/dimension_guard.h"
 #include "aggregator/store_step.h"
 #include "runtime/postgres/connection.h"
 
@@ -12,7 +13,7 @@ namespace tally::aggregator {
 // overflow, lost ranges, meter counts; rows of a table in key order (COLLATE "C"), so that two
 // instances never deadlock. The days of the segments must have their tables. Throws StatementFailed
 // with TY001 (fenced) or TY002 (catalogue moved) from its first statements.
-void execute(const BatchPlan& plan, const StoreObserver& observe,
+void execute(const BatchPlan& plan, const StoreObserver& observe, DimensionGuard& guard,
              runtime::postgres::Transaction& transaction);
 
 // The dedup segments alone, for execute() and for whoever makes a memory as large as it likes to

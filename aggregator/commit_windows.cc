@@ -1,18 +1,16 @@
 #include "aggregator/commit_windows.h"
 
-#include "core/timestamp.h"
-#include "core/window.h"
+#include "aggregator/commit_uniques.h"
+#include "aggregator/span_totals.h"
+#include "aggregator/window_columns.h"
 
-#include <algorithm>
 #include <string>
-#include <utility>
-#include <vector>
+#include <string_view>
 
 namespace tally::aggregator {
 
 namespace {
 
-using core::Timestamp;
 using runtime::postgres::ArrayText;
 using runtime::postgres::bytes_text;
 using runtime::postgres::Transaction;
@@ -25,30 +23,6 @@ std::string tiebreak_bytes(const core::DedupEntry& entry) {
   }
   return bytes;
 }
-
-template <class Value>
-std::vector<const std::pair<const WindowKey, Value>*> sorted(const WindowMap<Value>& windows) {
-  std::vector<const std::pair<const WindowKey, Value>*> rows;
-  rows.reserve(windows.size());
-  for (const auto& row : windows) rows.push_back(&row);
-  std::sort(rows.begin(), rows.end(),
-            [](const auto* a, const auto* b) { return a->first.view() < b->first.view(); });
-  return rows;
-}
-
-struct WindowColumns {
-  ArrayText tenant, meter, start, end, dimensions;
-
-  void add(const MeterSet& meters, const WindowKey& key) {
-    const core::Meter& definition = meters.meters()[key.meter];
-    tenant.add(key.tenant);
-    meter.add(definition.slug);
-    start.add(core::to_rfc3339(Timestamp::from_seconds(key.start_seconds)));
-    end.add(core::to_rfc3339(
-        Timestamp::from_seconds(key.start_seconds + core::seconds_of(definition.window))));
-    dimensions.add(key.dimensions);
-  }
-};
 
 void write_usage(const TotalsPlan& plan, const MeterSet& meters, Transaction& transaction) {
   if (plan.usage.empty()) return;
@@ -70,40 +44,121 @@ void write_usage(const TotalsPlan& plan, const MeterSet& meters, Transaction& tr
        columns.dimensions.take(), quantity.take(), events.take()});
 }
 
-void write_gauges(const TotalsPlan& plan, const MeterSet& meters, Transaction& transaction) {
-  if (plan.gauges.empty()) return;
-  WindowColumns columns;
+struct ReadingColumns {
   ArrayText reading, read_at, tiebreak, events;
-  for (const auto* row : sorted(plan.gauges)) {
-    const core::GaugeReading& gauge = row->second;
+
+  template <class Reading>
+  void add(const Reading& value) {
+    reading.add(value.reading.to_string());
+    read_at.add(core::to_rfc3339(value.read_at));
+    tiebreak.add(bytes_text(tiebreak_bytes(value.tiebreak)));
+    events.add(value.events);
+  }
+};
+
+// When the new reading beats the stored one: the same orders as in core/gauge_reading.h and
+// core/extreme_reading.h.
+constexpr std::string_view kBeatsLatest =
+    "(excluded.read_at, excluded.tiebreak) > (w.read_at, w.tiebreak)";
+constexpr std::string_view kBeatsMax =
+    "(excluded.reading, excluded.read_at, excluded.tiebreak) > (w.reading, w.read_at, w.tiebreak)";
+constexpr std::string_view kBeatsMin =
+    "(-excluded.reading, excluded.read_at, excluded.tiebreak) > (-w.reading, w.read_at, "
+    "w.tiebreak)";
+
+std::string merge_readings(std::string_view beats) {
+  std::string sql = " DO UPDATE SET ";
+  for (const char* column : {"reading", "read_at", "tiebreak"}) {
+    sql.append(column).append(" = CASE WHEN ").append(beats).append(" THEN excluded.");
+    sql.append(column).append(" ELSE w.").append(column).append(" END, ");
+  }
+  return sql + "events = w.events + excluded.events";
+}
+
+template <class Reading>
+void write_readings(const WindowMap<Reading>& windows, const MeterSet& meters,
+                    std::string_view beats, Transaction& transaction) {
+  if (windows.empty()) return;
+  WindowColumns columns;
+  ReadingColumns readings;
+  for (const auto* row : sorted(windows)) {
     columns.add(meters, row->first);
-    reading.add(gauge.reading.to_string());
-    read_at.add(core::to_rfc3339(gauge.read_at));
-    tiebreak.add(bytes_text(tiebreak_bytes(gauge.tiebreak)));
-    events.add(gauge.events);
+    readings.add(row->second);
   }
   transaction.exec(
       "INSERT INTO tally.gauge_window AS w "
       "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, events) "
       "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], "
-      "$5::text[], $6::numeric[], "
-      "$7::timestamptz[], $8::bytea[], $9::bigint[]) ON CONFLICT (tenant, meter, window_start, "
-      "dimensions) DO UPDATE "
-      "SET reading = CASE WHEN (excluded.read_at, excluded.tiebreak) > (w.read_at, w.tiebreak) "
-      "THEN excluded.reading ELSE w.reading END, "
-      "read_at = greatest(w.read_at, excluded.read_at), "
-      "tiebreak = CASE WHEN (excluded.read_at, excluded.tiebreak) > (w.read_at, w.tiebreak) "
-      "THEN excluded.tiebreak ELSE w.tiebreak END, "
-      "events = w.events + excluded.events",
+      "$5::text[], $6::numeric[], $7::timestamptz[], $8::bytea[], $9::bigint[]) "
+      "ON CONFLICT (tenant, meter, window_start, dimensions)" +
+          merge_readings(beats),
       {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
-       columns.dimensions.take(), reading.take(), read_at.take(), tiebreak.take(), events.take()});
+       columns.dimensions.take(), readings.reading.take(), readings.read_at.take(),
+       readings.tiebreak.take(), readings.events.take()});
+}
+
+void write_usage_totals(const SpanMap<core::UsageDelta>& spans, const MeterSet& meters,
+                        Transaction& transaction) {
+  if (spans.empty()) return;
+  SpanColumns columns;
+  ArrayText quantity, events;
+  for (const auto& [key, delta] : spans) {
+    columns.add(meters, key);
+    quantity.add(delta.quantity.to_string());
+    events.add(delta.events);
+  }
+  transaction.exec(
+      "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, first_date, "
+      "quantity, events) SELECT t, m, s, b, e, DATE '1970-01-01' + d, q, n "
+      "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], "
+      "$6::integer[], $7::numeric[], $8::bigint[]) AS x(t, m, s, b, e, d, q, n) "
+      "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
+      "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
+      {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
+       columns.end.take(), columns.first_date.take(), quantity.take(), events.take()});
+}
+
+template <class Reading>
+void write_gauge_totals(const SpanMap<Reading>& spans, const MeterSet& meters,
+                        std::string_view beats, Transaction& transaction) {
+  if (spans.empty()) return;
+  SpanColumns columns;
+  ReadingColumns readings;
+  for (const auto& [key, reading] : spans) {
+    columns.add(meters, key);
+    readings.add(reading);
+  }
+  transaction.exec(
+      "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, dimensions, span_end, "
+      "first_date, reading, read_at, tiebreak, events) "
+      "SELECT t, m, s, b, k, e, DATE '1970-01-01' + d, r, a, i, n "
+      "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], "
+      "$6::timestamptz[], $7::integer[], $8::numeric[], $9::timestamptz[], $10::bytea[], "
+      "$11::bigint[]) AS x(t, m, s, b, k, e, d, r, a, i, n) "
+      "ON CONFLICT (tenant, meter, span, span_start, dimensions)" +
+          merge_readings(beats),
+      {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
+       columns.dimensions.take(), columns.end.take(), columns.first_date.take(),
+       readings.reading.take(), readings.read_at.take(), readings.tiebreak.take(),
+       readings.events.take()});
 }
 
 }  // namespace
 
-void write_windows(const TotalsPlan& plan, const MeterSet& meters, Transaction& transaction) {
+void write_windows(const TotalsPlan& folded, const MeterSet& meters, DimensionGuard& guard,
+                   Transaction& transaction) {
+  const auto changed = guard.admit(folded, meters, transaction);
+  const TotalsPlan& plan = changed ? *changed : folded;
+  const SpanTotals spans = span_totals(plan);
   write_usage(plan, meters, transaction);
-  write_gauges(plan, meters, transaction);
+  write_readings(plan.gauges, meters, kBeatsLatest, transaction);
+  write_readings(plan.maxima, meters, kBeatsMax, transaction);
+  write_readings(plan.minima, meters, kBeatsMin, transaction);
+  write_uniques(plan, spans, meters, transaction);
+  write_usage_totals(spans.usage, meters, transaction);
+  write_gauge_totals(spans.gauges, meters, kBeatsLatest, transaction);
+  write_gauge_totals(spans.maxima, meters, kBeatsMax, transaction);
+  write_gauge_totals(spans.minima, meters, kBeatsMin, transaction);
 }
 
 }  // namespace tally::aggregator

@@ -94,6 +94,8 @@ std::string_view to_string(RejectReason reason) {
       return "value_out_of_range";
     case RejectReason::kValueNegative:
       return "value_negative";
+    case RejectReason::kValueNotScalar:
+      return "value_not_scalar";
     case RejectReason::kDimensionNotScalar:
       return "dimension_not_scalar";
     case RejectReason::kDimensionTooLong:

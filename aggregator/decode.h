@@ -42,6 +42,7 @@ enum class RejectReason : std::uint8_t {
   kValueNotANumber,
   kValueOutOfRange,
   kValueNegative,
+  kValueNotScalar,
   kDimensionNotScalar,
   kDimensionTooLong,
 };

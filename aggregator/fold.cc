@@ -86,12 +86,12 @@ struct Fold::Site {
 };
 
 Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher,
-           const FoldRules& rules)
+           const FoldRules& rules, std::shared_ptr<const TenantBook> tenants)
     : meters_(std::move(meters)),
       hasher_(hasher),
       rules_(rules),
-      reader_(meters_),
-      contribution_(meters_) {
+      reader_(meters_, hasher),
+      contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
               rules.partitions);
   TALLY_CHECK(rules.horizon_seconds > 0 && rules.future_bound_seconds >= 0);

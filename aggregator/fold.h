@@ -55,7 +55,7 @@ enum class RecordClass : std::uint8_t {
 class Fold {
  public:
   Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher,
-       const FoldRules& rules);
+       const FoldRules& rules, std::shared_ptr<const TenantBook> tenants = nullptr);
 
   // Adds a record at exactly state.position or beyond it (a gap counts as skipped offsets) to the
   // plan and to the state's memory. An offset below the position is a caller's bug.

@@ -58,7 +58,8 @@ void append_json_string(std::string_view text, std::string& out) {
 
 }  // namespace
 
-MeterReader::MeterReader(std::shared_ptr<const MeterSet> meters) : meters_(std::move(meters)) {}
+MeterReader::MeterReader(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher)
+    : meters_(std::move(meters)), hasher_(hasher) {}
 
 void MeterReader::read(const DecodedEvent& event) {
   taken_.clear();
@@ -73,8 +74,8 @@ void MeterReader::read(const DecodedEvent& event) {
 }
 
 void MeterReader::read_meter(const CompiledMeter& compiled, const DecodedEvent& event) {
-  TakenValue taken{compiled.index, {}, dimension_text_.size(), 0};
-  auto failure = read_value(compiled, event, taken.value);
+  TakenValue taken{compiled.index, {}, {}, dimension_text_.size(), 0};
+  auto failure = read_value(compiled, event, taken);
   if (!failure) failure = append_dimensions(compiled, event);
   if (failure) {
     dimension_text_.resize(taken.dimensions_begin);
@@ -87,20 +88,27 @@ void MeterReader::read_meter(const CompiledMeter& compiled, const DecodedEvent& 
 
 std::optional<MeterFailure> MeterReader::read_value(const CompiledMeter& compiled,
                                                     const DecodedEvent& event,
-                                                    core::Decimal& value) const {
+                                                    TakenValue& taken) const {
   const core::Meter& meter = meters_->meters()[compiled.index];
   if (meter.aggregation == Aggregation::kCount) {
-    value = Decimal::from_int(1);
+    taken.value = Decimal::from_int(1);
     return std::nullopt;
   }
   const Slot& slot = event.slots[compiled.value];
+  if (slot.kind == SlotKind::kAbsent || slot.kind == SlotKind::kNull) {
+    return MeterFailure{
+        compiled.index, RejectReason::kValueMissing,
+        "`data` has no value at " + fmt::format("/{}", fmt::join(meter.value, "/"))};
+  }
+  return meter.aggregation == Aggregation::kUniqueCount ? read_unique(compiled, slot, taken.unique)
+                                                        : read_number(compiled, slot, taken.value);
+}
+
+std::optional<MeterFailure> MeterReader::read_number(const CompiledMeter& compiled,
+                                                     const Slot& slot, core::Decimal& value) const {
   const auto fail = [&](RejectReason reason, std::string detail) {
     return MeterFailure{compiled.index, reason, std::move(detail)};
   };
-  if (slot.kind == SlotKind::kAbsent || slot.kind == SlotKind::kNull) {
-    return fail(RejectReason::kValueMissing,
-                "`data` has no value at " + fmt::format("/{}", fmt::join(meter.value, "/")));
-  }
   if (slot.kind != SlotKind::kNumber) {
     return fail(RejectReason::kValueNotANumber, "the value must be a JSON number");
   }
@@ -114,11 +122,40 @@ std::optional<MeterFailure> MeterReader::read_value(const CompiledMeter& compile
   if (value.units() > core::kMaxValueUnits || value.units() < -core::kMaxValueUnits) {
     return fail(RejectReason::kValueOutOfRange, "the value's limit is 10^18");
   }
-  if (value.is_negative() && !meter.allow_negative) {
+  if (value.is_negative() && !meters_->meters()[compiled.index].allow_negative) {
     return fail(RejectReason::kValueNegative,
                 "negative values need `allow_negative` in the catalogue");
   }
   return std::nullopt;
+}
+
+std::optional<MeterFailure> MeterReader::read_unique(const CompiledMeter& compiled,
+                                                     const Slot& slot,
+                                                     core::UniqueValue& value) const {
+  switch (slot.kind) {
+    case SlotKind::kString:
+      value = core::unique_value(hasher_, core::ValueKind::kText, slot.text);
+      return std::nullopt;
+    case SlotKind::kTrue:
+    case SlotKind::kFalse:
+      value = core::unique_value(hasher_, core::ValueKind::kBoolean,
+                                 slot.kind == SlotKind::kTrue ? "true" : "false");
+      return std::nullopt;
+    case SlotKind::kNumber: {
+      const auto number = Decimal::parse(slot.text);
+      if (!number) {
+        return MeterFailure{compiled.index, RejectReason::kValueOutOfRange, number.error().message};
+      }
+      value = core::unique_value(hasher_, core::ValueKind::kNumber, number.value().to_string());
+      return std::nullopt;
+    }
+    case SlotKind::kAbsent:
+    case SlotKind::kNull:
+    case SlotKind::kComposite:
+      break;
+  }
+  return MeterFailure{compiled.index, RejectReason::kValueNotScalar,
+                      "what is counted must be a string, a number or a boolean"};
 }
 
 std::optional<MeterFailure> MeterReader::append_dimensions(const CompiledMeter& compiled,
@@ -180,6 +217,9 @@ std::uint64_t MeterReader::content_check() {
   for (const TakenValue& taken : taken_) {
     append(taken.meter);
     append(taken.value);
+    if (meters_->meters()[taken.meter].aggregation == Aggregation::kUniqueCount) {
+      append(taken.unique);
+    }
     append(taken.dimensions_size);
     content_.append(dimension_text_, taken.dimensions_begin, taken.dimensions_size);
   }

@@ -6,6 +6,8 @@
 #include "aggregator/decode.h"
 #include "aggregator/meter_set.h"
 #include "core/decimal.h"
+#include "core/identity.h"
+#include "core/unique_value.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +20,9 @@
 namespace tally::aggregator {
 
 struct TakenValue {
-  std::uint16_t meter = 0;  // into MeterSet::meters()
-  core::Decimal value;
+  std::uint16_t meter = 0;           // into MeterSet::meters()
+  core::Decimal value;               // 0 for unique_count
+  core::UniqueValue unique;          // of unique_count only
   std::size_t dimensions_begin = 0;  // see MeterReader::dimensions
   std::size_t dimensions_size = 0;
 };
@@ -33,7 +36,8 @@ struct MeterFailure {
 
 class MeterReader {
  public:
-  explicit MeterReader(std::shared_ptr<const MeterSet> meters);
+  // The hasher must outlive the reader.
+  MeterReader(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher);
 
   // The event must have a plan. Meters whose filters exclude it stand in neither list.
   void read(const DecodedEvent& event);
@@ -49,11 +53,16 @@ class MeterReader {
  private:
   void read_meter(const CompiledMeter& compiled, const DecodedEvent& event);
   std::optional<MeterFailure> read_value(const CompiledMeter& compiled, const DecodedEvent& event,
-                                         core::Decimal& value) const;
+                                         TakenValue& taken) const;
+  std::optional<MeterFailure> read_number(const CompiledMeter& compiled, const Slot& slot,
+                                          core::Decimal& value) const;
+  std::optional<MeterFailure> read_unique(const CompiledMeter& compiled, const Slot& slot,
+                                          core::UniqueValue& value) const;
   std::optional<MeterFailure> append_dimensions(const CompiledMeter& compiled,
                                                 const DecodedEvent& event);
 
   std::shared_ptr<const MeterSet> meters_;
+  const core::IdentityHasher& hasher_;
   std::vector<TakenValue> taken_;
   std::vector<MeterFailure> failures_;
   std::string dimension_text_;

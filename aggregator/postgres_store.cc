@@ -2,6 +2,7 @@
 
 #include "aggregator/acquire.h"
 #include "aggregator/commit.h"
+#include "aggregator/load_tenants.h"
 #include "core/catalogue.h"
 #include "core/check.h"
 #include "core/limits.h"
@@ -66,11 +67,6 @@ void hit_failpoint(StoreStep step) {
   }
 }
 
-bool counted_here(core::Aggregation aggregation) {
-  return aggregation == core::Aggregation::kSum || aggregation == core::Aggregation::kCount ||
-         aggregation == core::Aggregation::kLatest;
-}
-
 std::shared_ptr<const MeterSet> load_meters(Transaction& transaction) {
   const Rows version = transaction.exec("SELECT version FROM tally.catalogue_version");
   const Rows rows =
@@ -82,12 +78,6 @@ std::shared_ptr<const MeterSet> load_meters(Transaction& transaction) {
     if (!meter)
       throw Misconfigured("tally.meter holds a definition that cannot be read: " +
                           meter.error().message);
-    if (!counted_here(meter.value().aggregation)) {
-      throw Misconfigured(
-          fmt::format("meter {} aggregates by {}, which this version does not count: nothing is "
-                      "counted until the meter is removed or the aggregator is newer",
-                      meter.value().slug, core::to_string(meter.value().aggregation)));
-    }
     meters.push_back(std::move(meter.value()));
     newest = std::max(newest, rows.int64(i, 1));
   }
@@ -199,18 +189,23 @@ Deployment PostgresStore::open(const std::string& topic, std::int32_t partitions
       if (partitions > topology.partitions) grow(transaction, partitions, observe_);
       transaction.commit();
     }
-    Transaction transaction = database.begin(Isolation::kRepeatableRead);
-    const Topology topology = claim_topic(transaction, topic, partitions);
-    Deployment deployment;
-    deployment.partitions = topology.partitions;
-    deployment.generation = topology.generation;
-    TALLY_CHECK(topology.identity_key.size() == deployment.identity_key.size(),
-                "an identity key of {} bytes", topology.identity_key.size());
-    std::memcpy(deployment.identity_key.data(), topology.identity_key.data(),
-                topology.identity_key.size());
-    deployment.meters = load_meters(transaction);
-    transaction.commit();
-    return deployment;
+    for (;;) {
+      open_periods(database);
+      Transaction transaction = database.begin(Isolation::kRepeatableRead);
+      const Topology topology = claim_topic(transaction, topic, partitions);
+      Deployment deployment;
+      deployment.partitions = topology.partitions;
+      deployment.generation = topology.generation;
+      TALLY_CHECK(topology.identity_key.size() == deployment.identity_key.size(),
+                  "an identity key of {} bytes", topology.identity_key.size());
+      std::memcpy(deployment.identity_key.data(), topology.identity_key.data(),
+                  topology.identity_key.size());
+      deployment.meters = load_meters(transaction);
+      deployment.tenants = load_tenants(transaction);
+      if (!deployment.tenants) continue;
+      transaction.commit();
+      return deployment;
+    }
   });
 }
 
@@ -290,9 +285,10 @@ void PostgresStore::try_commit(const BatchPlan& plan) {
   guarded([&](Connection& database) {
     ensure_days(plan, database);
     Transaction transaction = database.begin();
-    execute(plan, observe_, transaction);
+    execute(plan, observe_, guard_, transaction);
     observe_(StoreStep::kInCommit);
     transaction.commit();
+    guard_.committed();
   });
 }
 

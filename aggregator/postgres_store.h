@@ -1,8 +1,10 @@
 // TotalsStore over one Postgres connection, opened when needed and anew after it broke.
 #pragma once
 
+#include "aggregator/dimension_guard.h"
 #include "aggregator/store_step.h"
 #include "aggregator/totals_store.h"
+#include "core/limits.h"
 #include "runtime/postgres/connection.h"
 
 #include <optional>
@@ -36,6 +38,7 @@ class PostgresStore final : public TotalsStore {
   std::string conninfo_;
   std::string application_name_;
   StoreObserver observe_;
+  DimensionGuard guard_{core::kMaxDimensionCombinations};
   std::optional<runtime::postgres::Connection> connection_;
   std::set<LogDay> seen_days_;  // of dedup memory: their tables are there
 };

@@ -118,7 +118,8 @@ bool Session::open() {
   partitions_ = deployment.partitions;
   decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
-                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_});
+                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_},
+                std::move(deployment.tenants));
   log::info("session_open", {{"topic", settings_.topic},
                              {"partitions", partitions_},
                              {"generation", generation_.value()},

@@ -4,6 +4,7 @@
 
 #include "aggregator/batch_plan.h"
 #include "aggregator/fold.h"
+#include "aggregator/tenant_book.h"
 #include "core/identity.h"
 
 #include <cstddef>
@@ -32,6 +33,7 @@ enum class RollUp : std::uint8_t { kNothingToDo, kDone, kFenced };
 struct Deployment {
   core::IdentityHasher::Key identity_key{};
   std::shared_ptr<const MeterSet> meters;
+  std::shared_ptr<const TenantBook> tenants;  // of the same version as the meters
   // The topology that the database knows. More partitions than the caller saw: its metadata is old,
   // and it must wait for new ones.
   core::Generation generation;

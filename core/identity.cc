@@ -106,4 +106,10 @@ std::uint64_t IdentityHasher::fingerprint() const {
   return XXH3_64bits_withSecret(kWhat.data(), kWhat.size(), secret_.data(), secret_.size());
 }
 
+std::array<std::uint64_t, 2> IdentityHasher::digest(std::string_view bytes) const {
+  const XXH128_hash_t digest =
+      XXH3_128bits_withSecret(bytes.data(), bytes.size(), secret_.data(), secret_.size());
+  return {digest.high64, digest.low64};
+}
+
 }  // namespace tally::core

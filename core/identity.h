@@ -68,6 +68,9 @@ class IdentityHasher {
   // Names the key without telling it: what was hashed under another key is not ours.
   [[nodiscard]] std::uint64_t fingerprint() const;
 
+  // 128 bits of the same keyed hash over any bytes, for what is no identity: high, then low.
+  [[nodiscard]] std::array<std::uint64_t, 2> digest(std::string_view bytes) const;
+
  private:
   std::array<std::byte, 192> secret_{};
 };

@@ -46,6 +46,10 @@ inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
 inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr int kMaxPartitions = 1024;
+// Combinations of dimensions of a tenant and meter in a month (UTC): events of further ones are
+// counted under {"*":"overflow"}. And how many an owner keeps in memory.
+inline constexpr std::int64_t kMaxDimensionCombinations = 10'000;
+inline constexpr std::size_t kMaxRememberedCombinations = 1'000'000;
 // Commits of a partition after which its small dedup segments are joined.
 inline constexpr std::int64_t kSegmentsPerRollUp = 256;
 // Records on their way to their home: a block is closed at the first size, one read takes the

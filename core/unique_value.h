@@ -9,9 +9,7 @@
 
 #include "core/identity.h"
 
-#include <array>
 #include <compare>
-#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -26,16 +24,8 @@ struct UniqueValue {
 // Values of different kinds are different: the number 5 and the text "5".
 enum class ValueKind : char { kText = 's', kNumber = 'n', kBoolean = 'b' };
 
-// Thread-safe after construction; const throughout.
-class UniqueHasher {
- public:
-  explicit UniqueHasher(const IdentityHasher::Key& key);
-
-  // A number's text must be canonical (Decimal::to_string): 5, 5.0 and 5e0 are one value.
-  [[nodiscard]] UniqueValue value(ValueKind kind, std::string_view text) const;
-
- private:
-  std::array<std::byte, 192> secret_{};
-};
+// A number's text must be canonical (Decimal::to_string): 5, 5.0 and 5e0 are one value.
+[[nodiscard]] UniqueValue unique_value(const IdentityHasher& hasher, ValueKind kind,
+                                       std::string_view text);
 
 }  // namespace tally::core

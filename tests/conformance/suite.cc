@@ -175,6 +175,7 @@ BatchPlan StoreConformance::empty_plan(const Deployment& deployment) {
   BatchPlan plan;
   plan.topic = kTopic;
   plan.meters = deployment.meters;
+  plan.totals.tenants = deployment.tenants;
   plan.topic_partitions = deployment.partitions;
   return plan;
 }
@@ -187,8 +188,8 @@ void StoreConformance::count(BatchPlan& plan, PartitionState& state,
     consume(plan, state, day);
     ++plan.ledger[{state.id, day}].counted;
     segment.entries.push_back(entry);
-    plan.totals
-        .usage[aggregator::WindowKey({"acme", 0, std::int64_t{day} * core::kDaySeconds, "{}"})] +=
+    const std::int64_t start = std::int64_t{day} * core::kDaySeconds;
+    plan.totals.usage[aggregator::WindowKey({"acme", 0, start, start + 3600, "{}"})] +=
         core::UsageDelta{core::Decimal::parse("2").value(), 1};
   }
 }

@@ -27,6 +27,20 @@ class Finance : public testing::Test {
         "INSERT INTO tally.usage_window VALUES ($1, 'calls', $2::timestamptz,"
         " $2::timestamptz + interval '1 hour', '{}', $3::numeric, 1)",
         {tenant, start, quantity});
+    // What the same commit adds to the tenant's day and month.
+    connection_.exec(
+        "INSERT INTO tally.usage_total AS t SELECT $1, 'calls', s.span, s.start AT TIME ZONE "
+        "s.zone,"
+        " (s.start + s.length) AT TIME ZONE s.zone, s.start::date, $3::numeric, 1"
+        " FROM (SELECT v.span, v.length, z.zone,"
+        "              date_trunc(v.span, $2::timestamptz AT TIME ZONE z.zone) AS start"
+        "         FROM (VALUES ('day', interval '1 day'), ('month', interval '1 month'))"
+        "              AS v (span, length)"
+        "        CROSS JOIN (SELECT coalesce((SELECT time_zone FROM tally.tenant"
+        "                                      WHERE tenant = $1), 'UTC') AS zone) z) s"
+        " ON CONFLICT (tenant, meter, span, span_start) DO UPDATE"
+        " SET quantity = t.quantity + excluded.quantity, events = t.events + excluded.events",
+        {tenant, start, quantity});
   }
   void add_reading(const std::string& start, const std::string& dimensions,
                    const std::string& reading) {
@@ -35,6 +49,18 @@ class Finance : public testing::Test {
         " $1::timestamptz + interval '1 hour', $2, $3::numeric,"
         " $1::timestamptz + interval '5 minutes', '\\x01', 1)",
         {start, dimensions, reading});
+    for (const char* span : {"day", "month"}) {
+      connection_.exec(
+          "INSERT INTO tally.gauge_total AS t SELECT 'berlin', 'seats', $4, s.start AT TIME ZONE"
+          " 'Europe/Berlin', $2, (s.start + ('1 ' || $4)::interval) AT TIME ZONE 'Europe/Berlin',"
+          " s.start::date, $3::numeric, $1::timestamptz + interval '5 minutes', '\\x01', 1"
+          " FROM (SELECT date_trunc($4, $1::timestamptz AT TIME ZONE 'Europe/Berlin') AS start) s"
+          " ON CONFLICT (tenant, meter, span, span_start, dimensions) DO UPDATE SET"
+          " reading = CASE WHEN excluded.read_at > t.read_at THEN excluded.reading"
+          " ELSE t.reading END, read_at = greatest(t.read_at, excluded.read_at),"
+          " events = t.events + excluded.events",
+          {start, dimensions, reading, span});
+    }
   }
   std::string value(const std::string& query) {
     return std::string(connection_.exec("SELECT " + query).text(0, 0));
@@ -155,6 +181,11 @@ INSTANTIATE_TEST_SUITE_P(
                     " decode(repeat('00', 16), 'hex') WHERE partition = 1",
                     "DELETE FROM tally.lost_range",
                     "DELETE FROM tally.usage_window WHERE window_start = '2026-03-01 00:00Z'",
+                    "UPDATE tally.usage_total SET quantity = quantity + 1 WHERE span = 'day'",
+                    "DELETE FROM tally.usage_total WHERE span = 'month'",
+                    "UPDATE tally.usage_total SET span = 'period' WHERE span = 'month'",
+                    "INSERT INTO tally.unique_member VALUES (1, 2, 3)",
+                    "INSERT INTO tally.dimension_month VALUES ('a', 'calls', '2026-03-01', 1, 1)",
                     "DELETE FROM tally.reject", "UPDATE tally.reject SET verdicts = 2",
                     "INSERT INTO tally.handoff (source, home, partitions, records, block)"
                     " VALUES (0, 1, 2, 3, '')",

@@ -87,19 +87,6 @@ TEST(CatalogueChanges, AFirstStripeMappingIsAllowedAnotherIsNot) {
   EXPECT_FALSE(only_change(one, two).changes_reading());
 }
 
-TEST(CatalogueChanges, AggregationsOfLaterVersionsAreRefusedByName) {
-  for (const char* aggregation : {"max", "min", "unique_count"}) {
-    const auto supported = check_supported(catalogue(
-        meter(R"("aggregation":")" + std::string(aggregation) + R"(","value":"/tokens")")));
-    ASSERT_FALSE(supported) << aggregation;
-    EXPECT_THAT(
-        supported.error().message,
-        testing::AllOf(HasSubstr("tokens"), HasSubstr(aggregation),
-                       HasSubstr("not supported by this version, use sum, count or latest")));
-  }
-  EXPECT_TRUE(check_supported(catalogue(meter(kSum))));
-}
-
 TEST(CatalogueChanges, ShortDescriptionsAreBounded) {
   std::string tenants;
   for (int i = 0; i < 100; ++i) {

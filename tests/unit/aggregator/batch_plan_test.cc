@@ -72,13 +72,13 @@ TEST(CheckConservationDeathTest, NoMoveWithoutALine) {
 }
 
 TEST(WindowKey, EqualKeysHashAlikeAsViewAndAsValue) {
-  const WindowKeyView view{"acme", 3, 7200, "{}"};
+  const WindowKeyView view{"acme", 3, 7200, 10800, "{}"};
   const WindowKey key(view);
   EXPECT_EQ(WindowKeyHash()(view), WindowKeyHash()(key));
   EXPECT_TRUE(WindowKeyEqual()(key, view));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 4, 7200, "{}"}));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 10800, "{}"}));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 7200, "{\"a\":\"\"}"}));
+  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 4, 7200, 10800, "{}"}));
+  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 10800, 14400, "{}"}));
+  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 7200, 10800, "{\"a\":\"\"}"}));
 }
 
 }  // namespace

@@ -16,26 +16,26 @@ IdentityHasher::Key key_of(int seed) {
 
 // The bits are a stored format: sets in the database would count every value anew.
 TEST(UniqueValue, BitsArePinned) {
-  const UniqueHasher hasher(key_of(1));
-  const UniqueValue value = hasher.value(ValueKind::kText, "alice");
+  const IdentityHasher hasher(key_of(1));
+  const UniqueValue value = unique_value(hasher, ValueKind::kText, "alice");
   EXPECT_EQ(value.hi, 5318187068198272961U);
   EXPECT_EQ(value.lo, 17422414315854820398U);
 }
 
 TEST(UniqueValue, KindsTextsAndKeysTellValuesApart) {
-  const UniqueHasher hasher(key_of(1));
-  const UniqueHasher other(key_of(2));
+  const IdentityHasher hasher(key_of(1));
+  const IdentityHasher other(key_of(2));
   std::set<UniqueValue> seen;
   for (const ValueKind kind : {ValueKind::kText, ValueKind::kNumber, ValueKind::kBoolean}) {
     for (const char* text : {"", "5", "true", "alice", "Alice", "alice "}) {
-      EXPECT_TRUE(seen.insert(hasher.value(kind, text)).second) << text;
-      EXPECT_TRUE(seen.insert(other.value(kind, text)).second) << text;
-      EXPECT_EQ(hasher.value(kind, text), hasher.value(kind, text));
+      EXPECT_TRUE(seen.insert(unique_value(hasher, kind, text)).second) << text;
+      EXPECT_TRUE(seen.insert(unique_value(other, kind, text)).second) << text;
+      EXPECT_EQ(unique_value(hasher, kind, text), unique_value(hasher, kind, text));
     }
   }
   const std::string large(60'000, 'x');
-  EXPECT_TRUE(seen.insert(hasher.value(ValueKind::kText, large)).second);
-  EXPECT_TRUE(seen.insert(hasher.value(ValueKind::kText, large + "x")).second);
+  EXPECT_TRUE(seen.insert(unique_value(hasher, ValueKind::kText, large)).second);
+  EXPECT_TRUE(seen.insert(unique_value(hasher, ValueKind::kText, large + "x")).second);
 }
 
 }  // namespace

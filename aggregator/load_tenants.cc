@@ -1,0 +1,84 @@
+#include "aggregator/load_tenants.h"
+
+#include "aggregator/totals_store.h"
+#include "runtime/log/log.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tally::aggregator {
+
+namespace {
+
+using core::Timestamp;
+using core::Window;
+using runtime::postgres::Connection;
+using runtime::postgres::Rows;
+using runtime::postgres::Transaction;
+
+constexpr const char* kUnopened =
+    "SELECT EXISTS (SELECT FROM tally.billing_period b LEFT JOIN tally.period_opened o "
+    "ON o.tenant = b.tenant AND o.period_start = b.period_start "
+    "WHERE o.period_end IS DISTINCT FROM b.period_end)";
+
+using Periods = std::map<std::string, std::vector<Window>, std::less<>>;
+
+Periods load_periods(Transaction& transaction) {
+  const Rows rows = transaction.exec(
+      "SELECT tenant, extract(epoch FROM period_start)::bigint, "
+      "extract(epoch FROM period_end)::bigint FROM tally.billing_period");
+  Periods periods;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    periods[std::string(rows.text(i, 0))].push_back(
+        {Timestamp::from_seconds(rows.int64(i, 1)), Timestamp::from_seconds(rows.int64(i, 2))});
+  }
+  return periods;
+}
+
+}  // namespace
+
+void open_periods(Connection& database) {
+  if (!database.exec(kUnopened).boolean(0, 0)) return;
+  Transaction transaction = database.begin();
+  // Whoever changes a period waits for this, and this waited for commits that did not know it.
+  transaction.exec("SELECT version FROM tally.catalogue_version FOR SHARE");
+  const Rows opened = transaction.exec("SELECT tally.open_periods()");
+  transaction.commit();
+  runtime::log::info("periods_opened", {{"periods", opened.int64(0, 0)}});
+}
+
+std::shared_ptr<const TenantBook> load_tenants(Transaction& transaction) {
+  if (transaction.exec(kUnopened).boolean(0, 0)) return nullptr;
+  Periods periods = load_periods(transaction);
+  const Rows rows =
+      transaction.exec("SELECT tenant, time_zone, stripe_customer IS NOT NULL FROM tally.tenant");
+  std::map<std::string, core::TimeZone, std::less<>> zones;
+  TenantBook::Calendars calendars;
+  calendars.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::string name(rows.text(i, 1));
+    auto zone = zones.find(name);
+    if (zone == zones.end()) {
+      auto loaded = core::TimeZone::load(name);
+      if (!loaded) {
+        throw Misconfigured(fmt::format("tenant {}: {}", rows.text(i, 0), loaded.error().message));
+      }
+      zone = zones.emplace(name, std::move(loaded).value()).first;
+    }
+    auto of_tenant = periods.find(rows.text(i, 0));
+    calendars.emplace(
+        std::string(rows.text(i, 0)),
+        core::Calendar(
+            zone->second,
+            of_tenant == periods.end() ? std::vector<Window>() : std::move(of_tenant->second),
+            rows.boolean(i, 2) ? core::Payment::kStripe : core::Payment::kNone));
+  }
+  return std::make_shared<const TenantBook>(std::move(calendars));
+}
+
+}  // namespace tally::aggregator

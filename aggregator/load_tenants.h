@@ -1,0 +1,21 @@
+// The tenants' calendars as the database has them.
+#pragma once
+
+#include "aggregator/tenant_book.h"
+#include "runtime/postgres/connection.h"
+
+#include <memory>
+
+namespace tally::aggregator {
+
+// Gives every billing period that has none its totals (tally.open_periods). In a transaction of its
+// own, before the catalogue is loaded that knows those periods.
+void open_periods(runtime::postgres::Connection& database);
+
+// In the transaction that loads the catalogue. nullptr: a period came since open_periods(); both
+// must be done again. Throws Misconfigured for a time zone that this machine does not know: days
+// would be wrong.
+[[nodiscard]] std::shared_ptr<const TenantBook> load_tenants(
+    runtime::postgres::Transaction& transaction);
+
+}  // namespace tally::aggregator
