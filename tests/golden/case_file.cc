@@ -163,10 +163,11 @@ class Parser {
                         {"ce_subject", std::string(tenant)}};
       if (!time.empty()) record.headers.emplace_back("ce_time", time);
     } else {
-      record.value = fmt::format(
-          R"({{"specversion":"1.0","id":"{}","source":"{}","type":"{}","subject":"{}",{}"data":{}}})",
-          record.key, marks.source, type, tenant,
-          time.empty() ? "" : fmt::format(R"("time":"{}",)", time), text);
+      record.value = fmt::format(R"({{"specversion":"1.0","id":"{}","source":"{}","type":"{}",)",
+                                 record.key, marks.source, type);
+      record.value += fmt::format(R"("subject":"{}",)", tenant);
+      if (!time.empty()) record.value += fmt::format(R"("time":"{}",)", time);
+      record.value += fmt::format(R"("data":{}}})", text);
     }
     const bool unread = record.delivery == Delivery::kAborted || record.delivery == Delivery::kGap;
     if (unread != (record.fate == Fate::kSkipped))
