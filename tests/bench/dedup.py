@@ -36,7 +36,7 @@ class Gate:
 
     def __init__(self, brokers, topic):
         self.producer = Producer({"bootstrap.servers": brokers, "transactional.id": f"gate-{topic}",
-                                  "transaction.timeout.ms": 900_000, "linger.ms": 0})
+                                  "transaction.timeout.ms": 900_000, "linger.ms": 0, "log_level": 3})
         self.producer.init_transactions(60)
         self.producer.begin_transaction()
         for partition in range(PARTITIONS):

@@ -28,7 +28,7 @@ while (($#)); do
   esac
   shift
 done
-budget_mb=${budget_mb:-192}
+budget_mb=${budget_mb:-128}
 [[ $identities$records$rounds$budget_mb =~ ^[0-9]+$ ]] ||
   { echo "bench dedup: --identities, --records, --rounds and --budget-mb take whole numbers." >&2; exit 2; }
 
