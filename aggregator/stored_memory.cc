@@ -36,28 +36,28 @@ std::vector<SegmentToken> tokens_of(const std::vector<StoredRow>& rows) {
   return tokens;
 }
 
-// The row's entries, those of one part of the memory together: the memory keeps its order, so a
-// part of it fits the processor's caches, and all of it does not. Within a part the order stays.
-std::vector<core::DedupEntry> in_parts(std::string_view entries) {
+// The row's entries that are wanted, those of one part of the memory together: the memory keeps its
+// order, so a part of it fits the processor's caches, and all of it does not. Within a part the
+// order stays.
+template <class Wanted>
+std::vector<core::DedupEntry> in_parts(std::string_view entries, const Wanted& wanted) {
   constexpr unsigned kPartBits = 8;
   std::array<std::size_t, (std::size_t{1} << kPartBits) + 1> next{};
-  const auto entry_at = [&](std::size_t at) {
-    core::DedupEntry entry;
-    std::memcpy(&entry, entries.data() + at, sizeof(entry));
-    return entry;
-  };
   const auto part_of = [](const core::DedupEntry& entry) {
     return dedup::OrderedEntry(entry).key >> (64U - kPartBits);
   };
-  for (std::size_t at = 0; at < entries.size(); at += sizeof(core::DedupEntry)) {
-    ++next.at(part_of(entry_at(at)) + 1);
-  }
+  const auto for_each_wanted = [&](const auto& visit) {
+    for (std::size_t at = 0; at < entries.size(); at += sizeof(core::DedupEntry)) {
+      core::DedupEntry entry;
+      std::memcpy(&entry, entries.data() + at, sizeof(entry));
+      if (wanted(entry)) visit(entry);
+    }
+  };
+  for_each_wanted([&](const core::DedupEntry& entry) { ++next.at(part_of(entry) + 1); });
   std::partial_sum(next.begin(), next.end(), next.begin());
-  std::vector<core::DedupEntry> ordered(entries.size() / sizeof(core::DedupEntry));
-  for (std::size_t at = 0; at < entries.size(); at += sizeof(core::DedupEntry)) {
-    const core::DedupEntry entry = entry_at(at);
-    ordered.at(next.at(part_of(entry))++) = entry;
-  }
+  std::vector<core::DedupEntry> ordered(next.back());
+  for_each_wanted(
+      [&](const core::DedupEntry& entry) { ordered.at(next.at(part_of(entry))++) = entry; });
   return ordered;
 }
 
@@ -124,12 +124,14 @@ void MemoryLoad::add(const StoredRow& row, std::string_view entries, Memory& mem
   TALLY_CHECK(static_cast<std::int64_t>(entries.size()) ==
                   row.entry_count * static_cast<std::int64_t>(sizeof(core::DedupEntry)),
               "a row of {} entries in {} bytes", row.entry_count, entries.size());
-  for (const core::DedupEntry& entry : in_parts(entries)) {
-    if (entry.home() % static_cast<std::uint32_t>(partitions_) ==
-        static_cast<std::uint32_t>(home_.value())) {
-      memory.restore(entry, row.day);
-    }
-  }
+  const std::vector<core::DedupEntry> ordered =
+      in_parts(entries, [&](const core::DedupEntry& entry) {
+        return entry.home() % static_cast<std::uint32_t>(partitions_) ==
+               static_cast<std::uint32_t>(home_.value());
+      });
+  // Room first: a part that fills up before the others would make its rows of the table long.
+  memory.reserve(ordered.size());
+  for (const core::DedupEntry& entry : ordered) memory.restore(entry, row.day);
   memory.committed(row.day, row.token);
   // Refused by the disk, it stays hot; the session says so when it tries the same.
   if (memory.hot_bytes() > hot_budget_bytes_) static_cast<void>(memory.spill({}));
