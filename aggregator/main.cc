@@ -108,7 +108,7 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   kafka.group = settings.text("group");
   kafka.client_id = "tally-aggregator-" + worker;
   if (!instance.empty()) kafka.instance_id = instance + "-" + worker;
-  kafka.extra = {{"fetch.message.max.bytes", "1048576"}, {"fetch.wait.max.ms", "10"}};
+  kafka.extra = {{"fetch.message.max.bytes", "262144"}, {"fetch.wait.max.ms", "10"}};
   return kafka;
 }
 
