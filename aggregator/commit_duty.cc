@@ -2,6 +2,7 @@
 
 #include "core/limits.h"
 #include "runtime/log/log.h"
+#include "runtime/postgres/connection.h"
 #include "runtime/retry/backoff.h"
 
 #include <algorithm>
@@ -35,7 +36,7 @@ CommitDuty::CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay 
       remembered_days_(remembered_days),
       pause_(std::move(pause)) {}
 
-PlanFate CommitDuty::committed(const BatchPlan& plan, Probe::Clock::time_point started) {
+void CommitDuty::committed(const BatchPlan& plan, Probe::Clock::time_point started) {
   const auto took = Probe::Clock::now() - started;
   probe_.committed(plan, took);
   runtime::log::write(
@@ -43,31 +44,36 @@ PlanFate CommitDuty::committed(const BatchPlan& plan, Probe::Clock::time_point s
       {{"records", plan.records},
        {"windows", plan.totals.windows()},
        {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
-  return PlanFate::kCommitted;
 }
 
 std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
   const auto started = Probe::Clock::now();
   runtime::retry::Backoff backoff(100ms, 5s, static_cast<std::uint64_t>(plan.records));
   bool in_doubt = false;
+  bool connection_broke = false;
   for (;;) {
     try {
       if (in_doubt) {
         const Resolution resolution = store_->resolve(plan);
         runtime::log::info("commit_resolved", {{"outcome", to_string(resolution)}});
         probe_.problem("postgres", "");
-        if (resolution == Resolution::kCommitted) return committed(plan, started);
         if (resolution == Resolution::kFenced) return PlanFate::kFenced;
+        if (resolution == Resolution::kCommitted) committed(plan, started);
+        if (connection_broke) return PlanFate::kConnectionBroke;
+        if (resolution == Resolution::kCommitted) return PlanFate::kCommitted;
         in_doubt = false;
       }
       const CommitOutcome outcome = store_->commit(plan);
       probe_.problem("postgres", "");
       if (outcome == CommitOutcome::kFenced) return PlanFate::kFenced;
       if (outcome == CommitOutcome::kCatalogueMoved) return PlanFate::kCatalogueMoved;
-      return committed(plan, started);
+      committed(plan, started);
+      return PlanFate::kCommitted;
     } catch (const std::exception& failure) {
       // Whatever broke, and wherever: the outcome is unknown until it was read under lock.
       in_doubt = true;
+      if (dynamic_cast<const runtime::postgres::Unavailable*>(&failure) != nullptr)
+        connection_broke = true;
       probe_.commit_failed();
       probe_.problem("postgres", failure.what());
       runtime::log::warn("commit_failed", {{"reason", failure.what()}, {"records", plan.records}});

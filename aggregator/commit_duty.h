@@ -14,10 +14,17 @@
 
 namespace tally::aggregator {
 
-enum class PlanFate : std::uint8_t { kCommitted, kFenced, kCatalogueMoved };
+enum class PlanFate : std::uint8_t {
+  kCommitted,
+  kFenced,
+  kCatalogueMoved,
+  kConnectionBroke,  // committed or not: whoever comes next reads what the database holds
+};
 
 // While the database is away it retries with backoff; a commit of unknown outcome is resolved under
-// lock before anything else (promise P3). Threads: one.
+// lock before anything else (promise P3). A plan is never executed again over another connection:
+// the database may have gone back in time meanwhile (restored from a backup), and what the plan
+// was folded upon may be gone. Threads: one.
 class CommitDuty {
  public:
   // Waits for the time; false: told to stop.
@@ -31,7 +38,7 @@ class CommitDuty {
   void keep_small(const BatchPlan& plan);
 
  private:
-  PlanFate committed(const BatchPlan& plan, Probe::Clock::time_point started);
+  void committed(const BatchPlan& plan, Probe::Clock::time_point started);
 
   std::unique_ptr<TotalsStore> store_;
   Probe& probe_;

@@ -206,8 +206,8 @@ void Session::look_for_handoffs() {
       if (!owned.verifying) receive_handoffs(owned);
     }
     probe_.problem("handoff", "");
-  } catch (const Unavailable& failure) {
-    probe_.problem("handoff", failure.what());
+  } catch (const Unavailable&) {
+    end(kConnectionBroke);
   } catch (const StatementFailed& failure) {
     probe_.problem("handoff", failure.what());
   }
@@ -231,6 +231,9 @@ void Session::take_report(std::chrono::milliseconds time) {
       return;
     case PlanFate::kCatalogueMoved:
       end("the catalogue changed");
+      return;
+    case PlanFate::kConnectionBroke:
+      end(kConnectionBroke);
       return;
     case PlanFate::kCommitted:
       probe_.problem("service", "");

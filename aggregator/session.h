@@ -53,6 +53,10 @@ class Session final : public runtime::kafka::RebalanceListener {
                runtime::kafka::Revocation kind) override;
 
  private:
+  // What was loaded is believed as long as the connections that saw it live: a database that comes
+  // back may be an older one, restored from a backup.
+  static constexpr const char* kConnectionBroke =
+      "the connection to the database broke: what it holds is read again";
   struct Owned {
     std::unique_ptr<PartitionState> state;
     // Reading starts at the last committed record, to see that it is still the same.

@@ -157,8 +157,17 @@ std::string Auditor::check_sent(const Tables& tables,
     next_handoff_ = row->first + 1;
   }
   if (stored == sent) return {};
-  return fmt::format("{} records had to be handed off in a commit, {} were", sent.size(),
-                     stored.size());
+  std::string text = fmt::format(
+      "{} records had to be handed off in a commit, {} were:", sent.size(), stored.size());
+  for (const auto& [place, home] : sent) {
+    if (!stored.contains({place, home}))
+      text += fmt::format(" {} to {} not;", name_of(place), home);
+  }
+  for (const auto& [place, home] : stored) {
+    if (!sent.contains({place, home}))
+      text += fmt::format(" {} to {} wrongly;", name_of(place), home);
+  }
+  return text;
 }
 
 std::string Auditor::check_claims(const BatchPlan& plan) {

@@ -51,9 +51,10 @@ bool Auditor::is_late(const Place& place) const {
 
 bool Auditor::surely_before(const Settled& a, const Settled& b) const {
   if (a.commit != b.commit) return a.commit < b.commit;
-  // Within one commit: the rows of a handoff may come in any order, what lies in one of them may
-  // not.
-  return a.row == b.row && a.place.first == b.place.first && a.place.second < b.place.second;
+  // Within one commit only the log is in order. What was handed off may come in any: its rows, and
+  // what lies in one of them, where some was read from the log and some was handed on.
+  return a.row == 0 && b.row == 0 && a.place.first == b.place.first &&
+         a.place.second < b.place.second;
 }
 
 // Promise P1, of one set of copies: no two within the horizon, and each that was left out had one

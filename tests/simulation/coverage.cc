@@ -82,6 +82,9 @@ std::string Coverage::table() const {
 std::string Coverage::missing() const {
   std::string text;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
+    // Who holds a lock for 5 s without a word is ended by the server at the same moment as who
+    // waits for it gives up: the conformance suite stages that one.
+    if (static_cast<Event>(i) == Event::kLockTimeout) continue;
     if (counts_.at(i) == 0) text += fmt::format("{}{}", text.empty() ? "" : ", ", kNames.at(i));
   }
   return text;

@@ -72,6 +72,7 @@ bool SimDatabase::has_open(std::string_view client) const {
 }
 
 void SimDatabase::kill_all() {
+  ++downs_;
   for (const Handle& transaction : std::vector<Handle>(open_)) rollback(transaction);
 }
 

@@ -49,7 +49,8 @@ class SimDatabase {
   void rollback(const Handle& transaction);  // also of one that ended: no effect
   // idle_in_transaction_session_timeout: ends those whose client said nothing for 5 s.
   std::size_t kill_idle(std::int64_t now_us);
-  void kill_all();
+  void kill_all();  // the server goes down: every connection is broken
+  [[nodiscard]] std::uint64_t downs() const { return downs_; }
   [[nodiscard]] bool has_open(std::string_view client) const;
 
   [[nodiscard]] const Tables& tables() const { return tables_; }
@@ -68,6 +69,7 @@ class SimDatabase {
   Tables tables_;
   CommitNumber commits_ = 0;
   std::uint64_t next_transaction_ = 1;
+  std::uint64_t downs_ = 0;
   std::vector<Handle> open_;
   std::map<LockKey, std::map<std::uint64_t, LockMode>> locks_;
 };

@@ -105,7 +105,13 @@ void SimLine::maybe_crash(std::int64_t per_mille, Event where) {
 
 void SimLine::connect() {
   plant_.scheduler.point();
-  if (!plant_.database.up) throw Unavailable("connection refused");
+  const std::uint64_t downs = plant_.database.downs();
+  const bool broke = connected_ && *connected_ != downs;
+  if (broke || !plant_.database.up) {
+    connected_.reset();
+    throw Unavailable(broke ? "the server ended the connection" : "connection refused");
+  }
+  connected_ = downs;
 }
 
 void SimLine::statement(const SimDatabase::Handle& transaction) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -84,6 +85,7 @@ class SimLine : public Line {
 
   Plant& plant_;
   std::string name_;
+  std::optional<std::uint64_t> connected_;  // since this many times that the server went down
 };
 
 // The store of a simulated process: counts what it meets, and now and then sends a commit in one

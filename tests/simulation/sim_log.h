@@ -59,7 +59,7 @@ class SimLog {
   Partition& at(std::int32_t partition) {
     return partitions_.at(static_cast<std::size_t>(partition));
   }
-  std::vector<Partition> partitions_;
+  std::deque<Partition> partitions_;  // growth moves none: records point into them
 };
 
 }  // namespace tally::simulation

@@ -126,8 +126,10 @@ aggregator::Deployment SimStore::open(const std::string& topic, std::int32_t par
   client.commit();
   const Tables& tables = database_.tables();
   if (tables.partitions > partitions) line_->met("stale metadata");
+  // No tenant is in the book: all are counted in UTC.
   return {database_.identity_key, database_.catalogues.at(tables.catalogue),
-          core::Generation(tables.generation), tables.partitions};
+          std::make_shared<const aggregator::TenantBook>(), core::Generation(tables.generation),
+          tables.partitions};
 }
 
 void SimStore::insert_partition(const AcquireRequest& request) {

@@ -156,25 +156,29 @@ TEST(Committer, NeverASecondCommitWithoutAResolve) {
       {"catalogue", {Step::kCatalogueMoved}, PlanFate::kCatalogueMoved, "commit"},
       {"in doubt, was committed",
        {Step::kInDoubt, Step::kResolvedCommitted},
-       PlanFate::kCommitted,
+       PlanFate::kConnectionBroke,
        "commit resolve"},
       {"in doubt, was not",
-       {Step::kInDoubt, Step::kResolvedNotCommitted, Step::kCommitted},
-       PlanFate::kCommitted,
-       "commit resolve commit"},
+       {Step::kInDoubt, Step::kResolvedNotCommitted},
+       PlanFate::kConnectionBroke,
+       "commit resolve"},
       {"in doubt, another owner came",
        {Step::kInDoubt, Step::kResolvedFenced},
        PlanFate::kFenced,
        "commit resolve"},
       {"away, then still away while resolving",
-       {Step::kUnavailable, Step::kUnavailable, Step::kInDoubt, Step::kResolvedNotCommitted,
-        Step::kCommitted},
+       {Step::kUnavailable, Step::kUnavailable, Step::kInDoubt, Step::kResolvedNotCommitted},
+       PlanFate::kConnectionBroke,
+       "commit resolve resolve resolve"},
+      {"refused twice, then in doubt",
+       {Step::kRefused, Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted,
+        Step::kInDoubt, Step::kResolvedCommitted},
+       PlanFate::kConnectionBroke,
+       "commit resolve commit resolve commit resolve"},
+      {"refused, then through",
+       {Step::kRefused, Step::kResolvedNotCommitted, Step::kCommitted},
        PlanFate::kCommitted,
-       "commit resolve resolve resolve commit"},
-      {"two doubts",
-       {Step::kInDoubt, Step::kResolvedNotCommitted, Step::kInDoubt, Step::kResolvedCommitted},
-       PlanFate::kCommitted,
-       "commit resolve commit resolve"},
+       "commit resolve commit"},
       {"refused",
        {Step::kRefused, Step::kResolvedNotCommitted, Step::kFenced},
        PlanFate::kFenced,
@@ -190,7 +194,7 @@ TEST(Committer, NeverASecondCommitWithoutAResolve) {
 }
 
 TEST(Committer, TakesOnePlanAfterTheOther) {
-  Bench bench({Step::kCommitted, Step::kInDoubt, Step::kResolvedCommitted, Step::kCommitted});
+  Bench bench({Step::kCommitted, Step::kRefused, Step::kResolvedCommitted, Step::kCommitted});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(bench.fate_of_one(), PlanFate::kCommitted);
   EXPECT_EQ(bench.script.asked(), "commit commit resolve commit");
   EXPECT_EQ(bench.committer.take_report(0ms), std::nullopt);
@@ -225,7 +229,7 @@ TEST(Committer, ARollUpThatFailsHarmsNoCommit) {
 }
 
 TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
-  Bench bench({Step::kUnavailable, Step::kResolvedNotCommitted, Step::kCommitted});
+  Bench bench({Step::kUnavailable, Step::kResolvedCommitted});
   bench.probe.partitions_owned(1, 0, 0);
   bench.committer.submit(some_plan());
   // The first wait after a failure is at least 50 ms: the problem stands until the resolve.
