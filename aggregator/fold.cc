@@ -72,7 +72,15 @@ void count_class(RecordClass record_class, LedgerDelta& line) {
   }
 }
 
+LogDay whole_days(std::int64_t seconds) {
+  return static_cast<LogDay>((seconds + core::kDaySeconds - 1) / core::kDaySeconds);
+}
+
 }  // namespace
+
+LogDay remembered_days(const FoldRules& rules) {
+  return whole_days(rules.horizon_seconds + rules.future_bound_seconds) + 1;
+}
 
 struct Fold::Site {
   const runtime::kafka::Record& record;
@@ -90,6 +98,7 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
     : meters_(std::move(meters)),
       hasher_(hasher),
       rules_(rules),
+      spare_days_(remembered_days(rules) - whole_days(rules.horizon_seconds)),
       reader_(meters_, hasher),
       contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
@@ -230,6 +239,17 @@ RecordClass Fold::deduplicate(Site& site) {
     keep(site, RejectClass::kLate, "older_than_horizon",
          fmt::format("`time` is {} s behind the log, the limit is {} s", age / 1'000'000,
                      rules_.horizon_seconds),
+         "");
+    return RecordClass::kLate;
+  }
+  // A copy that came within the horizon of this one may be forgotten already: its home is ahead.
+  const LogDay lag = today - log_day_of(site.log_time);
+  if (lag > spare_days_ && !readmitted) {
+    keep(site, RejectClass::kLate, "older_than_memory",
+         fmt::format("the record waited {} days for its home, which cannot tell a copy from it "
+                     "after {}: see that it was not counted, then tally-admin rejects replay "
+                     "--unchecked",
+                     lag, spare_days_),
          "");
     return RecordClass::kLate;
   }

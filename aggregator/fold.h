@@ -38,6 +38,10 @@ struct FoldRules {
   std::int32_t partitions = 0;            // of the topic, for home(id)
 };
 
+// How long an identity is remembered: the horizon and what an event may be ahead, in whole days,
+// and one day more because days are forgotten whole.
+[[nodiscard]] LogDay remembered_days(const FoldRules& rules);
+
 // Every consumed record ends in exactly one of these, decided in this order; kReadmitted is
 // kCounted for a record that an admin replayed.
 enum class RecordClass : std::uint8_t {
@@ -87,6 +91,7 @@ class Fold {
   std::shared_ptr<const MeterSet> meters_;
   const core::IdentityHasher& hasher_;
   FoldRules rules_;
+  LogDay spare_days_;  // that a record may lag its home's clock and still be judged exactly
   MeterReader reader_;
   Contribution contribution_;
 };

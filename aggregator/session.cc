@@ -30,8 +30,7 @@ constexpr auto kDrainTime = 10s;
 }  // namespace
 
 LogDay remembered_days(const SessionSettings& settings) {
-  const std::int64_t seconds = settings.horizon_seconds + settings.future_bound_seconds;
-  return static_cast<LogDay>((seconds + core::kDaySeconds - 1) / core::kDaySeconds) + 1;
+  return remembered_days(FoldRules{settings.horizon_seconds, settings.future_bound_seconds, 1});
 }
 
 Session::Session(const SessionSettings& settings, Environment& environment, Probe& probe)

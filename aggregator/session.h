@@ -36,8 +36,6 @@ struct SessionSettings {
   std::filesystem::path cache_folder;   // empty: no local disk, all stays in memory
 };
 
-// How long an identity is remembered: the horizon, what an event may be ahead, and one day because
-// days are forgotten whole.
 [[nodiscard]] LogDay remembered_days(const SessionSettings& settings);
 
 class Session final : public runtime::kafka::RebalanceListener {

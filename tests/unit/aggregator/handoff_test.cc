@@ -139,16 +139,31 @@ TEST(Handoff, AForeignRecordCountsOnceAtItsHome) {
 TEST(Handoff, TimeIsThatOfTheFirstLog) {
   FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
   FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
-  const std::string late = id_with_home(1, 2);
-  source.add(call(late), bench_time("08:30:00"));
-  source.add(call(late + "x", "2026-10-01T00:00:00Z"), bench_time("08:30:01"));
+  source.add(call(id_with_home(1, 2)), bench_time("08:30:00"));
+  home.add(call("nobody", "-"), bench_time("2+08:00:00"));
+  home.start_new_plan();
+  for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
+  // Without a time of its own the event happened when its record was appended: not 2 days later.
+  const auto& [key, delta] = *home.plan.totals.usage.begin();
+  EXPECT_EQ(key.start_seconds, bench_time("08:00:00").seconds());
+  EXPECT_EQ(home.state.last_log_time, bench_time("2+08:00:00"));  // the clock never steps back
+}
+
+// A home whose clock had run days ahead forgot an identity, and counted a copy of it that had
+// waited in another partition all the while (found by the simulator).
+TEST(Handoff, ARecordThatWaitedLongerThanTheMemoryCanJudgeIsLate) {
+  FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
+  FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
+  const std::string id = id_with_home(1, 2);
+  source.add(call(id), bench_time("08:00:00"));
+  EXPECT_EQ(name_of(home.add(call(id), bench_time("07:59:00"))), "counted");
   home.add(call("nobody", "-"), bench_time("40+08:00:00"));
   home.start_new_plan();
   for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
-  // Without a time of its own the event happened when its record was appended: not 40 days later.
-  const auto& [key, delta] = *home.plan.totals.usage.begin();
-  EXPECT_EQ(key.start_seconds, bench_time("08:00:00").seconds());
-  EXPECT_EQ(home.state.last_log_time, bench_time("40+08:00:00"));  // the clock never steps back
+  expect_statement(home, R"(
+    consumed 0 received 1 late 1
+    #0 late older_than_memory
+  )");
 }
 
 TEST(Handoff, AHandoffMovesTheClockOfItsHome) {
