@@ -18,6 +18,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -117,14 +118,16 @@ class Seeder {
 
   void in_threads() {
     std::vector<std::thread> threads;
-    working_ = threads_;
+    working_ = threads_;  // before there is a thread
     for (std::int64_t i = 0; i < threads_; ++i) threads.emplace_back([this] { work(); });
     runtime::terminal::Progress progress("seeding", static_cast<std::uint64_t>(identities_));
-    while (working_ > 0) {
+    std::unique_lock lock(mutex_);
+    while (
+        !ended_.wait_for(lock, std::chrono::milliseconds(100), [this] { return working_ == 0; })) {
       const auto done = static_cast<std::uint64_t>(written_.load());
       progress.update(done, done, runtime::terminal::grouped(done) + " identities");
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
+    lock.unlock();
     for (std::thread& thread : threads) thread.join();
     const auto done = static_cast<std::uint64_t>(written_.load());
     progress.finish(done, done, runtime::terminal::grouped(done) + " identities, joined");
@@ -149,7 +152,9 @@ class Seeder {
       if (!failure_) failure_ = std::current_exception();
       next_ = claims_.of_partition.size();
     }
+    const std::scoped_lock lock(mutex_);
     --working_;
+    ended_.notify_all();
   }
 
   // Part number `at` of `parts` parts of `whole` that differ by one at most.
@@ -230,8 +235,9 @@ class Seeder {
   aggregator::LogDay today_ = 0;
   std::atomic<std::size_t> next_{0};  // partition
   std::atomic<std::int64_t> written_{0};
-  std::atomic<std::int64_t> working_{0};
   std::mutex mutex_;
+  std::condition_variable ended_;
+  std::int64_t working_ = 0;    // guarded by mutex_
   std::exception_ptr failure_;  // guarded by mutex_ until the threads are joined
 };
 
