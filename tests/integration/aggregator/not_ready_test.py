@@ -93,8 +93,8 @@ class NotReady(unittest.TestCase):
         with Scene(CATALOGUE) as scene:
             # apply refuses it; a newer tally-admin may have stored it all the same.
             scene.query("UPDATE tally.meter SET definition = replace(definition, "
-                        "'\"aggregation\":\"sum\"', '\"aggregation\":\"max\"')")
-            scene.aggregator().await_not_ready("tokens", "max")
+                        "'\"aggregation\":\"sum\"', '\"aggregation\":\"median\"')")
+            scene.aggregator().await_not_ready("cannot be read", "aggregation")
 
     def test_the_catalogue_changes_while_events_flow(self):
         book = Book(seed=16)
