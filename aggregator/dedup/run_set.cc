@@ -18,7 +18,8 @@ void remove_file(const std::filesystem::path& path) {
 }
 
 bool larger(const std::unique_ptr<RunFile>& a, const std::unique_ptr<RunFile>& b) {
-  return a->entries() > b->entries();
+  if (a->entries() != b->entries()) return a->entries() > b->entries();
+  return a->path() < b->path();
 }
 
 // What a run says of segments that have expired binds nobody.
@@ -112,7 +113,7 @@ std::unique_ptr<RunFile> RunSet::finish(RunWriter& writer, std::vector<RunToken>
 
 void RunSet::add(std::unique_ptr<RunFile> run, LogDay today) {
   runs_.push_back(std::move(run));
-  std::stable_sort(runs_.begin(), runs_.end(), larger);
+  std::sort(runs_.begin(), runs_.end(), larger);
   for (auto due = due_for_merge(today); !due.empty(); due = due_for_merge(today)) {
     try {
       merge(due, today);
@@ -177,7 +178,7 @@ void RunSet::merge(const std::vector<std::size_t>& which, LogDay today) {
     remove_file(path);
     throw CacheBroken(failure.what());
   }
-  std::stable_sort(runs_.begin(), runs_.end(), larger);
+  std::sort(runs_.begin(), runs_.end(), larger);
 }
 
 void RunSet::write_merged(std::span<const RunFile* const> inputs, LogDay today,

@@ -8,9 +8,9 @@
 namespace tally::core {
 namespace {
 
-IdentityHasher::Key key_of(int seed) {
+IdentityHasher::Key key_of(std::size_t seed) {
   IdentityHasher::Key key{};
-  for (std::size_t i = 0; i < key.size(); ++i) key.at(i) = static_cast<std::byte>(i + 7U * seed);
+  for (std::size_t i = 0; i < key.size(); ++i) key.at(i) = static_cast<std::byte>(i + 7 * seed);
   return key;
 }
 
