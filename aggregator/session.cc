@@ -215,6 +215,7 @@ void Session::look_for_handoffs() {
 void Session::receive_handoffs(Owned& owned) {
   if (plan_full()) return;
   for (const HandoffRow& row : store_->waiting_handoffs(owned.state->id, owned.under_way)) {
+    if (plan_full()) return;  // the rest waits, and is read again
     const bool fresh = owned.under_way.insert(row.id).second;
     TALLY_CHECK(fresh, "handoff {} came twice", row.id.value());
     fold_->receive(row, *decoder_, *owned.state, open_plan());

@@ -2,8 +2,9 @@
 //
 // Threads: one thread polls, and the listener is called on it, inside poll(). Lifetime: the bytes
 // of a batch's records live until the batch is destroyed. What it does NOT promise: that no record
-// of a revoked partition is still handed out afterwards (librdkafka 2.0.2's batch consume can do
-// so); the caller guards by position.
+// of a revoked partition is still handed out afterwards, nor that none is missing right after a
+// rebalance. librdkafka's batch calls did both before 2.2.0, so this takes one message a call; the
+// caller guards by position all the same.
 #pragma once
 
 #include <chrono>
