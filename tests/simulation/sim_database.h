@@ -22,7 +22,7 @@
 namespace tally::simulation {
 
 // What a transaction can hold: one row. The order is the order of locking.
-enum class LockTable : std::uint8_t { kDeployment, kPartition, kCatalogue };
+enum class LockTable : std::uint8_t { kDeployment, kPartition, kCatalogue, kPeriods };
 using LockKey = std::pair<LockTable, std::int64_t>;
 enum class LockMode : std::uint8_t { kShared, kExclusive };
 
@@ -58,6 +58,7 @@ class SimDatabase {
   [[nodiscard]] CommitNumber commits() const { return commits_; }
   // What `Tables::catalogue` points into; made before the run.
   std::vector<std::shared_ptr<const aggregator::MeterSet>> catalogues;
+  std::vector<TenantRows> tenants;  // beside `catalogues`; empty: nobody is in the book
   core::IdentityHasher::Key identity_key{};
   // The server's clock, which judges log times from the future.
   core::Timestamp clock;

@@ -126,10 +126,28 @@ aggregator::Deployment SimStore::open(const std::string& topic, std::int32_t par
   client.commit();
   const Tables& tables = database_.tables();
   if (tables.partitions > partitions) line_->met("stale metadata");
-  // No tenant is in the book: all are counted in UTC.
+  open_periods();
+  // Without a book all are counted in UTC.
   return {database_.identity_key, database_.catalogues.at(tables.catalogue),
-          std::make_shared<const aggregator::TenantBook>(), core::Generation(tables.generation),
-          tables.partitions};
+          database_.tenants.empty() ? std::make_shared<const aggregator::TenantBook>()
+                                    : database_.tenants.at(tables.catalogue).book,
+          core::Generation(tables.generation), tables.partitions};
+}
+
+// Until every period of the catalogue in force has its totals; nobody gives way after that look.
+void SimStore::open_periods() {
+  const Tables& tables = database_.tables();
+  while (!database_.tenants.empty() && !tables.all_open(database_.tenants.at(tables.catalogue))) {
+    Client client(database_, *line_);
+    client.statement();
+    client.lock({LockTable::kCatalogue, 0}, LockMode::kShared);
+    client.statement();
+    client.lock({LockTable::kPeriods, 0}, LockMode::kExclusive);
+    client.handle()->writes.emplace_back([&database = database_](Tables& opened, CommitNumber) {
+      opened.open_periods(database.tenants.at(opened.catalogue));
+    });
+    client.commit();
+  }
 }
 
 void SimStore::insert_partition(const AcquireRequest& request) {

@@ -56,6 +56,7 @@ class SimStore final : public aggregator::TotalsStore {
  private:
   class Client;
 
+  void open_periods();
   void insert_partition(const aggregator::AcquireRequest& request);
   std::unique_ptr<aggregator::PartitionState> acquire_once(
       const aggregator::AcquireRequest& request);

@@ -59,16 +59,8 @@ void apply_memory(const BatchPlan& plan, CommitNumber commit, Tables& tables) {
   }
 }
 
-void apply_totals(const BatchPlan& plan, Tables& tables) {
+void apply_rejects(const BatchPlan& plan, Tables& tables) {
   const auto& meters = plan.meters->meters();
-  const auto key_of = [&](const aggregator::WindowKey& key) {
-    return TotalKey{key.tenant, meters[key.meter].slug, key.start_seconds, key.dimensions};
-  };
-  for (const auto& [key, delta] : plan.totals.usage) tables.usage[key_of(key)] += delta;
-  for (const auto& [key, reading] : plan.totals.gauges) {
-    const auto [found, fresh] = tables.gauges.try_emplace(key_of(key), reading);
-    if (!fresh) found->second.merge(reading);
-  }
   for (const auto& [where, count] : plan.meter_rejects)
     tables.meter_rejects[{meters[where.first].slug, where.second}] += count;
   for (const auto& row : plan.rejects) {
@@ -82,7 +74,8 @@ void apply_totals(const BatchPlan& plan, Tables& tables) {
 void Tables::apply(const BatchPlan& plan, CommitNumber commit) {
   apply_advances(plan, commit, *this);
   apply_memory(plan, commit, *this);
-  apply_totals(plan, *this);
+  apply_totals(plan);
+  apply_rejects(plan, *this);
 }
 
 }  // namespace tally::simulation

@@ -3,11 +3,16 @@
 #pragma once
 
 #include "aggregator/batch_plan.h"
+#include "aggregator/span_totals.h"
+#include "aggregator/tenant_book.h"
+#include "core/extreme_reading.h"
 #include "core/gauge_reading.h"
+#include "core/unique_value.h"
 #include "core/usage_delta.h"
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -52,6 +57,40 @@ struct HandoffStored {
 // Tenant, meter, start of the window, dimensions.
 using TotalKey = std::tuple<std::string, std::string, std::int64_t, std::string>;
 
+// Tenant, meter, span, its start, dimensions ("{}" where they are merged).
+using SpanTotalKey =
+    std::tuple<std::string, std::string, aggregator::Span, std::int64_t, std::string>;
+
+// A row of unique_set with its members.
+struct UniqueStored {
+  std::set<core::UniqueValue> members;
+  std::int64_t events = 0;
+
+  void merge(const UniqueStored& other) {
+    members.insert(other.members.begin(), other.members.end());
+    events += other.events;
+  }
+};
+
+// What the commit that made a row of a span said of it; later ones leave it.
+struct SpanEdge {
+  std::int64_t end_seconds = 0;
+  std::int32_t first_date = 0;
+};
+
+// A row of billing_period.
+struct PeriodRow {
+  std::string tenant;
+  std::int64_t start_seconds = 0;
+  std::int64_t end_seconds = 0;
+};
+
+// The tenants of one version of the catalogue: the book and its periods are of one mind.
+struct TenantRows {
+  std::shared_ptr<const aggregator::TenantBook> book;
+  std::vector<PeriodRow> periods;
+};
+
 struct RejectStored {
   aggregator::RejectClass reject_class = aggregator::RejectClass::kRejected;
   std::string reason;
@@ -70,6 +109,18 @@ struct Tables {
   std::int64_t next_handoff = 1;
   std::map<TotalKey, core::UsageDelta> usage;
   std::map<TotalKey, core::GaugeReading> gauges;
+  std::map<TotalKey, core::MaxReading> maxima;
+  std::map<TotalKey, core::MinReading> minima;
+  std::map<TotalKey, UniqueStored> uniques;
+  std::map<TotalKey, std::int64_t> window_ends;  // of all of them
+  std::map<SpanTotalKey, core::UsageDelta> usage_totals;
+  std::map<SpanTotalKey, core::GaugeReading> gauge_totals;
+  std::map<SpanTotalKey, core::MaxReading> max_totals;
+  std::map<SpanTotalKey, core::MinReading> min_totals;
+  std::map<SpanTotalKey, UniqueStored> unique_totals;
+  std::map<SpanTotalKey, SpanEdge> span_edges;  // of all of them
+  // Periods whose totals exist, with their ends, by tenant and start.
+  std::map<std::pair<std::string, std::int64_t>, std::int64_t> opened;
   // Partition, offset, meter ('' for the whole record).
   std::map<std::tuple<std::int32_t, std::int64_t, std::string>, RejectStored> rejects;
   std::vector<aggregator::OffsetRange> lost;
@@ -77,6 +128,10 @@ struct Tables {
 
   // What the COMMIT of a plan makes of them.
   void apply(const aggregator::BatchPlan& plan, CommitNumber commit);
+  void apply_totals(const aggregator::BatchPlan& plan);
+  [[nodiscard]] bool all_open(const TenantRows& tenants) const;
+  // tally.open_periods(): totals of new periods, from the windows that start in them.
+  void open_periods(const TenantRows& tenants);
 };
 
 void add(aggregator::LedgerDelta& line, const aggregator::LedgerDelta& more);
