@@ -80,7 +80,8 @@ TotalsPlan with_overflow(const TotalsPlan& plan, const std::set<Combination>& re
   return changed;
 }
 
-void count_overflow(const Overflow& overflow, const MeterSet& meters, Transaction& transaction) {
+std::int64_t count_overflow(const Overflow& overflow, const MeterSet& meters,
+                            Transaction& transaction) {
   ArrayText tenant, meter, month, events;
   std::int64_t sum = 0;
   for (const auto& [place, count] : overflow) {
@@ -100,6 +101,7 @@ void count_overflow(const Overflow& overflow, const MeterSet& meters, Transactio
       "dimension_overflow",
       {{"events", sum},
        {"what", "too many combinations of dimensions: see finance.dimension_overflow"}});
+  return sum;
 }
 
 }  // namespace
@@ -107,6 +109,7 @@ void count_overflow(const Overflow& overflow, const MeterSet& meters, Transactio
 std::optional<TotalsPlan> DimensionGuard::admit(const TotalsPlan& plan, const MeterSet& meters,
                                                 Transaction& transaction) {
   provisional_.clear();
+  overflowed_ = 0;
   std::set<Combination> met;
   for_each_map(plan, [&](const auto& windows, auto) {
     for (const auto& [key, value] : windows) {
@@ -140,7 +143,7 @@ std::optional<TotalsPlan> DimensionGuard::admit(const TotalsPlan& plan, const Me
   }
   Overflow overflow;
   TotalsPlan changed = with_overflow(plan, refused, overflow);
-  count_overflow(overflow, meters, transaction);
+  overflowed_ = count_overflow(overflow, meters, transaction);
   return changed;
 }
 
@@ -150,6 +153,8 @@ void DimensionGuard::committed() {
     if (!text.empty()) admitted_.insert(std::move(text));
   }
   provisional_.clear();
+  const std::int64_t overflowed = std::exchange(overflowed_, 0);
+  if (overflowed > 0 && observe_) observe_(overflowed);
 }
 
 }  // namespace tally::aggregator

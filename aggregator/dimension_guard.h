@@ -3,7 +3,7 @@
 // in tally.dimension_month: never silent.
 //
 // What was taken in stays in, so most answers come from memory: Postgres is asked about
-// combinations that this guard has not met. Threads: one. Lifetime: of one connection's store.
+// combinations that this guard has not met. Threads: one. Lifetime: of one store.
 #pragma once
 
 #include "aggregator/meter_set.h"
@@ -14,9 +14,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tally::aggregator {
@@ -24,21 +26,29 @@ namespace tally::aggregator {
 // No meter can have a dimension called `*`, so no event's own dimensions look like this.
 inline constexpr std::string_view kOverflowDimensions = R"({"*":"overflow"})";
 
+// Told how many events a committed transaction put under kOverflowDimensions, once each and only
+// when there were some.
+using OverflowObserver = std::function<void(std::int64_t events)>;
+
 class DimensionGuard {
  public:
-  explicit DimensionGuard(std::int64_t limit) : limit_(limit) {}
+  explicit DimensionGuard(std::int64_t limit, OverflowObserver observer = {})
+      : limit_(limit), observe_(std::move(observer)) {}
 
   // Within a commit's transaction, before the windows are written. nullopt: the plan stays as it
   // is; else the plan to write instead. Counts the events that overflow.
   [[nodiscard]] std::optional<TotalsPlan> admit(const TotalsPlan& plan, const MeterSet& meters,
                                                 runtime::postgres::Transaction& transaction);
-  // The transaction of the last admit() was committed: what it took in may be remembered.
+  // The transaction of the last admit() was committed: what it took in may be remembered, and what
+  // overflowed is told. A second call says nothing new.
   void committed();
 
  private:
   std::int64_t limit_;
+  OverflowObserver observe_;
   boost::unordered_flat_set<std::string> admitted_;  // tenant, meter, month, dimensions
   std::vector<std::string> provisional_;
+  std::int64_t overflowed_ = 0;  // events of the last admit(), until its transaction is committed
 };
 
 }  // namespace tally::aggregator

@@ -157,8 +157,12 @@ int run(const runtime::config::Settings& settings) {
               return std::make_unique<aggregator::KafkaSource>(kafka, listener);
             },
         .store =
-            [conninfo = settings.text("database")] {
-              return std::make_unique<aggregator::PostgresStore>(conninfo, "tally-aggregator");
+            [&probe, conninfo = settings.text("database")] {
+              return std::make_unique<aggregator::PostgresStore>(
+                  conninfo, "tally-aggregator", aggregator::StoreObserver(),
+                  aggregator::DimensionGuard(
+                      core::kMaxDimensionCombinations,
+                      [&probe](std::int64_t events) { probe.dimensions_overflowed(events); }));
             },
         .committer =
             [&probe, days = aggregator::remembered_days(sessions[i])](auto store) {

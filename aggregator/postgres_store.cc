@@ -154,10 +154,11 @@ std::pair<std::int64_t, std::int64_t> still_there(const BatchPlan& plan, Transac
 }  // namespace
 
 PostgresStore::PostgresStore(std::string conninfo, std::string application_name,
-                             StoreObserver observer)
+                             StoreObserver observer, DimensionGuard guard)
     : conninfo_(std::move(conninfo)),
       application_name_(std::move(application_name)),
-      observe_(observer ? std::move(observer) : hit_failpoint) {}
+      observe_(observer ? std::move(observer) : hit_failpoint),
+      guard_(std::move(guard)) {}
 
 Connection& PostgresStore::connection() {
   if (!connection_) connection_.emplace(conninfo_, application_name_);
@@ -293,7 +294,7 @@ void PostgresStore::try_commit(const BatchPlan& plan) {
 }
 
 Resolution PostgresStore::resolve(const BatchPlan& plan) {
-  return guarded([&](Connection& database) {
+  const Resolution resolution = guarded([&](Connection& database) {
     observe_(StoreStep::kResolving);
     Transaction transaction = database.begin();
     std::size_t at_start = 0;
@@ -328,6 +329,8 @@ Resolution PostgresStore::resolve(const BatchPlan& plan) {
     if (there == taken) return Resolution::kNotCommitted;
     return there == 0 ? Resolution::kCommitted : Resolution::kFenced;
   });
+  if (resolution == Resolution::kCommitted) guard_.committed();
+  return resolution;
 }
 
 RollUp PostgresStore::roll_up(const PartitionClaim& claim) {

@@ -17,7 +17,8 @@ class PostgresStore final : public TotalsStore {
  public:
   // Does not connect yet. `application_name` shows in pg_stat_activity. Without an observer the
   // steps are failpoints: "aggregator.before_commit", "aggregator.in_commit" and so on.
-  PostgresStore(std::string conninfo, std::string application_name, StoreObserver observer = {});
+  PostgresStore(std::string conninfo, std::string application_name, StoreObserver observer = {},
+                DimensionGuard guard = DimensionGuard(core::kMaxDimensionCombinations));
 
   Deployment open(const std::string& topic, std::int32_t partitions) override;
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override;
@@ -38,7 +39,7 @@ class PostgresStore final : public TotalsStore {
   std::string conninfo_;
   std::string application_name_;
   StoreObserver observe_;
-  DimensionGuard guard_{core::kMaxDimensionCombinations};
+  DimensionGuard guard_;
   std::optional<runtime::postgres::Connection> connection_;
   std::set<LogDay> seen_days_;  // of dedup memory: their tables are there
 };
