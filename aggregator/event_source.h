@@ -31,7 +31,12 @@ class EventSource {
   [[nodiscard]] virtual std::string transport_problem() const = 0;
 };
 
-using SourceFactory =
-    std::function<std::unique_ptr<EventSource>(runtime::kafka::RebalanceListener& listener)>;
+enum class Membership : std::uint8_t {
+  kConfigured,  // static where the program has a name: a restart takes its partitions back at once
+  kNewMember,   // the group gives everybody an assignment anew
+};
+
+using SourceFactory = std::function<std::unique_ptr<EventSource>(
+    runtime::kafka::RebalanceListener& listener, Membership membership)>;
 
 }  // namespace tally::aggregator

@@ -93,6 +93,7 @@ aggregator::SessionSettings session_settings(const runtime::config::Settings& se
   session.commit_interval = std::chrono::milliseconds(settings.integer("commit-interval-ms"));
   session.horizon_seconds = settings.integer("horizon-seconds");
   session.future_bound_seconds = settings.integer("future-bound-seconds");
+  session.stall_limit = std::chrono::seconds(settings.integer("stall-limit-seconds"));
   session.memory_budget_bytes = static_cast<std::size_t>(settings.integer("dedup-memory-mb")) *
                                 1024 * 1024 / static_cast<std::size_t>(settings.integer("workers"));
   session.cache_folder = settings.text("cache-folder");
@@ -153,8 +154,11 @@ int run(const runtime::config::Settings& settings) {
     aggregator::Probe& probe = *probes[i];
     environments.push_back({
         .source =
-            [kafka = consumer_settings(settings, std::to_string(i))](auto& listener) {
-              return std::make_unique<aggregator::KafkaSource>(kafka, listener);
+            [kafka = consumer_settings(settings, std::to_string(i))](
+                auto& listener, aggregator::Membership membership) {
+              auto joining = kafka;
+              if (membership == aggregator::Membership::kNewMember) joining.instance_id.clear();
+              return std::make_unique<aggregator::KafkaSource>(joining, listener);
             },
         .store =
             [&probe, conninfo = settings.text("database")] {

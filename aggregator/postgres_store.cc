@@ -228,6 +228,14 @@ std::unique_ptr<PartitionState> PostgresStore::acquire(const AcquireRequest& req
   });
 }
 
+std::int32_t PostgresStore::never_owned() {
+  return guarded([&](Connection& database) {
+    const Rows rows = database.exec(
+        "SELECT partitions - (SELECT count(*) FROM tally.partition_state) FROM tally.deployment");
+    return static_cast<std::int32_t>(rows.int64(0, 0));
+  });
+}
+
 std::vector<HandoffRow> PostgresStore::waiting_handoffs(
     core::PartitionId home, const std::set<core::HandoffId>& under_way) {
   return guarded([&](Connection& database) {

@@ -21,6 +21,7 @@ class PostgresStore final : public TotalsStore {
                 DimensionGuard guard = DimensionGuard(core::kMaxDimensionCombinations));
 
   Deployment open(const std::string& topic, std::int32_t partitions) override;
+  std::int32_t never_owned() override;
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override;
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
                                            const std::set<core::HandoffId>& under_way) override;

@@ -33,10 +33,12 @@ LogDay remembered_days(const SessionSettings& settings) {
   return remembered_days(FoldRules{settings.horizon_seconds, settings.future_bound_seconds, 1});
 }
 
-Session::Session(const SessionSettings& settings, Environment& environment, Probe& probe)
+Session::Session(const SessionSettings& settings, Environment& environment, Probe& probe,
+                 Membership membership)
     : settings_(settings),
       environment_(environment),
       probe_(probe),
+      membership_(membership),
       pace_(environment.pace),
       store_(environment.store()),
       committer_(environment.committer(environment.store())) {}
@@ -56,7 +58,7 @@ void Session::end(std::string reason) {
 
 std::string Session::run() {
   probe_.session_started();
-  source_ = environment_.source(*this);
+  source_ = environment_.source(*this, membership_);
   while (!pace_.stop_requested() && !open()) pace_.wait_for(1s);
   while (!pace_.stop_requested() && end_reason_.empty()) {
     const kafka::RecordBatch batch = source_->poll(kPollRecords, poll_time());
@@ -67,6 +69,7 @@ std::string Session::run() {
     }
     if (end_reason_.empty()) {
       look_for_handoffs();
+      look_for_orphans();
       ingest(batch);
       note_ends(batch);
     }
@@ -119,6 +122,7 @@ bool Session::open() {
   fold_.emplace(meters_, *hasher_,
                 FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_},
                 std::move(deployment.tenants));
+  look_for_orphans_at_ = pace_.now() + settings_.stall_limit;
   log::info("session_open", {{"topic", settings_.topic},
                              {"partitions", partitions_},
                              {"generation", generation_.value()},
@@ -209,6 +213,32 @@ void Session::look_for_handoffs() {
     end(kConnectionBroke);
   } catch (const StatementFailed& failure) {
     probe_.problem("handoff", failure.what());
+  }
+}
+
+// The group takes a static member back without a new assignment, so a topic that grew while nobody
+// who decides on assignments was there has partitions that nobody reads: a new member makes the
+// group decide again. Only when no more were acquired since the last look: a first owner may be
+// loading still.
+void Session::look_for_orphans() {
+  if (!look_for_orphans_at_ || !joined_ || pace_.now() < *look_for_orphans_at_) return;
+  look_for_orphans_at_ = pace_.now() + settings_.stall_limit;
+  try {
+    const std::int32_t orphans = store_->never_owned();
+    probe_.problem("group", orphans == 0 ? std::string()
+                                         : fmt::format("{} partitions of topic {} have no owner",
+                                                       orphans, settings_.topic));
+    const std::int32_t before = std::exchange(orphans_, orphans);
+    if (orphans == 0) {
+      look_for_orphans_at_.reset();
+    } else if (orphans == before && membership_ == Membership::kConfigured) {
+      next_membership_ = Membership::kNewMember;
+      end(fmt::format("{} partitions have no owner: joining the group as a new member", orphans));
+    }
+  } catch (const Unavailable&) {
+    end(kConnectionBroke);
+  } catch (const StatementFailed& failure) {
+    probe_.problem("group", failure.what());
   }
 }
 

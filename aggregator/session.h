@@ -32,19 +32,23 @@ struct SessionSettings {
   std::chrono::milliseconds commit_interval{1000};
   std::int64_t horizon_seconds = 0;
   std::int64_t future_bound_seconds = 0;
-  std::size_t memory_budget_bytes = 0;  // of dedup memory; beyond it goes to the local disk
-  std::filesystem::path cache_folder;   // empty: no local disk, all stays in memory
+  std::chrono::seconds stall_limit{30};  // a partition without an owner for longer is a stall
+  std::size_t memory_budget_bytes = 0;   // of dedup memory; beyond it goes to the local disk
+  std::filesystem::path cache_folder;    // empty: no local disk, all stays in memory
 };
 
 [[nodiscard]] LogDay remembered_days(const SessionSettings& settings);
 
 class Session final : public runtime::kafka::RebalanceListener {
  public:
-  Session(const SessionSettings& settings, Environment& environment, Probe& probe);
+  Session(const SessionSettings& settings, Environment& environment, Probe& probe,
+          Membership membership);
   ~Session() override;
 
   // Returns the reason why the session ended. Throws Misconfigured and runtime::kafka::FatalError.
   std::string run();
+  // How the session after this one should join.
+  [[nodiscard]] Membership next_membership() const { return next_membership_; }
 
   std::vector<std::int64_t> assigned(const std::vector<std::int32_t>& partitions) override;
   void revoked(const std::vector<std::int32_t>& partitions,
@@ -76,6 +80,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   bool goes_on(Owned& owned, std::int64_t next);
   void note_ends(const runtime::kafka::RecordBatch& batch);
   void look_for_handoffs();
+  void look_for_orphans();
   void receive_handoffs(Owned& owned);
   void take_report(std::chrono::milliseconds time);
   void remember(const BatchPlan& committed);
@@ -93,6 +98,8 @@ class Session final : public runtime::kafka::RebalanceListener {
   const SessionSettings& settings_;
   Environment& environment_;
   Probe& probe_;
+  Membership membership_;
+  Membership next_membership_ = Membership::kConfigured;
   Pace& pace_;
   std::unique_ptr<TotalsStore> store_;
   std::unique_ptr<Committer> committer_;
@@ -105,6 +112,8 @@ class Session final : public runtime::kafka::RebalanceListener {
   std::unique_ptr<BatchPlan> plan_;  // being folded
   Pace::Clock::time_point plan_started_;
   Pace::Clock::time_point look_for_handoffs_at_;
+  std::optional<Pace::Clock::time_point> look_for_orphans_at_;  // nullopt: there are none
+  std::int32_t orphans_ = 0;                // partitions without an owner at the last look
   Pace::Clock::time_point spill_again_at_;  // after the disk refused
   core::Generation generation_;
   std::int32_t partitions_ = 0;

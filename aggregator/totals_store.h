@@ -70,6 +70,9 @@ class TotalsStore {
   // topic.
   virtual Deployment open(const std::string& topic, std::int32_t partitions) = 0;
 
+  // Partitions of the topology that nobody has acquired since the database is used.
+  virtual std::int32_t never_owned() = 0;
+
   // Raises the partition's epoch, so that no other owner can commit any more, and loads offset and
   // dedup memory in the same snapshot: whatever any partition of an earlier topology remembered
   // whose home is this one now. nullptr: the topology is no longer the request's; open() anew.

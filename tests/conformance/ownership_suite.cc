@@ -33,6 +33,21 @@ TEST_P(StoreConformance, AnOwnerStoppedInItsCommitIsWaitedForAndSeen) {
   EXPECT_TRUE(remembers_all(*inherited, entries));
 }
 
+TEST_P(StoreConformance, PartitionsThatNobodyHasOwnedAreKnown) {
+  auto& owner = connect();
+  const auto never_owned = [&] {
+    return run(owner, [](TotalsStore& store) { return store.never_owned(); });
+  };
+  auto deployment = open(owner, 3);
+  EXPECT_EQ(never_owned(), 3);
+  for (std::int32_t partition = 0; partition < 3; ++partition) {
+    ASSERT_NE(acquire(owner, partition, deployment), nullptr);
+    EXPECT_EQ(never_owned(), 2 - partition);
+  }
+  deployment = open(owner, 5);
+  EXPECT_EQ(never_owned(), 2);
+}
+
 TEST_P(StoreConformance, AnOwnerThatWakesUpLateIsFenced) {
   auto& zombie = connect();
   auto& heir = connect();

@@ -14,8 +14,10 @@ aggregator::Environment bind(const InstanceSettings& settings, Plant& plant, Sim
                              aggregator::Probe& probe, aggregator::Pace& pace,
                              std::int32_t& known_partitions) {
   return aggregator::Environment{
-      [&](runtime::kafka::RebalanceListener& listener) {
-        return std::make_unique<SimSource>(group, settings.static_id, known_partitions, listener);
+      [&](runtime::kafka::RebalanceListener& listener, aggregator::Membership membership) {
+        const bool configured = membership == aggregator::Membership::kConfigured;
+        return std::make_unique<SimSource>(group, configured ? settings.static_id : std::string(),
+                                           known_partitions, listener);
       },
       [&] { return std::make_unique<ProcessStore>(plant, settings.name); },
       [&](std::unique_ptr<aggregator::TotalsStore> store) {

@@ -110,6 +110,7 @@ class ProcessStore final : public aggregator::TotalsStore {
   }
   aggregator::CommitOutcome commit(const aggregator::BatchPlan& plan) override;
   aggregator::Resolution resolve(const aggregator::BatchPlan& plan) override;
+  std::int32_t never_owned() override { return store_.never_owned(); }
   aggregator::RollUp roll_up(const aggregator::PartitionClaim& claim) override {
     return store_.roll_up(claim);
   }

@@ -74,6 +74,7 @@ class ScriptedStore final : public TotalsStore {
                                            const std::set<core::HandoffId>& /*known*/) override {
     TALLY_CHECK(false, "a committer receives nothing");
   }
+  std::int32_t never_owned() override { return 0; }
   RollUp roll_up(const PartitionClaim& claim) override {
     const std::lock_guard lock(script_.mutex);
     script_.calls += " roll_up:" + std::to_string(claim.partition.value());
