@@ -336,6 +336,13 @@ Resolution SimStore::resolve(const BatchPlan& plan) {
   return at_next != 0 ? Resolution::kCommitted : Resolution::kNotCommitted;
 }
 
+std::int32_t SimStore::never_owned() {
+  Client client(database_, *line_);
+  client.statement();
+  const Tables& tables = database_.tables();
+  return tables.partitions - static_cast<std::int32_t>(tables.states.size());
+}
+
 RollUp SimStore::roll_up(const aggregator::PartitionClaim& claim) {
   Client client(database_, *line_);
   client.statement();

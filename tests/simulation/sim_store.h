@@ -50,6 +50,7 @@ class SimStore final : public aggregator::TotalsStore {
       core::PartitionId home, const std::set<core::HandoffId>& under_way) override;
   aggregator::CommitOutcome commit(const aggregator::BatchPlan& plan) override;
   aggregator::Resolution resolve(const aggregator::BatchPlan& plan) override;
+  std::int32_t never_owned() override;
   aggregator::RollUp roll_up(const aggregator::PartitionClaim& claim) override;
   void drop_expired(LogDay remembered_days) override;
 
