@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
@@ -14,7 +15,9 @@ namespace {
 
 constexpr std::array<std::string_view, 8> kFates = {"counted",  "duplicate", "conflict", "late",
                                                     "rejected", "unmetered", "filtered", "skipped"};
+constexpr std::array<std::string_view, 3> kSpans = {"day", "month", "period"};
 constexpr std::int64_t kMicros = 1'000'000;
+constexpr std::int64_t kAnyDaySeconds = 1'795'219'200;  // 2026-11-21
 
 std::string_view trimmed(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
@@ -32,8 +35,10 @@ std::string_view take_word(std::string_view& text) {
 
 class Parser {
  public:
-  Parser(const std::string& file_name, std::int64_t day_seconds)
-      : file_name_(file_name), day_seconds_(day_seconds) {}
+  Parser(const std::string& file_name, std::optional<std::int64_t> day_seconds)
+      : file_name_(file_name), day_is_told_(day_seconds.has_value()) {
+    case_.day_seconds = day_seconds.value_or(kAnyDaySeconds);
+  }
 
   GoldenCase parse(std::string_view text) {
     const std::size_t slash = file_name_.rfind('/');
@@ -63,14 +68,23 @@ class Parser {
       case_.catalogue.append(content).push_back('\n');
     } else if (section_ == "records") {
       read_record(content);
-    } else if (section_ == "windows") {
-      read_window(content);
+    } else if (section_ == "first_day") {
+      read_first_day(content);
+    } else if (section_ == "periods") {
+      read_period(content);
+    } else if (section_ == "admitted") {
+      read_admitted(content);
+    } else if (section_ == "windows" || section_ == "spans") {
+      read_total(content);
     } else if (section_ == "classes") {
       read_classes(content);
     } else if (section_ == "rejects") {
       read_reject(content);
     } else {
-      fail(fmt::format("`{}` is none of catalogue, records, windows, classes, rejects", section_));
+      fail(
+          fmt::format("`{}` is none of first_day, catalogue, periods, admitted, records, windows, "
+                      "spans, classes, rejects",
+                      section_));
     }
   }
 
@@ -84,7 +98,7 @@ class Parser {
 
   // "08:00", "08:00:01.5", "35+08:00:01" (days later), "-1+08:00": microseconds since 1970.
   std::int64_t moment(std::string_view text) const {
-    std::int64_t seconds = day_seconds_;
+    std::int64_t seconds = case_.day_seconds;
     if (const auto plus = text.find('+'); plus != std::string_view::npos) {
       seconds += number(text.substr(0, plus)) * 86'400;
       text.remove_prefix(plus + 1);
@@ -93,6 +107,34 @@ class Parser {
     const auto time = core::parse_rfc3339(whole);
     if (!time) fail(fmt::format("`{}` is no time of day", text));
     return seconds * kMicros + time.value().micros();
+  }
+
+  std::int64_t second_of(std::string_view text) const { return moment(text) / kMicros; }
+
+  // "2026-10-25 a last Sunday of October": the day that a run without another takes, and which
+  // others the books hold for.
+  void read_first_day(std::string_view text) {
+    const auto midnight = core::parse_rfc3339(fmt::format("{}T00:00:00Z", take_word(text)));
+    if (!midnight || text.empty()) fail("a first day: a date, then on which days the books hold");
+    if (!case_.catalogue.empty() || !case_.records.empty()) fail("the first day stands first");
+    if (!day_is_told_) case_.day_seconds = midnight.value().seconds();
+    case_.first_day_rule = text;
+  }
+
+  void read_period(std::string_view text) {
+    const std::string tenant(take_word(text));
+    const std::int64_t start = second_of(take_word(text));
+    const std::int64_t end = second_of(take_word(text));
+    if (!text.empty() || start >= end) fail("a period: tenant, start, end");
+    case_.periods.push_back({tenant, start, end});
+  }
+
+  void read_admitted(std::string_view text) {
+    const std::string tenant(take_word(text));
+    const std::string meter(take_word(text));
+    const std::int64_t month = second_of(take_word(text));
+    if (!text.starts_with('{')) fail("an admitted combination: tenant, meter, month, dimensions");
+    case_.admitted.push_back({tenant, meter, month, std::string(text)});
   }
 
   // As the event says it; empty: the event has no time.
@@ -175,30 +217,51 @@ class Parser {
     case_.records.push_back(std::move(record));
   }
 
-  // "TENANT METER START {DIMENSIONS} = QUANTITY of EVENTS": between the key's braces anything goes.
-  void read_window(std::string_view text) {
+  // "TENANT METER [SPAN] START[/END] {DIMENSIONS} = QUANTITY of EVENTS": between the key's braces
+  // anything goes.
+  void read_total(std::string_view text) {
     const std::string tenant(take_word(text));
     const std::string meter(take_word(text));
-    const std::int64_t start = moment(take_word(text)) / kMicros;
+    const std::string span(section_ == "spans" ? take_word(text) : std::string_view(kWindow));
+    if (section_ == "spans" && std::find(kSpans.begin(), kSpans.end(), span) == kSpans.end())
+      fail(fmt::format("`{}` is none of day, month, period", span));
+    const std::string_view when = take_word(text);
+    const std::size_t slash = when.find('/');
+    const std::int64_t start = second_of(when.substr(0, slash));
+    std::optional<std::int64_t> end_seconds;
+    if (slash != std::string_view::npos) end_seconds = second_of(when.substr(slash + 1));
     const std::size_t end = text.rfind('}');
     if (!text.starts_with('{') || end == std::string_view::npos)
-      fail("a window: tenant, meter, start, dimensions, what stands there");
+      fail("a total: tenant, meter, start, dimensions, what stands there");
     const std::string dimensions(text.substr(0, end + 1));
-    text.remove_prefix(end + 1);
-    const std::string_view kind = take_word(text);
-    std::string_view value = take_word(text);
+    Acceptable acceptable = read_standings(text.substr(end + 1));
+    for (Standing& one : acceptable) one.end_seconds = end_seconds;
+    if (!case_.books.totals.try_emplace({tenant, meter, span, start, dimensions}, acceptable)
+             .second)
+      fail("this total stands here twice");
+  }
+
+  // "= 2 of 2", "shows 3|4 of 3", "shows 7@08:20 of 3", "unique 2 of 5"
+  Acceptable read_standings(std::string_view text) const {
+    Standing standing;
+    standing.kind = take_word(text);
+    std::string_view values = take_word(text);
     const std::string_view of = take_word(text);
-    if (kind != "=" && kind != "shows")
-      fail(fmt::format("`{}`: a counter has `=`, a gauge `shows`", kind));
+    if (standing.kind != "=" && standing.kind != "shows" && standing.kind != "unique")
+      fail(fmt::format("`{}`: a counter has `=`, a gauge `shows`, a set `unique`", standing.kind));
     if (of != "of" || number(text) < 1) fail("after the value stands `of` and how many events");
+    standing.events = number(text);
     Acceptable acceptable;
-    while (!value.empty()) {
-      const std::string_view one = value.substr(0, value.find('|'));
-      value.remove_prefix(std::min(value.size(), one.size() + 1));
-      acceptable.push_back(fmt::format("{} {} of {}", kind, one, text));
+    while (!values.empty()) {
+      std::string_view one = values.substr(0, values.find('|'));
+      values.remove_prefix(std::min(values.size(), one.size() + 1));
+      const std::size_t at = one.find('@');
+      standing.value = one.substr(0, at);
+      standing.read_at_us.reset();
+      if (at != std::string_view::npos) standing.read_at_us = moment(one.substr(at + 1));
+      acceptable.push_back(standing);
     }
-    if (!case_.books.windows.try_emplace({tenant, meter, start, dimensions}, acceptable).second)
-      fail("this window stands here twice");
+    return acceptable;
   }
 
   // "counted 4, filtered 2"
@@ -237,7 +300,7 @@ class Parser {
   }
 
   const std::string& file_name_;
-  std::int64_t day_seconds_;
+  bool day_is_told_;
   int line_ = 0;
   std::string section_;
   GoldenCase case_;
@@ -246,6 +309,12 @@ class Parser {
 }  // namespace
 
 std::string_view to_string(Fate fate) { return kFates.at(static_cast<std::size_t>(fate)); }
+
+bool GoldenCase::tells(const std::string& span) const {
+  return span == kWindow ||
+         std::any_of(books.totals.begin(), books.totals.end(),
+                     [&](const auto& total) { return std::get<2>(total.first) == span; });
+}
 
 std::int64_t skipped_offsets(const GoldenRecord& record) {
   switch (record.delivery) {
@@ -261,7 +330,7 @@ std::int64_t skipped_offsets(const GoldenRecord& record) {
 }
 
 GoldenCase parse_case(const std::string& file_name, std::string_view text,
-                      std::int64_t day_seconds) {
+                      std::optional<std::int64_t> day_seconds) {
   return Parser(file_name, day_seconds).parse(text);
 }
 

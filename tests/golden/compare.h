@@ -8,7 +8,8 @@
 
 namespace tally::golden {
 
-[[nodiscard]] Books books_in(const simulation::Tables& tables);
+// Of days, months and periods what the case tells.
+[[nodiscard]] Books books_in(const simulation::Tables& tables, const GoldenCase& golden);
 
 // "", or a table of the lines that differ, expected and got side by side. Times of day count from
 // `day_seconds`, as in the case.

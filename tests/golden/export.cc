@@ -35,6 +35,21 @@ ordered_json record_json(const Arranged& one) {
           {"headers", headers}};
 }
 
+// Each total: its key, then any of what may stand there; null is not told.
+ordered_json totals_json(const Books& books) {
+  ordered_json totals = ordered_json::array();
+  for (const auto& [key, acceptable] : books.totals) {
+    ordered_json any_of = ordered_json::array();
+    for (const Standing& one : acceptable) {
+      any_of.push_back({one.kind, one.value, one.events,
+                        one.end_seconds ? ordered_json(*one.end_seconds) : ordered_json(),
+                        one.read_at_us ? ordered_json(*one.read_at_us) : ordered_json()});
+    }
+    totals.push_back({key, any_of});
+  }
+  return totals;
+}
+
 }  // namespace
 
 std::string export_json(const GoldenCase& golden, const Variant& variant) {
@@ -49,16 +64,24 @@ std::string export_json(const GoldenCase& golden, const Variant& variant) {
     records.push_back(record_json(one));
   }
   const Books books = books_of(golden, variant);
-  ordered_json windows = ordered_json::array();
-  for (const auto& [key, acceptable] : books.windows) {
-    const auto& [tenant, meter, start, dimensions] = key;
-    windows.push_back({{"window", {tenant, meter, start, dimensions}}, {"any_of", acceptable}});
+  ordered_json periods = ordered_json::array();
+  for (const Period& period : golden.periods)
+    periods.push_back({period.tenant, period.start_seconds, period.end_seconds});
+  ordered_json admitted = ordered_json::array();
+  for (const Admitted& one : golden.admitted)
+    admitted.push_back({one.tenant, one.meter, one.month_seconds, one.dimensions});
+  ordered_json spans = ordered_json::array();
+  for (const char* span : {kWindow, "day", "month", "period"}) {
+    if (golden.tells(span)) spans.push_back(span);
   }
   return ordered_json{{"catalogue", ordered_json::parse(golden.catalogue)},
                       {"partitions", variant.partitions},
                       {"instances", variant.instances},
+                      {"periods", periods},
+                      {"admitted", admitted},
                       {"records", records},
-                      {"windows", windows},
+                      {"spans", spans},
+                      {"totals", totals_json(books)},
                       {"classes", books.classes},
                       {"rejects", books.rejects}}
       .dump();

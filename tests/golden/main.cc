@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,13 +25,11 @@ using tally::golden::GoldenCase;
 using tally::golden::Stage;
 using tally::golden::Variant;
 
-constexpr std::int64_t kDaySeconds = 1'795'219'200;  // 2026-11-21: a case's first day
-
 struct Options {
   std::string program;
   std::string file;
   std::string variant;  // empty: all
-  std::int64_t day_seconds = kDaySeconds;
+  std::optional<std::int64_t> day_seconds;
   bool trace = false;
   bool list = false;
   bool as_json = false;
@@ -55,9 +54,9 @@ std::string read_file(const std::string& path) {
 
 // Where a case allows several values (a tie), every variant must choose the one of the first.
 void narrow(Books& expected, const Books& first) {
-  for (auto& [key, acceptable] : expected.windows) {
-    const auto found = first.windows.find(key);
-    if (acceptable.size() > 1 && found != first.windows.end()) acceptable = found->second;
+  for (auto& [key, acceptable] : expected.totals) {
+    const auto found = first.totals.find(key);
+    if (acceptable.size() > 1 && found != first.totals.end()) acceptable = found->second;
   }
 }
 
@@ -85,14 +84,14 @@ class Runner {
     ++ran_;
     Stage stage(golden_, variant, probe_, options_.trace && options_.variant == variant.name);
     const std::string broken = stage.run();
-    const Books got = tally::golden::books_in(stage.tables());
+    const Books got = tally::golden::books_in(stage.tables(), golden_);
     Books expected = tally::golden::books_of(golden_, variant);
-    if (first_.windows.empty()) {
+    if (first_.totals.empty()) {
       first_ = got;
     } else {
       narrow(expected, first_);
     }
-    const std::string table = tally::golden::differences(expected, got, options_.day_seconds);
+    const std::string table = tally::golden::differences(expected, got, golden_.day_seconds);
     if (broken.empty() && table.empty()) return;
     ++failed_;
     fmt::print("{}, {}: {}\n{}  again: {}", golden_.name, variant.name,
@@ -125,6 +124,8 @@ int run(const Options& options) {
     fmt::print("{}\n", tally::golden::export_json(golden, *chosen));
     return 0;
   }
+  if (!golden.admitted.empty())
+    throw BadCase(options.file + ": the simulated store has no guard of dimensions");
   return Runner(options, std::move(golden)).run();
 }
 
@@ -136,7 +137,8 @@ int main(int argc, char** argv) {
   CLI::App app("Runs a golden case on the simulated log and store, in each of its variants.");
   app.add_option("case", options.file, "a file of tests/golden/cases");
   app.add_option("--variant", options.variant, "only this one (and the straight run before it)");
-  app.add_option("--day", options.day_seconds, "the case's first day, seconds since 1970");
+  app.add_option("--day", options.day_seconds,
+                 "the case's first day instead of its own, seconds since 1970");
   app.add_flag("--trace", options.trace, "tell the story of the run; with --variant");
   app.add_flag("--list", options.list, "name the variants");
   app.add_flag("--json", options.as_json, "do not run it: print its records and books");

@@ -8,14 +8,56 @@ import sys
 import tempfile
 
 
+TOTAL = re.compile(r"^(  .*?) (=|shows|unique) (-?[\d.|]+)(@\S+)?( of )(\d+)$", re.M)
+WHEN = re.compile(r"(\S+)/(\S+)(?= +\{)")  # a start and an end
+
+
+def first_totals(text):
+    """The first line of each kind in windows, and of each kind in each kind of span."""
+    begin = text.index("\nwindows\n")
+    spans = text.find("\nspans\n")
+    met = set()
+    for line in TOTAL.finditer(text, begin):
+        words = line[1].split()
+        where = words[2] if 0 <= spans < line.start() else "window"
+        if (where, line[2]) not in met:
+            met.add((where, line[2]))
+            yield f"{where} {line[2]}", line
+
+
+def altered_totals(text):
+    for where, line in first_totals(text):
+        def put(group, wrong, line=line):
+            return text[:line.start(group)] + wrong + text[line.end(group):]
+        yield f"{where}: another value", put(3, line[3] + "7")
+        yield f"{where}: another count of events", put(6, line[6] + "1")
+        yield f"{where}: a line less", text[:line.start()] + text[line.end() + 1:]
+        other_tenant = "nobody " + line[0].lstrip().split(" ", 1)[1]
+        yield f"{where}: a line more", text[:line.end()] + "\n  " + other_tenant + text[line.end():]
+        if line[4]:
+            yield f"{where}: another time of reading", put(4, "@03:33")
+        when = WHEN.search(line[1])
+        if when:
+            yield f"{where}: another end", put(1, line[1].replace(when[0], when[1] + "/99+00:00"))
+            yield f"{where}: another start", put(1, line[1].replace(when[0], "-99+00:00/" + when[2]))
+
+
+def altered_sections(text):
+    """What the run is given besides records."""
+    zone = re.search(r'"time_zone": "[^"]+"', text)
+    if zone:
+        yield "another zone", text[:zone.start()] + '"time_zone": "America/Lima"' + text[zone.end():]
+    period = re.search(r"\nperiods\n  .*\n", text)
+    if period:
+        yield "a period less", text[:period.start()] + "\nperiods\n" + text[period.end():]
+    payer = re.search(r', "stripe_customer": "[^"]+"', text)
+    if payer:
+        yield "does not pay", text[:payer.start()] + text[payer.end():]
+
+
 def altered(text):
     """(what was done, the altered text), for each way to get a case wrong."""
-    quantity = re.search(r"(= |shows )(-?[\d.|]+)( of \d+)$", text, re.M)
-    yield "another value", text[:quantity.end(2)] + "7" + text[quantity.end(2):]
-    events = re.search(r" of (\d+)$", text, re.M)
-    yield "another count of events", text[:events.end(1)] + "1" + text[events.end(1):]
-    window = re.search(r"^  .*(= |shows ).* of \d+\n", text, re.M)
-    yield "a window less", text[:window.start()] + text[window.end():]
+    yield from altered_totals(text)
     fate = re.search(r"^  counted ", text, re.M)
     said = re.search(r"counted (\d+)", text[text.index("\nclasses\n"):])
     classes = text.index("\nclasses\n") + said.start(1)
@@ -32,7 +74,7 @@ def main(program, cases):
         for case in cases:
             with open(case, encoding="utf-8") as file:
                 text = file.read()
-            for what, wrong in altered(text):
+            for what, wrong in [*altered(text), *altered_sections(text)]:
                 path = os.path.join(folder, os.path.basename(case))
                 with open(path, "w", encoding="utf-8") as file:
                     file.write(wrong)

@@ -1,14 +1,18 @@
 #include "tests/golden/stage.h"
 
 #include "aggregator/meter_set.h"
+#include "core/calendar.h"
 #include "core/catalogue.h"
 #include "core/limits.h"
+#include "core/time_zone.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <iterator>
+#include <map>
 #include <utility>
+#include <vector>
 
 namespace tally::golden {
 
@@ -20,11 +24,30 @@ namespace {
 constexpr std::int64_t kSendGapUs = 12'000;  // some records to a commit
 constexpr int kMostDeaths = 3;
 
-std::shared_ptr<const aggregator::MeterSet> meters_of(const GoldenCase& golden) {
-  const auto catalogue = core::parse_catalogue(golden.catalogue);
+core::Catalogue catalogue_of(const GoldenCase& golden) {
+  auto catalogue = core::parse_catalogue(golden.catalogue);
   if (!catalogue) throw BadCase(golden.name + ": catalogue: " + catalogue.error().message);
-  return std::make_shared<aggregator::MeterSet>(catalogue.value().meters, core::CatalogueVersion(1),
-                                                core::CatalogueVersion(1));
+  return std::move(catalogue).value();
+}
+
+simulation::TenantRows tenants_of(const GoldenCase& golden, const core::Catalogue& catalogue) {
+  simulation::TenantRows rows;
+  std::map<std::string, std::vector<core::Window>> periods;
+  for (const Period& period : golden.periods) {
+    rows.periods.push_back({period.tenant, period.start_seconds, period.end_seconds});
+    periods[period.tenant].push_back({core::Timestamp::from_seconds(period.start_seconds),
+                                      core::Timestamp::from_seconds(period.end_seconds)});
+  }
+  aggregator::TenantBook::Calendars calendars;
+  for (const core::Tenant& tenant : catalogue.tenants) {
+    auto zone = core::TimeZone::load(tenant.time_zone);
+    if (!zone) throw BadCase(golden.name + ": tenant " + tenant.id + ": " + zone.error().message);
+    calendars.emplace(tenant.id, core::Calendar(std::move(zone).value(), periods[tenant.id],
+                                                tenant.stripe_customer ? core::Payment::kStripe
+                                                                       : core::Payment::kNone));
+  }
+  rows.book = std::make_shared<const aggregator::TenantBook>(std::move(calendars));
+  return rows;
 }
 
 simulation::GroupRules group_rules() {
@@ -47,7 +70,10 @@ Stage::Stage(const GoldenCase& golden, const Variant& variant, aggregator::Probe
       plant_{scheduler_, database_, lingering_, variant.faults},
       group_(scheduler_, log_, group_rules()) {
   scheduler_.tracing = tracing;
-  database_.catalogues = {meters_of(golden)};
+  const core::Catalogue catalogue = catalogue_of(golden);
+  database_.catalogues = {std::make_shared<aggregator::MeterSet>(
+      catalogue.meters, core::CatalogueVersion(1), core::CatalogueVersion(1))};
+  database_.tenants = {tenants_of(golden, catalogue)};
   database_.clock = core::Timestamp::from_millis(
       std::max_element(golden.records.begin(), golden.records.end(),
                        [](const auto& a, const auto& b) { return a.log_time_ms < b.log_time_ms; })
