@@ -53,7 +53,7 @@ def first_day_of(case):
 
 
 def in_reach(case):
-    return TODAY + 1 - first_day_of(case) + 16 < REACH_DAYS  # records of up to 16 days before
+    return TODAY + 1 - first_day_of(case) + 2 < REACH_DAYS  # records of up to 2 days before
 
 
 def golden(case, variant, path=None):
