@@ -50,7 +50,7 @@ std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
   const auto started = Probe::Clock::now();
   runtime::retry::Backoff backoff(100ms, 5s, static_cast<std::uint64_t>(plan.records));
   bool in_doubt = false;
-  bool connection_broke = false;
+  if (connection_broke_) return PlanFate::kConnectionBroke;
   for (;;) {
     try {
       if (in_doubt) {
@@ -59,7 +59,7 @@ std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
         probe_.problem("postgres", "");
         if (resolution == Resolution::kFenced) return PlanFate::kFenced;
         if (resolution == Resolution::kCommitted) committed(plan, started);
-        if (connection_broke) return PlanFate::kConnectionBroke;
+        if (connection_broke_) return PlanFate::kConnectionBroke;
         if (resolution == Resolution::kCommitted) return PlanFate::kCommitted;
         in_doubt = false;
       }
@@ -73,7 +73,7 @@ std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
       // Whatever broke, and wherever: the outcome is unknown until it was read under lock.
       in_doubt = true;
       if (dynamic_cast<const runtime::postgres::Unavailable*>(&failure) != nullptr)
-        connection_broke = true;
+        connection_broke_ = true;
       probe_.commit_failed();
       probe_.problem("postgres", failure.what());
       runtime::log::warn("commit_failed", {{"reason", failure.what()}, {"records", plan.records}});
@@ -94,6 +94,9 @@ void CommitDuty::keep_small(const BatchPlan& plan) {
     for (const auto& [where, segment] : plan.segments) newest = std::max(newest, where.second);
     if (newest > newest_day_) store_->drop_expired(remembered_days_);
     newest_day_ = newest;
+  } catch (const runtime::postgres::Unavailable& failure) {
+    connection_broke_ = true;
+    runtime::log::warn("keeping_small_failed", {{"reason", failure.what()}});
   } catch (const std::exception& failure) {
     runtime::log::warn("keeping_small_failed", {{"reason", failure.what()}});
   }

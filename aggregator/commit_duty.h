@@ -34,7 +34,8 @@ class CommitDuty {
   // nullopt: told to stop, the outcome is unknown.
   std::optional<PlanFate> settle(const BatchPlan& plan);
   // After a committed plan: rolls up the partitions that it made due, and now and then drops days
-  // that have expired. Failures are logged and made good another time.
+  // that have expired. Failures are logged and made good another time; but when the connection
+  // breaks here, no plan is executed any more.
   void keep_small(const BatchPlan& plan);
 
  private:
@@ -44,6 +45,7 @@ class CommitDuty {
   Probe& probe_;
   LogDay remembered_days_;
   Pause pause_;
+  bool connection_broke_ = false;
   std::map<core::PartitionId, std::int64_t> segments_;  // written since the last roll-up
   LogDay newest_day_ = 0;
 };

@@ -41,7 +41,7 @@ struct Script {
   std::mutex mutex;
   std::deque<Step> steps;  // guarded by mutex
   std::string calls;       // guarded by mutex
-  bool roll_up_fails = false;
+  enum class RollUps { kDone, kRefused, kAway } roll_ups = RollUps::kDone;
 
   Step take(const char* call) {
     const std::lock_guard lock(mutex);
@@ -78,7 +78,8 @@ class ScriptedStore final : public TotalsStore {
   RollUp roll_up(const PartitionClaim& claim) override {
     const std::lock_guard lock(script_.mutex);
     script_.calls += " roll_up:" + std::to_string(claim.partition.value());
-    if (script_.roll_up_fails) throw Unavailable("away");
+    if (script_.roll_ups == Script::RollUps::kAway) throw Unavailable("away");
+    if (script_.roll_ups == Script::RollUps::kRefused) throw StatementFailed("53100", "disk full");
     return RollUp::kDone;
   }
   void drop_expired(LogDay remembered_days) override {
@@ -222,11 +223,24 @@ TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
 
 TEST(Committer, ARollUpThatFailsHarmsNoCommit) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
-  bench.script.roll_up_fails = true;
+  bench.script.roll_ups = Script::RollUps::kRefused;
   for (std::int64_t i = 0; i < core::kSegmentsPerRollUp + 1; ++i) {
     bench.committer.submit(claiming_plan(19'000));
     ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
   }
+}
+
+// The database may be an older one when it is back: a plan was folded upon what is gone.
+TEST(Committer, AConnectionThatBreaksInARollUpEndsTheSession) {
+  Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
+  bench.script.roll_ups = Script::RollUps::kAway;
+  for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
+    bench.committer.submit(claiming_plan(19'000));
+    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+  }
+  bench.committer.submit(claiming_plan(19'000));
+  EXPECT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kConnectionBroke);
+  EXPECT_TRUE(bench.script.asked().ends_with("commit roll_up:0")) << bench.script.asked();
 }
 
 TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
