@@ -80,6 +80,14 @@ SELECT count(*) FROM tally.usage_total t
         WHERE w.tenant = t.tenant AND w.meter = t.meter AND w.window_start >= t.span_start
           AND w.window_start < t.span_end) w
  WHERE t.span = 'period' AND (t.quantity, t.events) IS DISTINCT FROM (w.quantity, w.events))"},
+    {"totals of billing periods that are not open as they stand there", R"(
+SELECT count(*) FROM (
+  SELECT tenant, span, span_start, span_end FROM tally.usage_total
+  UNION ALL SELECT tenant, span, span_start, span_end FROM tally.gauge_total
+  UNION ALL SELECT tenant, span, span_start, span_end FROM tally.unique_set) t
+ WHERE t.span = 'period' AND NOT EXISTS (
+       SELECT FROM tally.period_opened o WHERE o.tenant = t.tenant AND o.period_start = t.span_start
+          AND o.period_end = t.span_end))"},
     {"tenants' gauges whose days or months do not have the events of their windows", R"(
 SELECT count(*) FROM (
   SELECT tenant, meter, dimensions, sum(events) AS events

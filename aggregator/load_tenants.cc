@@ -22,9 +22,26 @@ using runtime::postgres::Rows;
 using runtime::postgres::Transaction;
 
 constexpr const char* kUnopened =
-    "SELECT EXISTS (SELECT FROM tally.billing_period b LEFT JOIN tally.period_opened o "
-    "ON o.tenant = b.tenant AND o.period_start = b.period_start "
-    "WHERE o.period_end IS DISTINCT FROM b.period_end)";
+    "SELECT EXISTS (SELECT FROM tally.billing_period b FULL JOIN tally.period_opened o "
+    "USING (tenant, period_start) WHERE o.period_end IS DISTINCT FROM b.period_end)";
+
+// One session opens and closes, the others find it done; the same lock as tally.open_periods().
+constexpr const char* kLockOpened = "LOCK TABLE tally.period_opened IN SHARE ROW EXCLUSIVE MODE";
+
+// A period that was taken back, or begins elsewhere now, goes with its totals: no commit adds to
+// them any more. Its windows stay.
+constexpr const char* kClose =
+    "WITH gone AS (DELETE FROM tally.period_opened o WHERE NOT EXISTS (SELECT FROM "
+    "tally.billing_period b WHERE b.tenant = o.tenant AND b.period_start = o.period_start) "
+    "RETURNING o.tenant, o.period_start), "
+    "usage AS (DELETE FROM tally.usage_total t USING gone g WHERE t.tenant = g.tenant "
+    "AND t.span = 'period' AND t.span_start = g.period_start), "
+    "gauges AS (DELETE FROM tally.gauge_total t USING gone g WHERE t.tenant = g.tenant "
+    "AND t.span = 'period' AND t.span_start = g.period_start), "
+    "sets AS (DELETE FROM tally.unique_set t USING gone g WHERE t.tenant = g.tenant "
+    "AND t.span = 'period' AND t.span_start = g.period_start RETURNING t.set_id), "
+    "members AS (DELETE FROM tally.unique_member m USING sets s WHERE m.set_id = s.set_id) "
+    "SELECT count(*) FROM gone";
 
 using Periods = std::map<std::string, std::vector<Window>, std::less<>>;
 
@@ -47,9 +64,12 @@ void open_periods(Connection& database) {
   Transaction transaction = database.begin();
   // Whoever changes a period waits for this, and this waited for commits that did not know it.
   transaction.exec("SELECT version FROM tally.catalogue_version FOR SHARE");
+  transaction.exec(kLockOpened);
+  const Rows closed = transaction.exec(kClose);
   const Rows opened = transaction.exec("SELECT tally.open_periods()");
   transaction.commit();
-  runtime::log::info("periods_opened", {{"periods", opened.int64(0, 0)}});
+  runtime::log::info("periods_opened",
+                     {{"periods", opened.int64(0, 0)}, {"closed", closed.int64(0, 0)}});
 }
 
 std::shared_ptr<const TenantBook> load_tenants(Transaction& transaction) {

@@ -8,11 +8,12 @@
 
 namespace tally::aggregator {
 
-// Gives every billing period that has none its totals (tally.open_periods). In a transaction of its
-// own, before the catalogue is loaded that knows those periods.
+// Gives every billing period that has none its totals (tally.open_periods), also one whose end
+// moved, and takes those of periods that are no longer there. In a transaction of its own, before
+// the catalogue is loaded that knows those periods.
 void open_periods(runtime::postgres::Connection& database);
 
-// In the transaction that loads the catalogue. nullptr: a period came since open_periods(); both
+// In the transaction that loads the catalogue. nullptr: a period changed since open_periods(); both
 // must be done again. Throws Misconfigured for a time zone that this machine does not know: days
 // would be wrong.
 [[nodiscard]] std::shared_ptr<const TenantBook> load_tenants(
