@@ -4,6 +4,7 @@
 #include "core/identity.h"
 #include "core/json_cursor.h"
 #include "core/limits.h"
+#include "core/stored_headers.h"
 
 #include <fmt/format.h>
 
@@ -70,23 +71,8 @@ Result<std::string> id_of_structured(std::string_view json) {
 
 }  // namespace
 
-Result<std::vector<HandoffHeader>> split_headers(std::string_view text) {
-  std::vector<HandoffHeader> headers;
-  while (!text.empty()) {
-    const std::size_t name_end = text.find('\0');
-    const std::size_t value_end =
-        name_end == std::string_view::npos ? name_end : text.find('\0', name_end + 1);
-    if (value_end == std::string_view::npos)
-      return core::invalid("its headers were not stored as pairs of name and value");
-    headers.push_back(
-        {text.substr(0, name_end), text.substr(name_end + 1, value_end - name_end - 1)});
-    text.remove_prefix(value_end + 1);
-  }
-  return headers;
-}
-
 Result<std::string> request_id_of(const StoredReject& reject) {
-  const auto headers = split_headers(reject.headers);
+  const auto headers = core::split_headers(reject.headers);
   if (!headers) return headers.error();
   if (!is_binary_mode(headers.value())) return id_of_structured(reject.value);
   const auto is_id = [](const HandoffHeader& header) { return header.name == "ce_id"; };

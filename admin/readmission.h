@@ -2,14 +2,12 @@
 // partition. Pure: rejects and topology in, verdict out.
 #pragma once
 
-#include "core/handoff.h"
 #include "core/ids.h"
 #include "core/result.h"
 #include "core/timestamp.h"
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace tally::admin {
@@ -24,7 +22,7 @@ struct StoredReject {
   std::string tenant;  // empty: could not be read
   std::string key;
   std::string value;
-  std::string headers;  // name NUL value NUL …
+  std::string headers;  // core/stored_headers.h
 };
 
 // What of the deployment a verdict depends on.
@@ -44,8 +42,5 @@ enum class MemoryCheck { kRequired, kWaived };
 
 // The request id: `id` of a structured event, or the header `ce_id` of Kafka's binary mode.
 [[nodiscard]] core::Result<std::string> request_id_of(const StoredReject& reject);
-
-// The views point into `text`. An error: the text does not pair names with values.
-[[nodiscard]] core::Result<std::vector<core::HandoffHeader>> split_headers(std::string_view text);
 
 }  // namespace tally::admin

@@ -2,6 +2,7 @@
 
 #include "admin/replay_report.h"
 #include "core/limits.h"
+#include "core/stored_headers.h"
 
 #include <fmt/format.h>
 
@@ -209,7 +210,7 @@ void Replay::hand_over(Transaction& transaction, PartitionId home, const Admitte
       report_.already(reject->record_class, reject->reason, reject->tenant, 1);
       continue;
     }
-    const auto headers = split_headers(reject->headers);
+    const auto headers = core::split_headers(reject->headers);
     core::append_handoff(
         {reject->partition.value(), reject->offset.value(), reject->log_time.millis(),
          core::Admission::kReadmitted, reject->key, reject->value, headers.value()},

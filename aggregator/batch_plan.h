@@ -81,7 +81,7 @@ struct RejectRow {
   std::string tenant;  // empty: could not be read
   std::string key;
   std::string value;
-  std::string headers;  // name NUL value NUL …
+  std::string headers;  // core/stored_headers.h
 };
 
 struct OffsetRange {

@@ -2,24 +2,24 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "core/stored_headers.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 namespace tally::aggregator {
 
 namespace {
 
-std::string headers_text(const runtime::kafka::Record& record) {
-  std::string text;
-  for (const auto& header : record.headers) {
-    text.append(header.name).push_back('\0');
-    text.append(header.value).push_back('\0');
-  }
-  return text;
+std::string stored_headers(const runtime::kafka::Record& record) {
+  std::vector<core::HandoffHeader> headers;
+  headers.reserve(record.headers.size());
+  for (const auto& header : record.headers) headers.push_back({header.name, header.value});
+  return core::join_headers(headers);
 }
 
 // Bounded, and never cut inside a UTF-8 character.
@@ -277,7 +277,7 @@ void Fold::keep(Site& site, RejectClass reject_class, std::string_view reason, s
                 std::string meter) {
   BatchPlan& plan = site.plan;
   const core::PartitionId read_from(site.record.partition);  // of a handoff: not this partition
-  std::string headers = headers_text(site.record);
+  std::string headers = stored_headers(site.record);
   const auto bytes =
       static_cast<std::int64_t>(site.record.key.size() + site.record.value.size() + headers.size());
   if (static_cast<std::int64_t>(plan.rejects.size()) >= core::kMaxRejectRowsPerCommit ||

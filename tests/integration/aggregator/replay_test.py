@@ -260,6 +260,31 @@ class Replay(unittest.TestCase):
         second.await_ready()
         self.balanced()
 
+    def test_headers_of_any_bytes_come_back(self):
+        """A NUL in a header's value is the producer's right: it must not cost the replay, nor another id."""
+        self.start()
+
+        def binary(event_id, *more):
+            attributes = {"specversion": "1.0", "id": event_id, "source": "test", "type": "call",
+                          "subject": "acme", "time": text(NOW - timedelta(hours=5))}
+            headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
+            return event_id, json.dumps(OK), [*more, *headers]
+        structured = late("plain")
+        records = [binary("none"), binary("one", ("trace", b"a\0b")), binary("two", ("trace", b"a\0ce_id\0forged")),
+                   binary("three", ("tr\x01ace", b"\x01\0\xff")), (*structured, [("trace", b"\0")])]
+        self.given(records + [("bad", b"{", [("trace", b"\0\0")])])
+        self.assertEqual(self.ledger("late", "rejected"), [5, 1])
+        report = self.replay("--apply")
+        self.assertEqual(report["sums"], (5, 0, 1))
+        self.assertIn("not a JSON object", report["refused"][0]["why"])
+        self.await_received()
+        self.assertEqual(self.ledger("readmitted", "received"), [5, 5])
+        self.assertEqual(self.events(), 5)
+        # The identities are the records' own: what comes again is known.
+        self.given(records)
+        self.assertEqual(self.ledger("late", "readmitted", "duplicate"), [5, 5, 5])
+        self.balanced()
+
     def test_two_replays_at_once(self):
         self.start()
         self.given([late(f"d{i}") for i in range(300)])

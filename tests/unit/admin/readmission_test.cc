@@ -97,18 +97,5 @@ TEST(Readmission, WaivingTheMemoryWaivesNothingElse) {
   EXPECT_FALSE(home_of_readmission(late("[]"), homes_since(0), MemoryCheck::kWaived));
 }
 
-TEST(Readmission, HeadersComeBackInPairs) {
-  const std::string text = "a\0b\0\0\0c\0\0"s;
-  const auto headers = split_headers(text);
-  ASSERT_TRUE(headers);
-  ASSERT_EQ(headers.value().size(), 3U);
-  EXPECT_EQ(headers.value()[0].value, "b");
-  EXPECT_EQ(headers.value()[1].name, "");
-  EXPECT_EQ(headers.value()[2].name, "c");
-  EXPECT_EQ(headers.value()[2].value, "");
-  EXPECT_TRUE(split_headers("").value().empty());
-  EXPECT_FALSE(split_headers("a\0b"s));
-}
-
 }  // namespace
 }  // namespace tally::admin
