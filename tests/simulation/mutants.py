@@ -1,9 +1,10 @@
 """./dev sim --mutants: shows that the simulation finds bugs.
 
 Each patch in mutants/ puts one bug into the shipped code. It is applied to a copy of the tree, built and
-run until a schedule (or a test of the conformance suite) fails. A patch that no longer applies is red, and
-so is a mutant that nobody catches. The first lines of a patch, before its diff, say in words what it
-breaks and name who must see it: `Seen by: simulation` or `Seen by: conformance`.
+run until a schedule, a test or an assertion fails. A patch that no longer applies is red, and so is a mutant
+that nobody catches, or one whose catcher fails on the code as it is. The first lines of a patch, before its
+diff, say in words what it breaks and name who must see it: `Seen by: simulation`, `conformance`, `golden` or
+one of the unit tests' programs, such as `unit_aggregator`.
 
   mutants.py ROOT [NAME…]    NAME: part of a patch's file name
 """
@@ -68,37 +69,75 @@ class Copy:
 
 def run_simulation(copy):
     """The seed that failed, or None."""
-    try:
-        done = subprocess.run(
-            [os.path.join(copy.build, "bin", "tally-simulation"), "--seeds", str(SCHEDULES), "--quiet",
-             "--stop-at-first"], text=True, capture_output=True, timeout=RUN_SECONDS, errors="replace")
-    except subprocess.TimeoutExpired:
-        return None
+    done = run_program(copy, "tally-simulation", "--seeds", str(SCHEDULES), "--quiet", "--stop-at-first")
     found = re.search(r"^seed (\d+): (.*?);? replay:", done.stdout, re.M)
-    if done.returncode == 0 or not found:
-        return None
-    return f"seed {found[1]}: {found[2]}"
+    if found:
+        return f"seed {found[1]}: {found[2]}"
+    return assertion(done)
+
+
+def run_unit(name):
+    def run(copy):
+        """The first test that failed, or None."""
+        done = run_program(copy, name)
+        found = re.search(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
+        return found[1].rstrip(",") if found else assertion(done)
+    return run
+
+
+def run_golden(copy):
+    """The first case that failed, or None."""
+    cases = os.path.join(copy.tree, "tests", "golden", "cases")
+    for name in sorted(os.listdir(cases)):
+        if name.endswith(".txt"):
+            done = run_program(copy, "tally-golden", os.path.join(cases, name), "--variant", "straight")
+            if done.returncode != 0:
+                return f"golden: {name}"
+    return None
+
+
+def run_program(copy, name, *arguments):
+    try:
+        return subprocess.run([os.path.join(copy.build, "bin", name), *arguments], text=True,
+                              capture_output=True, timeout=RUN_SECONDS, errors="replace")
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(name, 1, "", "")
+
+
+def assertion(done):
+    """The CHECK that stopped the program, or None."""
+    found = re.search(r"CHECK failed.*", done.stderr)
+    return found[0] if done.returncode < 0 and found else None
 
 
 def run_conformance(copy):
     """The first test that failed, or None."""
     done = subprocess.run(["ctest", "--test-dir", copy.build, "-R", "^conformance", "--stop-on-failure"],
                           text=True, capture_output=True, timeout=RUN_SECONDS, errors="replace")
-    found = re.search(r"^\s*\d+ - (\S+)", done.stdout, re.M)
-    return found[1] if done.returncode != 0 and found else None
+    found = re.search(r"^\s*\d+ - (conformance\.\S+) \(Failed\)", done.stdout, re.M)
+    return found[1] if found else None
 
 
 SEEN_BY = {"simulation": ("tally-simulation", run_simulation),
-           "conformance": ("conformance_postgres", run_conformance)}
+           "conformance": ("conformance_postgres", run_conformance),
+           "golden": ("tally-golden", run_golden),
+           **{name: (name, run_unit(name)) for name in
+              ("unit_core", "unit_aggregator", "unit_aggregator_dedup", "unit_exporter", "unit_kafka",
+               "unit_producer", "unit_admin")}}
+
+
+def catcher_of(patch):
+    with open(patch, encoding="utf-8") as file:
+        named = re.search(r"^Seen by: (\w+)", file.read(), re.M)
+    return named[1] if named else None
 
 
 def judge(copy, patch):
     """(whether it was caught, by what)"""
-    with open(patch, encoding="utf-8") as file:
-        named = re.search(r"^Seen by: (\w+)", file.read(), re.M)
-    if not named or named[1] not in SEEN_BY:
+    catcher = catcher_of(patch)
+    if catcher not in SEEN_BY:
         return False, "the patch does not say who must see it"
-    target, run = SEEN_BY[named[1]]
+    target, run = SEEN_BY[catcher]
     applied = copy.apply(patch)
     if applied.returncode != 0:
         return False, "no longer applies: " + applied.stderr.strip().split("\n")[0]
@@ -123,14 +162,18 @@ def main():
     copy = Copy(root)
     copy.refresh()
     copy.configure()
-    built = copy.make("tally-simulation")
-    if built.returncode != 0:
-        print(built.stdout[-3000:])
-        print("the code as it is does not compile")
-        return 1
-    if (healthy := run_simulation(copy)) is not None:
-        print(f"the code as it is fails already: {healthy}")
-        return 1
+    for catcher in sorted({catcher_of(patch) for patch in patches} & SEEN_BY.keys()):
+        target, run = SEEN_BY[catcher]
+        built = copy.make(target)
+        if built.returncode != 0:
+            print(built.stdout[-3000:])
+            print(f"the code as it is does not compile ({target})")
+            return 1
+        started = time.monotonic()
+        if (trouble := run(copy)) is not None:
+            print(f"the code as it is fails already: {trouble}")
+            return 1
+        print(f"{catcher:<40} healthy {time.monotonic() - started:6.0f} s", flush=True)
     failed = 0
     for patch in patches:
         started = time.monotonic()
