@@ -1,7 +1,9 @@
 #include "core/handoff.h"
 
 #include "core/check.h"
+#include "core/limits.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -44,22 +46,54 @@ std::string_view take_bytes(std::string_view& rest) {
   return take(take_integer<Length>(rest), rest);
 }
 
+constexpr std::uint8_t kWide = 0x80;
+constexpr std::size_t kNarrowMax = std::numeric_limits<std::uint16_t>::max();
+
+// A read takes at least one block, and the largest block is one record past its bound. An empty
+// header is 2 bytes of a record and 8 of a block.
+static_assert(kMaxHandoffReadBytes >= kMaxHandoffBlockBytes + 5 * kMaxRecordBytes);
+
+// Kafka bounds headers by the record's size only.
+bool needs_wide(std::span<const HandoffHeader> headers) {
+  return headers.size() > kNarrowMax ||
+         std::any_of(headers.begin(), headers.end(),
+                     [](const HandoffHeader& header) { return header.name.size() > kNarrowMax; });
+}
+
+template <class Length>
+void append_headers(std::span<const HandoffHeader> headers, std::string& block) {
+  TALLY_CHECK(headers.size() <= std::numeric_limits<Length>::max(), "{} headers", headers.size());
+  append_integer(static_cast<Length>(headers.size()), block);
+  for (const HandoffHeader& header : headers) {
+    append_bytes<Length>(header.name, block);
+    append_bytes<std::uint32_t>(header.value, block);
+  }
+}
+
+template <class Length>
+void take_headers(std::string_view& rest, std::vector<HandoffHeader>& headers) {
+  headers.clear();
+  for (std::size_t left = take_integer<Length>(rest); left > 0; --left) {
+    const std::string_view name = take_bytes<Length>(rest);
+    headers.push_back({name, take_bytes<std::uint32_t>(rest)});
+  }
+}
+
 }  // namespace
 
 void append_handoff(const HandoffRecord& record, std::string& block) {
   append_integer(record.partition, block);
   append_integer(record.offset, block);
   append_integer(record.log_time_ms, block);
-  append_integer(static_cast<std::uint8_t>(record.admission), block);
+  const bool wide = needs_wide(record.headers);
+  const auto admission = static_cast<unsigned>(record.admission);
+  append_integer(static_cast<std::uint8_t>(wide ? admission | kWide : admission), block);
   append_bytes<std::uint32_t>(record.key, block);
   append_bytes<std::uint32_t>(record.value, block);
-  TALLY_CHECK(record.headers.size() <= std::numeric_limits<std::uint16_t>::max(), "{} headers",
-              record.headers.size());
-  append_integer(static_cast<std::uint16_t>(record.headers.size()), block);
-  for (const HandoffHeader& header : record.headers) {
-    append_bytes<std::uint16_t>(header.name, block);
-    append_bytes<std::uint32_t>(header.value, block);
-  }
+  if (wide)
+    append_headers<std::uint32_t>(record.headers, block);
+  else
+    append_headers<std::uint16_t>(record.headers, block);
 }
 
 std::optional<HandoffRecord> HandoffReader::next() {
@@ -68,17 +102,20 @@ std::optional<HandoffRecord> HandoffReader::next() {
   record.partition = take_integer<std::int32_t>(rest_);
   record.offset = take_integer<std::int64_t>(rest_);
   record.log_time_ms = take_integer<std::int64_t>(rest_);
-  const auto admission = take_integer<std::uint8_t>(rest_);
+  const auto flags = take_integer<std::uint8_t>(rest_);
+  const bool wide = (flags & kWide) != 0;
+  const unsigned admission = flags & ~unsigned{kWide};
   if (admission > static_cast<std::uint8_t>(Admission::kReadmitted))
     throw std::runtime_error("tally.handoff holds a record of a newer version of tally");
   record.admission = static_cast<Admission>(admission);
   record.key = take_bytes<std::uint32_t>(rest_);
   record.value = take_bytes<std::uint32_t>(rest_);
-  headers_.resize(take_integer<std::uint16_t>(rest_));
-  for (HandoffHeader& header : headers_) {
-    header.name = take_bytes<std::uint16_t>(rest_);
-    header.value = take_bytes<std::uint32_t>(rest_);
-  }
+  if (wide)
+    take_headers<std::uint32_t>(rest_, headers_);
+  else
+    take_headers<std::uint16_t>(rest_, headers_);
+  if (wide != needs_wide(headers_))
+    throw std::runtime_error("tally.handoff holds a record whose headers are stored too wide");
   record.headers = headers_;
   return record;
 }

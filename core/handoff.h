@@ -3,7 +3,10 @@
 //
 //   block  := record*                         a new one past kMaxHandoffBlockBytes
 //   record := partition i32 | offset i64 | log_time_ms i64 | admission u8
-//             | bytes32 key | bytes32 value | headers u16 | (bytes16 name | bytes32 value)*
+//             | bytes32 key | bytes32 value | headers
+//   headers := count u16 | (bytes16 name | bytes32 value)*
+//            | count u32 | (bytes32 name | bytes32 value)*    when 0x80 is added to admission, just
+//                                                             where the first cannot hold them
 //   bytesN := length uN | that many bytes     all integers little-endian
 //
 // partition and offset are those of the log the record was first read from, however often it is

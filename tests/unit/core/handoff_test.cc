@@ -73,6 +73,43 @@ TEST(CoreHandoff, TheFormatIsPinned) {
   EXPECT_EQ(block, expected);
 }
 
+// Anybody who may produce may send such a record, so it must not end the process.
+TEST(CoreHandoff, HeadersOfAnyNumberAndLengthComeBack) {
+  const std::string long_name(70'000, 'n');
+  const std::vector<std::vector<HandoffHeader>> cases = {
+      std::vector<HandoffHeader>(65'535, {"h", ""}),
+      std::vector<HandoffHeader>(65'536, {"h", "v"}),
+      std::vector<HandoffHeader>(500'000),
+      {{long_name, "v"}, {"", long_name}}};
+  for (const auto& headers : cases) {
+    HandoffRecord record = record_with("k", "v");
+    record.admission = Admission::kReadmitted;
+    record.headers = headers;
+    std::string block;
+    append_handoff(record, block);
+    append_handoff(record_with("next", ""), block);
+    HandoffReader reader(block);
+    const auto back = reader.next();
+    ASSERT_TRUE(back);
+    EXPECT_EQ(back->admission, Admission::kReadmitted);
+    ASSERT_EQ(back->headers.size(), headers.size());
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+      ASSERT_EQ(back->headers[i].name, headers[i].name);
+      ASSERT_EQ(back->headers[i].value, headers[i].value);
+    }
+    EXPECT_EQ(reader.next()->key, "next");
+  }
+}
+
+TEST(CoreHandoff, HeadersStoredWiderThanNeededAreRefused) {
+  std::string block;
+  append_handoff(record_with("", ""), block);
+  block[20] = static_cast<char>(0x80);
+  block += std::string(2, '\0');
+  HandoffReader reader(block);
+  EXPECT_THROW(static_cast<void>(reader.next()), std::runtime_error);
+}
+
 TEST(CoreHandoff, ABlockThatIsCutAnywhereIsRefused) {
   std::string block;
   append_handoff(record_with("key", "value"), block);
