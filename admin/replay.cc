@@ -29,6 +29,8 @@ using runtime::postgres::Transaction;
 
 // Records are up to 1 MiB each, and a page is in memory whole.
 constexpr std::int64_t kPageRecords = 200;
+// Blocks of tally.handoff are up to 2 MiB each.
+constexpr std::int64_t kPageBlocks = 8;
 
 // What filters() gives the values for.
 constexpr std::string_view kMatches =
@@ -61,6 +63,7 @@ class Replay {
   Result<void> page();
   Result<Homes> homes(Transaction& transaction);
   [[nodiscard]] Params filters() const;
+  void look_for_waiting(Transaction& transaction);
   Page next_page(Transaction& transaction);
   std::map<PartitionId, Admitted> judge(const Page& page, const Homes& homes);
   std::set<Place> claim(Transaction& transaction, const std::map<PartitionId, Admitted>& admitted);
@@ -75,6 +78,8 @@ class Replay {
   const ReplayRequest& request_;
   ReplayReport report_;
   Place after_{-1, -1};  // pages go by place: it never changes
+  std::set<Place> waiting_;
+  std::int64_t looked_to_ = 0;  // id of tally.handoff
   bool done_ = false;
 };
 
@@ -118,6 +123,29 @@ Result<Homes> Replay::homes(Transaction& transaction) {
   return homes;
 }
 
+// What an earlier replay put into tally.handoff and nobody has judged yet would be judged twice.
+// Other replays are kept out until this transaction ends. What they put there after an earlier look
+// has higher ids, also when its home has changed since.
+void Replay::look_for_waiting(Transaction& transaction) {
+  if (request_.mode == ReplayMode::kApply)
+    transaction.exec("LOCK TABLE tally.readmission IN SHARE ROW EXCLUSIVE MODE");
+  for (;;) {
+    const Rows rows = transaction.exec(
+        "SELECT id, block FROM tally.handoff WHERE id > $1::bigint ORDER BY id LIMIT $2::bigint",
+        {std::to_string(looked_to_), std::to_string(kPageBlocks)});
+    if (rows.size() == 0) return;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      looked_to_ = rows.int64(i, 0);
+      const std::string block = rows.bytes(i, 1);
+      core::HandoffReader reader(block);
+      while (const auto record = reader.next()) {
+        if (record->admission != core::Admission::kLog)
+          waiting_.emplace(record->partition, record->offset);
+      }
+    }
+  }
+}
+
 Page Replay::next_page(Transaction& transaction) {
   Params params = filters();
   params.emplace_back(std::to_string(after_.first));
@@ -147,13 +175,17 @@ Page Replay::next_page(Transaction& transaction) {
 std::map<PartitionId, Admitted> Replay::judge(const Page& page, const Homes& homes) {
   std::map<PartitionId, Admitted> admitted;
   for (const StoredReject& reject : page.rejects) {
+    after_ = {reject.partition.value(), reject.offset.value()};
+    if (waiting_.contains(after_)) {
+      report_.waiting(reject);
+      continue;
+    }
     const auto home = home_of_readmission(reject, homes, request_.memory_check);
     if (home) {
       admitted[home.value()].rejects.push_back(&reject);
     } else {
       report_.refused(reject, home.error().message);
     }
-    after_ = {reject.partition.value(), reject.offset.value()};
   }
   return admitted;
 }
@@ -226,6 +258,7 @@ Result<void> Replay::page() {
   Transaction transaction = connection_.begin();
   const auto found = homes(transaction);
   if (!found) return found.error();
+  if (repeats()) look_for_waiting(transaction);
   const Page page = next_page(transaction);
   done_ = page.last;
   const auto admitted = judge(page, found.value());

@@ -19,8 +19,8 @@
 namespace tally::admin {
 
 enum class ReplayMode { kDryRun, kApply };
-// kOften: also what an earlier run replayed. What that counted is a duplicate now, what it did not
-// is judged anew.
+// kOften: also what an earlier run replayed, unless it still waits for its partition. What that
+// counted is a duplicate now, what it did not is judged anew.
 enum class Repetition { kOnce, kOften };
 
 struct ReplayRequest {

@@ -21,6 +21,11 @@ void print_more(std::size_t lines, std::string_view what, std::ostream& out) {
     out << fmt::format("… and {} more {}: --json shows all\n", lines - kMaxTableLines, what);
 }
 
+std::string still_waiting(std::int64_t records) {
+  if (records == 0) return "";
+  return fmt::format(", {} still waiting for their partitions since an earlier replay", records);
+}
+
 }  // namespace
 
 void ReplayReport::already(std::string_view record_class, std::string_view reason,
@@ -40,6 +45,11 @@ void ReplayReport::refused(const StoredReject& reject, std::string why) {
   ++total_.refused;
   if (refusals_.size() < kMaxRefusalsKept)
     refusals_.push_back({reject.partition, reject.offset, kind, std::move(why)});
+}
+
+void ReplayReport::waiting(const StoredReject& reject) {
+  ++counts_[{reject.record_class, reject.reason, reject.tenant}].waiting;
+  ++total_.waiting;
 }
 
 void ReplayReport::not_kept(core::PartitionId partition, core::Offset first, core::Offset last,
@@ -62,7 +72,7 @@ void ReplayReport::print_table(Outcome outcome, std::ostream& out) const {
     if (cells.size() == kMaxTableLines) break;
     cells.push_back({kind.record_class, kind.reason, or_dash(kind.tenant),
                      std::to_string(counts.readmitted), std::to_string(counts.already),
-                     std::to_string(counts.refused)});
+                     std::to_string(counts.refused), std::to_string(counts.waiting)});
   }
   admin::print_table(out,
                      {{"class"},
@@ -70,7 +80,8 @@ void ReplayReport::print_table(Outcome outcome, std::ostream& out) const {
                       {"tenant"},
                       {applied ? "readmitted" : "to readmit", Align::kRight},
                       {"already", Align::kRight},
-                      {"refused", Align::kRight}},
+                      {"refused", Align::kRight},
+                      {"waiting", Align::kRight}},
                      cells);
   print_more(counts_.size(), "lines", out);
   if (!refusals_.empty()) {
@@ -92,19 +103,19 @@ void ReplayReport::print_table(Outcome outcome, std::ostream& out) const {
         range.rows, range.partition.value(), range.first.value(), range.last.value());
   }
   const bool to_limit = outcome == Outcome::kAppliedToLimit || outcome == Outcome::kDryRunToLimit;
-  out << fmt::format("{} records {}{}; {} already replayed, {} refused.{}\n", total_.readmitted,
-                     applied
-                         ? "handed to their partitions, which count them with their next commits"
-                         : "would be readmitted",
-                     to_limit ? " (--limit reached: there may be more)" : "", total_.already,
-                     total_.refused, applied ? "" : " Nothing was stored: --apply does it.");
+  out << fmt::format(
+      "{} records {}{}; {} already replayed, {} refused{}.{}\n", total_.readmitted,
+      applied ? "handed to their partitions, which count them with their next commits"
+              : "would be readmitted",
+      to_limit ? " (--limit reached: there may be more)" : "", total_.already, total_.refused,
+      still_waiting(total_.waiting), applied ? "" : " Nothing was stored: --apply does it.");
 }
 
 void ReplayReport::print_json(Outcome outcome, std::ostream& out) const {
   const bool applied = outcome == Outcome::kApplied || outcome == Outcome::kAppliedToLimit;
   const auto counts_text = [](const Counts& counts) {
-    return fmt::format(R"("readmitted":{},"already":{},"refused":{})", counts.readmitted,
-                       counts.already, counts.refused);
+    return fmt::format(R"("readmitted":{},"already":{},"refused":{},"waiting":{})",
+                       counts.readmitted, counts.already, counts.refused, counts.waiting);
   };
   for (const auto& [kind, counts] : counts_) {
     out << fmt::format(R"({{"kind":"group","class":{},"reason":{},"tenant":{},{}}})",

@@ -21,6 +21,8 @@ class ReplayReport {
                std::int64_t records);
   void readmitted(const StoredReject& reject);
   void refused(const StoredReject& reject, std::string why);
+  // Replayed by an earlier run, and not judged yet.
+  void waiting(const StoredReject& reject);
   // Past a commit's budget rejects are only counted: their bytes stand in the log alone.
   void not_kept(core::PartitionId partition, core::Offset first, core::Offset last,
                 std::int64_t rows);
@@ -35,6 +37,7 @@ class ReplayReport {
     std::int64_t readmitted = 0;
     std::int64_t already = 0;
     std::int64_t refused = 0;
+    std::int64_t waiting = 0;
   };
   struct Kind {
     std::string record_class;

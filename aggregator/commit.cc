@@ -125,18 +125,36 @@ void write_handoffs(const BatchPlan& plan, Transaction& transaction) {
   }
 }
 
+struct Verdicts {
+  const RejectRow* last = nullptr;
+  std::int64_t count = 0;
+};
+
+// By key, each once: of a record that was replayed several times one plan can hold several
+// verdicts, and a statement writes a row only once.
+std::vector<Verdicts> joined(const std::vector<RejectRow>& rejects) {
+  const auto key = [](const RejectRow& row) {
+    return std::tie(row.partition, row.offset, row.meter);
+  };
+  std::vector<const RejectRow*> rows;
+  rows.reserve(rejects.size());
+  for (const RejectRow& row : rejects) rows.push_back(&row);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const RejectRow* a, const RejectRow* b) { return key(*a) < key(*b); });
+  std::vector<Verdicts> verdicts;
+  for (const RejectRow* row : rows) {
+    if (verdicts.empty() || key(*verdicts.back().last) != key(*row)) verdicts.emplace_back();
+    verdicts.back().last = row;
+    ++verdicts.back().count;
+  }
+  return verdicts;
+}
+
 void write_rejects(const BatchPlan& plan, Transaction& transaction) {
   if (plan.rejects.empty()) return;
-  std::vector<const RejectRow*> rows;
-  rows.reserve(plan.rejects.size());
-  for (const RejectRow& row : plan.rejects) rows.push_back(&row);
-  std::sort(rows.begin(), rows.end(), [](const RejectRow* a, const RejectRow* b) {
-    return std::tie(a->partition, a->offset, a->meter) <
-           std::tie(b->partition, b->offset, b->meter);
-  });
   ArrayText partition, offset, meter, reject_class, reason, detail, log_time, tenant, key, value,
-      headers;
-  for (const RejectRow* row : rows) {
+      headers, verdicts;
+  for (const auto& [row, count] : joined(plan.rejects)) {
     partition.add(row->partition.value());
     offset.add(row->offset.value());
     meter.add(row->meter);
@@ -151,23 +169,25 @@ void write_rejects(const BatchPlan& plan, Transaction& transaction) {
     key.add(bytes_text(row->key));
     value.add(bytes_text(row->value));
     headers.add(bytes_text(row->headers));
+    verdicts.add(count);
   }
   // A record that an admin replayed may be refused once more: the last verdict stands.
   transaction.exec(
       "INSERT INTO tally.reject AS r (topic, partition, record_offset, meter, class, reason, "
       "detail, "
       "log_time, tenant, "
-      "record_key, record_value, record_headers) SELECT $1::text, * FROM unnest($2::integer[], "
+      "record_key, record_value, record_headers, verdicts) "
+      "SELECT $1::text, * FROM unnest($2::integer[], "
       "$3::bigint[], "
       "$4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::text[], "
       "$10::bytea[], $11::bytea[], "
-      "$12::bytea[]) "
+      "$12::bytea[], $13::integer[]) "
       "ON CONFLICT (topic, partition, record_offset, meter) DO UPDATE SET class = excluded.class, "
       "reason = excluded.reason, detail = excluded.detail, tenant = excluded.tenant, "
-      "verdicts = r.verdicts + 1",
+      "verdicts = r.verdicts + excluded.verdicts",
       {plan.topic, partition.take(), offset.take(), meter.take(), reject_class.take(),
        reason.take(), detail.take(), log_time.take(), tenant.take(), key.take(), value.take(),
-       headers.take()});
+       headers.take(), verdicts.take()});
 }
 
 void write_ranges(const BatchPlan& plan, Transaction& transaction) {

@@ -3,6 +3,7 @@
 #include "tests/conformance/suite.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tally::conformance {
 namespace {
@@ -14,6 +15,17 @@ using aggregator::TotalsStore;
 using core::PartitionId;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
+
+aggregator::RejectRow verdict(std::int64_t offset, aggregator::RejectClass reject_class,
+                              std::string_view reason, std::string meter = {}) {
+  aggregator::RejectRow row;
+  row.partition = PartitionId(1);
+  row.offset = core::Offset(offset);
+  row.meter = std::move(meter);
+  row.reject_class = reject_class;
+  row.reason = reason;
+  return row;
+}
 
 TEST_P(StoreConformance, WhatIsCommittedIsReadBack) {
   auto& connection = connect();
@@ -234,6 +246,43 @@ TEST_P(StoreConformance, AResolutionThatWaitsTooLongIsTriedAgain) {
   }
   store().end_ghost(GhostEnd::kCommits);
   EXPECT_EQ(resolve(connection, plan), Resolution::kCommitted);
+}
+
+// A record that was replayed while its first replay waited: its verdicts come in one plan, or one
+// after the other, and end in the same row.
+TEST_P(StoreConformance, TwoVerdictsOfOneRecordInOnePlan) {
+  using aggregator::RejectClass;
+  auto& connection = connect();
+  const auto deployment = open(connection, 4);
+  const auto state = acquire(connection, 1, deployment);
+  std::uint64_t serial = 0;
+  const auto reject = [&](std::vector<aggregator::RejectRow> rows) {
+    BatchPlan plan = counting(deployment, *state, {identity(1, ++serial)});
+    plan.rejects = std::move(rows);
+    ASSERT_EQ(commit(connection, plan), CommitOutcome::kCommitted);
+  };
+  const auto first = [](std::int64_t offset) {
+    return verdict(offset, RejectClass::kRejected, "value_missing");
+  };
+  const auto second = [](std::int64_t offset) {
+    return verdict(offset, RejectClass::kConflict, "other_content");
+  };
+  reject({second(200), first(300), verdict(200, RejectClass::kMeter, "value_missing", "tokens"),
+          first(200)});
+  reject({first(300)});
+  StoredBook book = store().read();
+  const RejectPlace together{PartitionId(1), core::Offset(200), ""};
+  const RejectPlace apart{PartitionId(1), core::Offset(300), ""};
+  EXPECT_EQ(book.rejects.size(), 3U);
+  EXPECT_EQ(book.rejects.at(together), (StoredReject{RejectClass::kRejected, "value_missing", 2}));
+  EXPECT_EQ(book.rejects.at(together), book.rejects.at(apart));
+
+  reject({first(200), first(300), first(200), second(200)});
+  reject({first(300)});
+  reject({second(300)});
+  book = store().read();
+  EXPECT_EQ(book.rejects.at(together), (StoredReject{RejectClass::kConflict, "other_content", 5}));
+  EXPECT_EQ(book.rejects.at(together), book.rejects.at(apart));
 }
 
 // A second commit of the plan while its ghost still runs does not count twice either.

@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -317,6 +318,25 @@ void read_handoffs(runtime::postgres::Transaction& snapshot, StoredBook& book) {
   }
 }
 
+aggregator::RejectClass reject_class_of(std::string_view text) {
+  using aggregator::RejectClass;
+  for (const RejectClass one :
+       {RejectClass::kRejected, RejectClass::kConflict, RejectClass::kLate, RejectClass::kMeter}) {
+    if (to_string(one) == text) return one;
+  }
+  throw std::runtime_error("tally.reject: class " + std::string(text));
+}
+
+void read_rejects(runtime::postgres::Transaction& snapshot, StoredBook& book) {
+  const Rows rows = snapshot.exec(
+      "SELECT partition, record_offset, meter, class, reason, verdicts FROM tally.reject");
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    book.rejects[{core::PartitionId(static_cast<std::int32_t>(rows.int64(i, 0))),
+                  core::Offset(rows.int64(i, 1)), std::string(rows.text(i, 2))}] = {
+        reject_class_of(rows.text(i, 3)), std::string(rows.text(i, 4)), rows.int64(i, 5)};
+  }
+}
+
 }  // namespace
 
 StoredBook PostgresSubject::read() {
@@ -339,8 +359,7 @@ StoredBook PostgresSubject::read() {
   for (std::size_t i = 0; i < usage.size(); ++i) {
     book.usage[{std::string(usage.text(i, 0)), std::string(usage.text(i, 1))}] = usage.text(i, 2);
   }
-  book.rejects =
-      static_cast<std::size_t>(snapshot.exec("SELECT count(*) FROM tally.reject").int64(0, 0));
+  read_rejects(snapshot, book);
   return book;
 }
 

@@ -81,6 +81,15 @@ struct StoredHandoff {
   friend bool operator==(const StoredHandoff&, const StoredHandoff&) = default;
 };
 
+struct StoredReject {
+  aggregator::RejectClass reject_class = aggregator::RejectClass::kRejected;
+  std::string reason;
+  std::int64_t verdicts = 0;  // a replayed record may get several
+  friend bool operator==(const StoredReject&, const StoredReject&) = default;
+};
+// Partition and offset of the record, meter ('' for the whole record).
+using RejectPlace = std::tuple<core::PartitionId, core::Offset, std::string>;
+
 // Partition, day, and the partition count of the topic when they were claimed.
 using IdentityPlace = std::tuple<core::PartitionId, LogDay, std::int32_t>;
 
@@ -97,7 +106,7 @@ struct StoredBook {
   std::vector<StoredHandoff> handoffs;                                // by id
   std::map<std::pair<std::string, std::string>, std::string>
       usage;  // tenant, meter: sum of quantity
-  std::size_t rejects = 0;
+  std::map<RejectPlace, StoredReject> rejects;
   // Everything but how many rows the identities lie in.
   [[nodiscard]] bool same_content(const StoredBook& other) const {
     return partitions == other.partitions && generation == other.generation &&

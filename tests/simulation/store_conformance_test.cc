@@ -205,7 +205,11 @@ StoredBook SimSubject::read() {
   std::map<std::pair<std::string, std::string>, core::UsageDelta> sums;
   for (const auto& [key, delta] : tables.usage) sums[{std::get<0>(key), std::get<1>(key)}] += delta;
   for (const auto& [key, delta] : sums) book.usage[key] = delta.quantity.to_string();
-  book.rejects = tables.rejects.size();
+  for (const auto& [place, row] : tables.rejects) {
+    const auto& [partition, offset, meter] = place;
+    book.rejects[{core::PartitionId(partition), core::Offset(offset), meter}] = {
+        row.reject_class, row.reason, row.verdicts};
+  }
   return book;
 }
 

@@ -64,8 +64,8 @@ void apply_rejects(const BatchPlan& plan, Tables& tables) {
   for (const auto& [where, count] : plan.meter_rejects)
     tables.meter_rejects[{meters[where.first].slug, where.second}] += count;
   for (const auto& row : plan.rejects) {
-    tables.rejects[{row.partition.value(), row.offset.value(), row.meter}] = {
-        row.reject_class, std::string(row.reason)};
+    RejectStored& kept = tables.rejects[{row.partition.value(), row.offset.value(), row.meter}];
+    kept = {row.reject_class, std::string(row.reason), kept.verdicts + 1};  // the last one stands
   }
 }
 

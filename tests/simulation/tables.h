@@ -94,6 +94,7 @@ struct TenantRows {
 struct RejectStored {
   aggregator::RejectClass reject_class = aggregator::RejectClass::kRejected;
   std::string reason;
+  std::int64_t verdicts = 0;  // of a record that was replayed, several
 };
 
 struct Tables {

@@ -80,7 +80,8 @@ class Replay(unittest.TestCase):
         dry = self.replay()
         self.assertEqual((dry["sums"], dry["total"][0]["applied"]), ((21, 0, 0), False))
         self.assertEqual(dry["group"], [{"kind": "group", "class": "late", "reason": "older_than_horizon",
-                                         "tenant": "acme", "readmitted": 21, "already": 0, "refused": 0}])
+                                         "tenant": "acme", "readmitted": 21, "already": 0, "refused": 0,
+                                         "waiting": 0}])
         self.assertEqual(self.scene.query("SELECT FROM tally.readmission"), [])
         self.assertIn("21 records would be readmitted",
                       self.scene.admin("rejects-replay", *HORIZON).stdout)
@@ -283,6 +284,34 @@ class Replay(unittest.TestCase):
         # The identities are the records' own: what comes again is known.
         self.given(records)
         self.assertEqual(self.ledger("late", "readmitted", "duplicate"), [5, 5, 5])
+        self.balanced()
+
+    def test_again_while_a_replay_still_waits(self):
+        """What nobody has judged yet is not replayed again: one record would be judged twice at once."""
+        self.start()
+        self.given([(f"c{i}", event_text(f"c{i}", "acme", "chat", {"count": 5}, text(NOW))) for i in range(250)])
+        self.scene.aggregators[-1].stop()
+
+        def again(*arguments):
+            report = self.replay("--again", *arguments)
+            return [*report["sums"], report["total"][0]["waiting"]]
+        with ThreadPoolExecutor() as pool:
+            runs = [pool.submit(again, "--apply") for _ in range(2)]
+            sums = [run.result() for run in runs]
+        self.assertEqual([sum(column) for column in zip(*sums)], [250, 0, 0, 250])
+        for arguments in ([], ["--apply"]):
+            self.assertEqual(again(*arguments), [0, 0, 0, 250])
+        self.assertEqual(self.scene.value("SELECT sum(records) FROM tally.handoff"), "250")
+        second = self.start()
+        self.await_received()
+        self.assertEqual(self.ledger("rejected", "received"), [500, 250])
+        self.balanced()
+        # Judged once more, each waits no more.
+        self.assertEqual(again("--apply"), [250, 0, 0, 0])
+        self.await_received()
+        self.assertEqual(self.ledger("rejected", "received"), [750, 500])
+        self.assertEqual(self.scene.query("SELECT DISTINCT verdicts FROM tally.reject"), [["3"]])
+        second.await_ready()
         self.balanced()
 
     def test_two_replays_at_once(self):

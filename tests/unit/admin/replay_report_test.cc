@@ -40,11 +40,11 @@ std::string printed(const ReplayReport& report, Format format, Outcome outcome) 
 
 TEST(ReplayReport, AsATable) {
   EXPECT_EQ(printed(example(), Format::kTable, Outcome::kDryRun),
-            R"(class     reason              tenant  to readmit  already  refused
---------  ------------------  ------  ----------  -------  -------
-late      older_than_horizon  acme             0        7        0
-rejected  malformed_json      -                0        0        1
-rejected  time_in_future      acme             2        0        0
+            R"(class     reason              tenant  to readmit  already  refused  waiting
+--------  ------------------  ------  ----------  -------  -------  -------
+late      older_than_horizon  acme             0        7        0        0
+rejected  malformed_json      -                0        0        1        0
+rejected  time_in_future      acme             2        0        0        0
 
 Refused:
 partition  offset  reason          why
@@ -59,13 +59,13 @@ Not kept: 33 rejects of any kind in partition 1, offsets 10 to 90, )"
 TEST(ReplayReport, AsJson) {
   const std::string expected =
       R"({"kind":"group","class":"late","reason":"older_than_horizon","tenant":"acme",)"
-      R"("readmitted":0,"already":7,"refused":0})"
+      R"("readmitted":0,"already":7,"refused":0,"waiting":0})"
       "\n"
       R"({"kind":"group","class":"rejected","reason":"malformed_json","tenant":null,)"
-      R"("readmitted":0,"already":0,"refused":1})"
+      R"("readmitted":0,"already":0,"refused":1,"waiting":0})"
       "\n"
       R"({"kind":"group","class":"rejected","reason":"time_in_future","tenant":"acme",)"
-      R"("readmitted":2,"already":0,"refused":0})"
+      R"("readmitted":2,"already":0,"refused":0,"waiting":0})"
       "\n"
       R"({"kind":"refused","partition":3,"offset":9,"class":"rejected",)"
       R"("reason":"malformed_json","tenant":null,"why":"no \"id\""})"
@@ -73,9 +73,20 @@ TEST(ReplayReport, AsJson) {
       R"({"kind":"not_kept","partition":1,"first_offset":10,"last_offset":90,"rows":33})"
       "\n"
       R"({"kind":"total","applied":true,"limit_reached":false,)"
-      R"("readmitted":2,"already":7,"refused":1})"
+      R"("readmitted":2,"already":7,"refused":1,"waiting":0})"
       "\n";
   EXPECT_EQ(printed(example(), Format::kJson, Outcome::kApplied), expected);
+}
+
+TEST(ReplayReport, WhatStillWaitsIsSaid) {
+  ReplayReport report = example();
+  report.waiting(reject(3, "acme", "time_in_future"));
+  EXPECT_THAT(
+      printed(report, Format::kTable, Outcome::kApplied),
+      HasSubstr("1 refused, 1 still waiting for their partitions since an earlier replay."));
+  EXPECT_THAT(printed(report, Format::kJson, Outcome::kApplied),
+              HasSubstr(R"("tenant":"acme","readmitted":2,"already":0,"refused":0,"waiting":1})"));
+  EXPECT_THAT(printed(example(), Format::kTable, Outcome::kApplied), Not(HasSubstr("waiting for")));
 }
 
 TEST(ReplayReport, TheLimitIsSaid) {
