@@ -130,6 +130,17 @@ class Periods(unittest.TestCase):
         self.opened()
         self.expect()
 
+    def test_two_that_overlap_are_refused(self):
+        self.set_period(START, END)
+        with self.assertRaisesRegex(Exception, "billing_periods_of_a_tenant_never_overlap"):
+            self.scene.query(f"INSERT INTO tally.billing_period VALUES ('acme', {literal(END - HOUR)}, {literal(NOON)})")
+        # The end of one and the begin of the next move in any order, within one transaction.
+        self.set_period(END, END + DAY)
+        self.scene.query(f"BEGIN; UPDATE tally.billing_period SET period_end = {literal(END + HOUR)} WHERE "
+                         f"period_start = {literal(START)}; UPDATE tally.billing_period SET period_start = "
+                         f"{literal(END + HOUR)} WHERE period_start = {literal(END)}; COMMIT")
+        self.scene.query(f"INSERT INTO tally.billing_period VALUES ('other', {literal(START)}, {literal(NOON)})")
+
     def test_while_usage_arrives_at_two_owners(self):
         for instance in ("one", "two"):
             self.scene.aggregator(instance=instance)
