@@ -41,82 +41,151 @@ SELECT p.partition, p.next_offset - p.base_offset,
                FROM tally.lost_range GROUP BY partition) r USING (partition)
  ORDER BY p.partition)";
 
-// A record counts when at least one meter takes it, and each meter that does adds one event.
+// Each meter that takes a record adds one event to a window. Where no two meters read one event
+// type (meters are never removed), a counted record is exactly one event.
 constexpr const char* kWindowsSql = R"(
-SELECT (SELECT coalesce(sum(events), 0) FROM tally.usage_window)::bigint
-       + (SELECT coalesce(sum(events), 0) FROM tally.gauge_window)::bigint
-       + (SELECT coalesce(sum(events), 0) FROM tally.unique_set WHERE span = 'window')::bigint,
+WITH seen AS (
+  SELECT meter, sum(events) AS events,
+         sum(events) FILTER (WHERE dimensions = '{"*":"overflow"}') AS overflow,
+         count(*) FILTER (WHERE quantity <> events) AS uneven
+    FROM tally.usage_window GROUP BY meter
+  UNION ALL
+  SELECT meter, sum(events), sum(events) FILTER (WHERE dimensions = '{"*":"overflow"}'), 0
+    FROM tally.gauge_window GROUP BY meter
+  UNION ALL
+  SELECT meter, sum(events), sum(events) FILTER (WHERE dimensions = '{"*":"overflow"}'), 0
+    FROM tally.unique_set WHERE span = 'window' GROUP BY meter)
+SELECT (SELECT coalesce(sum(events), 0) FROM seen)::bigint,
        (SELECT coalesce(sum(counted + readmitted), 0) FROM tally.ledger)::bigint,
-       (SELECT coalesce(sum(verdicts), 0)::bigint FROM tally.reject WHERE class <> 'meter'),
+       EXISTS (SELECT FROM tally.meter GROUP BY event_type HAVING count(*) > 1),
+       (SELECT count(*) FROM (SELECT meter, sum(events) AS events FROM seen GROUP BY meter) w
+          FULL JOIN (SELECT meter, sum(events) AS events FROM tally.meter_ledger GROUP BY meter) l
+         USING (meter) WHERE w.events IS DISTINCT FROM l.events),
+       (SELECT coalesce(sum(s.uneven), 0) FROM seen s JOIN tally.meter m ON m.slug = s.meter
+         WHERE m.aggregation = 'count')::bigint,
+       (SELECT coalesce(sum(overflow), 0) FROM seen)::bigint,
+       (SELECT coalesce(sum(overflow_events), 0) FROM tally.dimension_month)::bigint)";
+
+constexpr const char* kRecordsSql = R"(
+SELECT (SELECT coalesce(sum(verdicts), 0)::bigint FROM tally.reject WHERE class <> 'meter'),
        (SELECT coalesce(sum(rejected + conflict + late), 0) FROM tally.ledger)::bigint,
        (SELECT coalesce(sum(rows), 0) FROM tally.reject_overflow)::bigint,
        h.handed_off::bigint, h.readmissions, h.received::bigint, h.waiting::bigint
   FROM finance.handoff_balance h)";
 
-// Each names how many rows break a rule. Windows belong to the period that holds their start; days
-// and months are compared as a whole, since a changed time zone leaves the old ones as they are.
-struct TotalsRule {
-  const char* rule;
-  const char* sql;
-};
-constexpr TotalsRule kTotalsRules[] = {
-    {"tenants' meters whose days or months are not the sum of their windows", R"(
+// A window belongs to the spans that hold its start, whatever dimensions it has. Days and months of
+// one meter may overlap after its tenant's zone changed: then those that do are one stretch, and
+// compared with the windows in it together. A window that no span holds is a stretch of its own,
+// without spans; windows are listed under 'period' where a period is open. Reads the rows `entry`
+// (tenant, meter, key, span, at, until, …), windows with until = NULL, and numbers the stretches.
+constexpr std::string_view kStretches = R"(
+, reached AS (
+  SELECT *, max(until) OVER (PARTITION BY tenant, meter, key, span ORDER BY at, until
+                             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach FROM entry)
+, placed AS (
+  SELECT *, count(*) FILTER (WHERE reach IS NULL OR at >= reach)
+              OVER (ORDER BY tenant, meter, key, span, at, until
+                    ROWS UNBOUNDED PRECEDING) AS stretch FROM reached))";
+
+// The windows `w` once for each span that must hold them; {0}: their further columns.
+constexpr std::string_view kWindowsInSpans = R"(
+  SELECT w.tenant, w.meter, w.key, s.span, w.at, NULL::timestamptz, {0}
+    FROM w CROSS JOIN (VALUES ('day'), ('month')) s (span)
+  UNION ALL
+  SELECT w.tenant, w.meter, w.key, 'period', w.at, NULL, {0}
+    FROM w WHERE EXISTS (SELECT FROM tally.period_opened p WHERE p.tenant = w.tenant
+                            AND w.at >= p.period_start AND w.at < p.period_end))";
+
+std::string counters_sql() {
+  return fmt::format(R"(
+WITH w AS MATERIALIZED (
+  SELECT tenant, meter, '' AS key, window_start AS at,
+         sum(quantity) AS quantity, sum(events) AS events
+    FROM tally.usage_window GROUP BY tenant, meter, window_start)
+, entry AS (
+  SELECT tenant, meter, '' AS key, span, span_start AS at, span_end AS until, quantity, events
+    FROM tally.usage_total
+  UNION ALL {})
+{}
 SELECT count(*) FROM (
-  SELECT tenant, meter, sum(quantity) AS quantity, sum(events) AS events
-    FROM tally.usage_window GROUP BY tenant, meter) w
-  FULL JOIN (SELECT tenant, meter,
-                    sum(quantity) FILTER (WHERE span = 'day') AS day_quantity,
-                    sum(events) FILTER (WHERE span = 'day') AS day_events,
-                    sum(quantity) FILTER (WHERE span = 'month') AS month_quantity,
-                    sum(events) FILTER (WHERE span = 'month') AS month_events
-               FROM tally.usage_total WHERE span IN ('day', 'month') GROUP BY tenant, meter) t
-  USING (tenant, meter)
- WHERE (w.quantity, w.events) IS DISTINCT FROM (t.day_quantity, t.day_events)
-    OR (w.quantity, w.events) IS DISTINCT FROM (t.month_quantity, t.month_events))"},
-    {"billing periods that are not the sum of the windows that start in them", R"(
-SELECT count(*) FROM tally.usage_total t
- CROSS JOIN LATERAL (
-       SELECT sum(w.quantity) AS quantity, sum(w.events) AS events FROM tally.usage_window w
-        WHERE w.tenant = t.tenant AND w.meter = t.meter AND w.window_start >= t.span_start
-          AND w.window_start < t.span_end) w
- WHERE t.span = 'period' AND (t.quantity, t.events) IS DISTINCT FROM (w.quantity, w.events))"},
-    {"totals of billing periods that are not open as they stand there", R"(
+  SELECT FROM placed GROUP BY stretch
+  HAVING (sum(quantity) FILTER (WHERE until IS NULL), sum(events) FILTER (WHERE until IS NULL))
+         IS DISTINCT FROM
+         (sum(quantity) FILTER (WHERE until IS NOT NULL),
+          sum(events) FILTER (WHERE until IS NOT NULL))) t)",
+                     fmt::format(kWindowsInSpans, "w.quantity, w.events"), kStretches);
+}
+
+// The reading of a stretch is the best of its windows, as aggregator/commit_windows.cc orders them.
+std::string gauges_sql() {
+  return fmt::format(R"(
+WITH w AS (
+  SELECT tenant, meter, dimensions AS key, window_start AS at, reading, read_at, tiebreak, events
+    FROM tally.gauge_window)
+, entry AS (
+  SELECT tenant, meter, dimensions AS key, span, span_start AS at, span_end AS until,
+         reading, read_at, tiebreak, events FROM tally.gauge_total
+  UNION ALL {})
+{}
+, best AS (
+  SELECT DISTINCT ON (p.stretch, p.until IS NULL)
+         p.stretch, p.until IS NULL AS of_windows, p.reading, p.read_at, p.tiebreak,
+         sum(p.events) OVER (PARTITION BY p.stretch, p.until IS NULL) AS events
+    FROM placed p LEFT JOIN tally.meter m ON m.slug = p.meter
+   ORDER BY p.stretch, p.until IS NULL,
+            CASE m.aggregation WHEN 'max' THEN p.reading WHEN 'min' THEN -p.reading END
+              DESC NULLS LAST,
+            p.read_at DESC, p.tiebreak DESC)
+SELECT count(*) FROM (SELECT * FROM best WHERE of_windows) w
+  FULL JOIN (SELECT * FROM best WHERE NOT of_windows) s USING (stretch)
+ WHERE (w.reading, w.read_at, w.tiebreak, w.events)
+       IS DISTINCT FROM (s.reading, s.read_at, s.tiebreak, s.events))",
+                     fmt::format(kWindowsInSpans, "w.reading, w.read_at, w.tiebreak, w.events"),
+                     kStretches);
+}
+
+// The sets of days, months and periods hold what the sets of their windows hold, no more, no less.
+std::string uniques_sql() {
+  return fmt::format(R"(
+WITH w AS (
+  SELECT tenant, meter, '' AS key, span_start AS at, set_id, events
+    FROM tally.unique_set WHERE span = 'window')
+, entry AS (
+  SELECT tenant, meter, '' AS key, span, span_start AS at, span_end AS until, set_id, events
+    FROM tally.unique_set WHERE span <> 'window'
+  UNION ALL {})
+{}
+SELECT (SELECT count(*) FROM (
+          SELECT FROM placed GROUP BY stretch
+          HAVING sum(events) FILTER (WHERE until IS NULL)
+                 IS DISTINCT FROM sum(events) FILTER (WHERE until IS NOT NULL)) e)
+       + (SELECT count(DISTINCT v.stretch) FROM (
+            SELECT p.stretch FROM placed p JOIN tally.unique_member m USING (set_id)
+             GROUP BY p.stretch, m.hi, m.lo
+            HAVING count(*) FILTER (WHERE p.until IS NULL) = 0 OR count(p.until) = 0) v))",
+                     fmt::format(kWindowsInSpans, "w.set_id, w.events"), kStretches);
+}
+
+constexpr const char* kMembersSql = R"(
+SELECT count(*) FROM tally.unique_set u
+  FULL JOIN (SELECT set_id, count(*) AS members FROM tally.unique_member GROUP BY set_id) m
+    USING (set_id)
+ WHERE u.members IS DISTINCT FROM coalesce(m.members, 0))";
+
+constexpr const char* kClosedPeriodsSql = R"(
 SELECT count(*) FROM (
   SELECT tenant, span, span_start, span_end FROM tally.usage_total
   UNION ALL SELECT tenant, span, span_start, span_end FROM tally.gauge_total
   UNION ALL SELECT tenant, span, span_start, span_end FROM tally.unique_set) t
  WHERE t.span = 'period' AND NOT EXISTS (
        SELECT FROM tally.period_opened o WHERE o.tenant = t.tenant AND o.period_start = t.span_start
-          AND o.period_end = t.span_end))"},
-    {"tenants' gauges whose days or months do not have the events of their windows", R"(
-SELECT count(*) FROM (
-  SELECT tenant, meter, dimensions, sum(events) AS events
-    FROM tally.gauge_window GROUP BY tenant, meter, dimensions) w
-  FULL JOIN (SELECT tenant, meter, dimensions,
-                    sum(events) FILTER (WHERE span = 'day') AS day_events,
-                    sum(events) FILTER (WHERE span = 'month') AS month_events
-               FROM tally.gauge_total WHERE span IN ('day', 'month')
-              GROUP BY tenant, meter, dimensions) t USING (tenant, meter, dimensions)
- WHERE w.events IS DISTINCT FROM t.day_events OR w.events IS DISTINCT FROM t.month_events)"},
-    {"unique counts that are not the number of their members", R"(
-SELECT count(*) FROM tally.unique_set u
-  FULL JOIN (SELECT set_id, count(*) AS members FROM tally.unique_member GROUP BY set_id) m
-    USING (set_id)
- WHERE u.members IS DISTINCT FROM coalesce(m.members, 0))"},
-    {"unique meters whose days or months do not have the events of their windows", R"(
-SELECT count(*) FROM (
-  SELECT sum(events) FILTER (WHERE span = 'window') AS window_events,
-         sum(events) FILTER (WHERE span = 'day') AS day_events,
-         sum(events) FILTER (WHERE span = 'month') AS month_events
-    FROM tally.unique_set GROUP BY tenant, meter) t
- WHERE window_events IS DISTINCT FROM day_events OR window_events IS DISTINCT FROM month_events)"},
-    {"events in the overflow of dimensions that its count does not show", R"(
-SELECT abs((SELECT coalesce(sum(overflow_events), 0) FROM tally.dimension_month)
-  - (SELECT coalesce(sum(events), 0) FROM tally.usage_window WHERE dimensions = '{"*":"overflow"}')
-  - (SELECT coalesce(sum(events), 0) FROM tally.gauge_window WHERE dimensions = '{"*":"overflow"}')
-  - (SELECT coalesce(sum(events), 0) FROM tally.unique_set
-      WHERE span = 'window' AND dimensions = '{"*":"overflow"}'))::bigint)"},
-};
+          AND o.period_end = t.span_end))";
+
+// Not off: the next commit opens and closes them first.
+constexpr const char* kWaitingPeriodsSql = R"(
+SELECT count(*) FROM tally.billing_period b
+  FULL JOIN tally.period_opened o USING (tenant, period_start)
+ WHERE o.period_end IS DISTINCT FROM b.period_end)";
 
 class Book {
  public:
@@ -160,38 +229,65 @@ void check_partitions(Transaction& snapshot, Book& book) {
   }
 }
 
-void check_windows(Transaction& snapshot, Book& book) {
-  const Rows rows = snapshot.exec(kWindowsSql);
-  book.check("all", "handed off + replays = received + waiting",
-             rows.int64(0, 5) + rows.int64(0, 6), "=", rows.int64(0, 7) + rows.int64(0, 8));
-  book.check("all", "events in the windows >= counted + readmitted", rows.int64(0, 0),
-             ">=", rows.int64(0, 1));
+void check_records(Transaction& snapshot, Book& book) {
+  const Rows rows = snapshot.exec(kRecordsSql);
+  const auto value = [&](std::size_t column) { return rows.int64(0, column); };
+  book.check("all", "handed off + replays = received + waiting", value(3) + value(4), "=",
+             value(5) + value(6));
   // Rows of single meters overflow too, so past a budget only the lower bound can be told.
-  book.check("all", "kept rejects + overflow >= rejected + conflict + late",
-             rows.int64(0, 2) + rows.int64(0, 4), ">=", rows.int64(0, 3));
-  if (rows.int64(0, 4) == 0) {
-    book.check("all", "kept rejects = rejected + conflict + late", rows.int64(0, 2), "=",
-               rows.int64(0, 3));
+  book.check("all", "kept rejects + overflow >= rejected + conflict + late", value(0) + value(2),
+             ">=", value(1));
+  if (value(2) == 0) {
+    book.check("all", "kept rejects = rejected + conflict + late", value(0), "=", value(1));
   }
 }
 
+void check_windows(Transaction& snapshot, Book& book) {
+  const Rows rows = snapshot.exec(kWindowsSql);
+  const std::string_view relation = rows.boolean(0, 2) ? ">=" : "=";
+  book.check("all", fmt::format("events in the windows {} counted + readmitted", relation),
+             rows.int64(0, 0), relation, rows.int64(0, 1));
+  book.check("all", "meters whose windows have other events than the meter's ledger",
+             rows.int64(0, 3), "=", 0);
+  book.check("all", "windows of count meters whose quantity is not their events", rows.int64(0, 4),
+             "=", 0);
+  book.check("all", "events in windows of overflowing dimensions = their count", rows.int64(0, 5),
+             "=", rows.int64(0, 6));
+}
+
 void check_totals(Transaction& snapshot, Book& book) {
-  for (const TotalsRule& rule : kTotalsRules) {
-    book.check("all", rule.rule, snapshot.exec(rule.sql).int64(0, 0), "=", 0);
-  }
+  const auto none = [&](const char* rule, const std::string& sql) {
+    book.check("all", rule, snapshot.exec(sql).int64(0, 0), "=", 0);
+  };
+  none("days, months, periods of counters that are not the sum of their windows", counters_sql());
+  none("days, months, periods of gauges without the reading or events of their windows",
+       gauges_sql());
+  none("days, months, periods of unique meters without the values or events of their windows",
+       uniques_sql());
+  none("unique counts that are not the number of their members", kMembersSql);
+  none("totals of billing periods that are not open as they stand there", kClosedPeriodsSql);
 }
 
 }  // namespace
 
 Verdict verify(Connection& connection, std::ostream& out) {
   Book book;
+  std::int64_t waiting = 0;
   {
     Transaction snapshot = connection.begin(Isolation::kRepeatableRead);
     check_partitions(snapshot, book);
+    check_records(snapshot, book);
     check_windows(snapshot, book);
     check_totals(snapshot, book);
+    waiting = snapshot.exec(kWaitingPeriodsSql).int64(0, 0);
   }
   book.print(out);
+  if (waiting > 0) {
+    out << fmt::format(
+        "Billing periods that changed since the last commit: {}. Their totals follow "
+        "with the next one.\n",
+        waiting);
+  }
   if (book.off() > 0) {
     out << fmt::format("{} of {} lines are OFF: the books do not balance.\n", book.off(),
                        book.size());

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdint>
+#include <map>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -98,6 +100,30 @@ void write_ledger(const BatchPlan& plan, Transaction& transaction) {
       "lost = l.lost + excluded.lost, unverifiable = l.unverifiable + excluded.unverifiable, "
       "readmitted = l.readmitted + excluded.readmitted",
       params);
+}
+
+// Under the lowest partition: the fence has locked its row, so no two commits meet here.
+void write_meter_ledger(const BatchPlan& plan, Transaction& transaction) {
+  std::map<std::uint16_t, std::int64_t> taken;
+  const auto add = [&taken](const auto& windows) {
+    for (const auto& [key, value] : windows) taken[key.meter] += value.events;
+  };
+  add(plan.totals.usage);
+  add(plan.totals.gauges);
+  add(plan.totals.maxima);
+  add(plan.totals.minima);
+  add(plan.totals.uniques);
+  if (taken.empty()) return;
+  ArrayText meter, events;
+  for (const auto& [index, count] : taken) {
+    meter.add(plan.meters->meters()[index].slug);
+    events.add(count);
+  }
+  transaction.exec(
+      "INSERT INTO tally.meter_ledger AS l (partition, meter, events) "
+      "SELECT $1::integer, * FROM unnest($2::text[], $3::bigint[]) "
+      "ON CONFLICT (partition, meter) DO UPDATE SET events = l.events + excluded.events",
+      {std::to_string(plan.partitions.begin()->first.value()), meter.take(), events.take()});
 }
 
 // The stored form of an entry: hi, then lo, each little-endian.
@@ -243,6 +269,7 @@ void execute(const BatchPlan& plan, const StoreObserver& observe, DimensionGuard
   observe(StoreStep::kFenced);
   take_handoffs(plan, transaction);
   write_ledger(plan, transaction);
+  write_meter_ledger(plan, transaction);
   write_handoffs(plan, transaction);
   write_segments(plan, transaction);
   write_windows(plan.totals, *plan.meters, guard, transaction);

@@ -9,7 +9,7 @@
 namespace tally::aggregator {
 
 // Within an open READ COMMITTED transaction; does not commit. Order: the fence, handed-off rows
-// that are taken, ledger, handed-off rows that are added, dedup segments, the totals, rejects,
+// that are taken, ledgers, handed-off rows that are added, dedup segments, the totals, rejects,
 // overflow, lost ranges, meter counts; rows of a table in key order (COLLATE "C"), so that two
 // instances never deadlock. The days of the segments must have their tables. Throws StatementFailed
 // with TY001 (fenced) or TY002 (catalogue moved) from its first statements.
