@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 namespace tally::admin {
@@ -40,17 +41,27 @@ Result<std::string> checked(std::string id) {
   return id;
 }
 
-Result<std::string> id_of_structured(std::string_view json) {
+// What cannot be read is rejected again, wherever it goes.
+std::optional<core::Timestamp> time_of(std::string_view text) {
+  const auto time = core::parse_rfc3339(text);
+  if (!time) return std::nullopt;
+  return time.value();
+}
+
+Result<EventHead> head_of_structured(std::string_view json) {
   if (json.empty()) return core::invalid("the record has no value");
   if (!core::valid_utf8(json)) return core::invalid("the record is not UTF-8");
   core::JsonCursor cursor(json, kEventDepth);
   std::string name;
   std::string id;
+  std::string time;
   bool seen = false;
   bool good = cursor.open('{');
   while (good && cursor.more('}') && cursor.read_name(name)) {
     std::string_view ignored;
-    if (name != "id") {
+    if (name == "time" && cursor.peek() == '"') {
+      good = cursor.read_string(time);
+    } else if (name != "id") {
       good = cursor.read_value(ignored);
     } else if (std::exchange(seen, true)) {
       return core::invalid("its id stands twice");
@@ -66,35 +77,52 @@ Result<std::string> id_of_structured(std::string_view json) {
     return core::invalid(fmt::format("the record is not a JSON object: {} at byte {}",
                                      cursor.problem(), cursor.offset()));
   }
-  return checked(std::move(id));
+  auto good_id = checked(std::move(id));
+  if (!good_id) return good_id.error();
+  return EventHead{std::move(good_id).value(), time_of(time)};
 }
 
 }  // namespace
 
-Result<std::string> request_id_of(const StoredReject& reject) {
+Result<EventHead> head_of(const StoredReject& reject) {
   const auto headers = core::split_headers(reject.headers);
   if (!headers) return headers.error();
-  if (!is_binary_mode(headers.value())) return id_of_structured(reject.value);
+  if (!is_binary_mode(headers.value())) return head_of_structured(reject.value);
   const auto is_id = [](const HandoffHeader& header) { return header.name == "ce_id"; };
+  const auto is_time = [](const HandoffHeader& header) { return header.name == "ce_time"; };
   const auto found = std::find_if(headers.value().begin(), headers.value().end(), is_id);
   if (found == headers.value().end()) return core::invalid("its header ce_id is missing");
   if (std::find_if(found + 1, headers.value().end(), is_id) != headers.value().end())
     return core::invalid("its header ce_id stands twice");
-  return checked(std::string(found->value));
+  auto id = checked(std::string(found->value));
+  if (!id) return id.error();
+  const auto time = std::find_if(headers.value().begin(), headers.value().end(), is_time);
+  return EventHead{std::move(id).value(),
+                   time == headers.value().end() ? std::nullopt : time_of(time->value)};
+}
+
+core::Timestamp earliest_copy(const EventHead& head, core::Timestamp log_time,
+                              std::int64_t future_bound_seconds) {
+  if (!head.time) return log_time;
+  const std::int64_t ahead = head.time->micros() - (future_bound_seconds * 1'000'000);
+  return std::min(log_time, core::Timestamp::from_micros(std::max<std::int64_t>(ahead, 0)));
 }
 
 Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const Homes& homes,
                                               MemoryCheck check) {
   TALLY_CHECK(!homes.remembered_since.empty());
-  const auto id = request_id_of(reject);
-  if (!id) return id.error();
-  const std::size_t home = core::home_bits(id.value()) % homes.remembered_since.size();
+  const auto head = head_of(reject);
+  if (!head) return head.error();
+  const std::size_t home = core::home_bits(head.value().id) % homes.remembered_since.size();
   const core::Timestamp since = homes.remembered_since[home];
-  if (check == MemoryCheck::kRequired && reject.log_time < since) {
+  const core::Timestamp earliest =
+      earliest_copy(head.value(), reject.log_time, homes.future_bound_seconds);
+  if (check == MemoryCheck::kRequired && earliest < since) {
     return core::invalid(fmt::format(
-        "it came at {}, and partition {} remembers what was counted since {}: --unchecked replays "
-        "it all the same, and counts it twice if its identity was counted before",
-        core::to_rfc3339(reject.log_time), home, core::to_rfc3339(since)));
+        "a copy of it can have been counted since {}, and partition {} remembers only since {}: "
+        "make sure that none was (docs/operating, late and rejected records), then replay it with "
+        "--unchecked",
+        core::to_rfc3339(earliest), home, core::to_rfc3339(since)));
   }
   return core::PartitionId(static_cast<std::int32_t>(home));
 }

@@ -7,6 +7,7 @@
 #include "core/timestamp.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ struct StoredReject {
 
 // What of the deployment a verdict depends on.
 struct Homes {
+  // How far the time of an event may have been ahead of the log.
+  std::int64_t future_bound_seconds = 0;
   // By partition: what was counted by the log's clock from this moment on is remembered there.
   std::vector<core::Timestamp> remembered_since;
 };
@@ -34,13 +37,24 @@ struct Homes {
 enum class MemoryCheck { kRequired, kWaived };
 
 // The partition that would remember the record's identity. An error says for a person why the
-// record cannot be readmitted: no id can be read, or (unless waived) it is older than what its home
-// remembers, so that nobody can tell whether the identity was counted already.
+// record cannot be readmitted: no id can be read, or (unless waived) a copy of it can have come
+// before what its home remembers, so that nobody can tell whether the identity was counted already.
 [[nodiscard]] core::Result<core::PartitionId> home_of_readmission(const StoredReject& reject,
                                                                   const Homes& homes,
                                                                   MemoryCheck check);
 
-// The request id: `id` of a structured event, or the header `ce_id` of Kafka's binary mode.
-[[nodiscard]] core::Result<std::string> request_id_of(const StoredReject& reject);
+struct EventHead {
+  std::string id;
+  std::optional<core::Timestamp> time;  // nullopt: none, or none that can be read
+};
+
+// Of a structured event, or of the headers of Kafka's binary mode. An error: it has no good id.
+[[nodiscard]] core::Result<EventHead> head_of(const StoredReject& reject);
+
+// When the first record of this event can have come to the log: the record itself may be a retry,
+// however late, of one that came when its time says, or as far before that as the future bound
+// lets. An event without a time has the time of the log.
+[[nodiscard]] core::Timestamp earliest_copy(const EventHead& head, core::Timestamp log_time,
+                                            std::int64_t future_bound_seconds);
 
 }  // namespace tally::admin

@@ -32,6 +32,11 @@ constexpr std::int64_t kPageRecords = 200;
 // Blocks of tally.handoff are up to 2 MiB each.
 constexpr std::int64_t kPageBlocks = 8;
 
+// As the aggregator's: in whole days, and one more for days are forgotten whole.
+std::int64_t remembered_days(std::int64_t horizon_seconds, std::int64_t future_bound_seconds) {
+  return (horizon_seconds + future_bound_seconds + core::kDaySeconds - 1) / core::kDaySeconds + 1;
+}
+
 // What filters() gives the values for.
 constexpr std::string_view kMatches =
     " FROM tally.reject r LEFT JOIN tally.readmission a USING (topic, partition, record_offset, "
@@ -112,13 +117,17 @@ Result<Homes> Replay::homes(Transaction& transaction) {
       "ON s.partition = p ORDER BY p",
       {std::string(deployment.text(0, 0))});
   Homes homes;
+  homes.future_bound_seconds = core::kFutureBoundSeconds;
   for (std::size_t i = 0; i < clocks.size(); ++i) {
     if (clocks.is_null(i, 1)) {
       return Error{ErrorKind::kNotFound,
                    "no record was consumed into this database yet: there is nothing to replay"};
     }
-    const std::int64_t since = clocks.int64(i, 1) - request_.horizon_seconds * 1'000'000;
-    homes.remembered_since.push_back(Timestamp::from_micros(std::max<std::int64_t>(since, 0)));
+    const std::int64_t today = clocks.int64(i, 1) / (core::kDaySeconds * 1'000'000);
+    const std::int64_t since =
+        today - remembered_days(request_.horizon_seconds, homes.future_bound_seconds);
+    homes.remembered_since.push_back(
+        Timestamp::from_seconds(std::max<std::int64_t>(since, 0) * core::kDaySeconds));
   }
   return homes;
 }

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 
 namespace tally::admin {
 namespace {
@@ -25,28 +27,34 @@ StoredReject late(std::string value, std::string headers = "") {
 }
 
 Homes homes_since(std::int64_t seconds, std::size_t partitions = 4) {
-  return {std::vector<core::Timestamp>(partitions, core::Timestamp::from_seconds(seconds))};
+  return {300, std::vector<core::Timestamp>(partitions, core::Timestamp::from_seconds(seconds))};
+}
+
+std::string id_of(const StoredReject& reject) { return head_of(reject).value().id; }
+
+std::string time_of(const StoredReject& reject) {
+  const auto time = head_of(reject).value().time;
+  return time ? core::to_rfc3339(*time) : "none";
 }
 
 std::string why_not(const StoredReject& reject) {
-  const auto id = request_id_of(reject);
-  return id ? "has the id " + id.value() : id.error().message;
+  const auto head = head_of(reject);
+  return head ? "has the id " + head.value().id : head.error().message;
 }
 
 TEST(Readmission, TheIdOfAStructuredEvent) {
-  EXPECT_EQ(request_id_of(late(R"({"id":"r1","data":{"id":"other"}})")).value(), "r1");
-  EXPECT_EQ(request_id_of(late(R"( {"data":[1,{"a":null}],"id":"a\u0062c"} )")).value(), "abc");
+  EXPECT_EQ(id_of(late(R"({"id":"r1","data":{"id":"other"}})")), "r1");
+  EXPECT_EQ(id_of(late(R"( {"data":[1,{"a":null}],"id":"a\u0062c"} )")), "abc");
   // What names the mode is content-type: headers of tracing do not make an event binary.
-  EXPECT_EQ(request_id_of(late(R"({"id":"r1"})", "trace\0xyz\0"s)).value(), "r1");
-  EXPECT_EQ(request_id_of(late(R"({"id":"r1"})",
-                               "content-type\0application/cloudevents+json\0"
-                               "ce_specversion\0001.0\0ce_id\0r2\0"s))
-                .value(),
+  EXPECT_EQ(id_of(late(R"({"id":"r1"})", "trace\0xyz\0"s)), "r1");
+  EXPECT_EQ(id_of(late(R"({"id":"r1"})",
+                       "content-type\0application/cloudevents+json\0"
+                       "ce_specversion\0001.0\0ce_id\0r2\0"s)),
             "r1");
 }
 
 TEST(Readmission, TheIdOfABinaryEvent) {
-  EXPECT_EQ(request_id_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0"s)).value(), "r2");
+  EXPECT_EQ(id_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0"s)), "r2");
   EXPECT_THAT(why_not(late("{}", "ce_specversion\0001.0\0"s)), HasSubstr("ce_id is missing"));
   EXPECT_THAT(why_not(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0ce_id\0r2\0"s)),
               HasSubstr("stands twice"));
@@ -64,7 +72,7 @@ TEST(Readmission, WhatHasNoIdIsRefusedWithTheReason) {
   EXPECT_THAT(why_not(late(R"({"source":"s"})")), HasSubstr("missing or empty"));
   EXPECT_THAT(why_not(late(R"({"id":"a","id":"a"})")), HasSubstr("stands twice"));
   const std::string longest(core::kMaxRequestIdBytes, 'i');
-  EXPECT_EQ(request_id_of(late(R"({"id":")" + longest + R"("})")).value(), longest);
+  EXPECT_EQ(id_of(late(R"({"id":")" + longest + R"("})")), longest);
   EXPECT_THAT(why_not(late(R"({"id":"i)" + longest + R"("})")), HasSubstr("the limit is 256"));
 }
 
@@ -79,18 +87,51 @@ TEST(Readmission, TheHomeIsThatOfTheId) {
   }
 }
 
+TEST(Readmission, TheTimeOfAnEvent) {
+  const std::string time = "2026-11-21T08:00:00Z";
+  EXPECT_EQ(time_of(late(R"({"id":"r1","time":"2026-11-21T09:00:00+01:00"})")), time);
+  EXPECT_EQ(time_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0ce_time\0" + time + "\0"s)),
+            time);
+  for (const char* none : {R"({"id":"r1"})", R"({"id":"r1","time":null})",
+                           R"({"id":"r1","time":7})", R"({"id":"r1","time":"yesterday"})"})
+    EXPECT_EQ(time_of(late(none)), "none") << none;
+  EXPECT_EQ(time_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0"s)), "none");
+}
+
+TEST(Readmission, AFirstCopyCanHaveComeAsEarlyAsItsTimeLets) {
+  const auto log_time = core::Timestamp::from_seconds(1'000'000);
+  const auto earliest = [&](std::optional<std::int64_t> seconds) {
+    EventHead head;
+    if (seconds) head.time = core::Timestamp::from_seconds(*seconds);
+    return earliest_copy(head, log_time, 300).seconds();
+  };
+  EXPECT_EQ(earliest(std::nullopt), 1'000'000);
+  EXPECT_EQ(earliest(600'000), 599'700);
+  EXPECT_EQ(earliest(1'000'200), 999'900);
+  EXPECT_EQ(earliest(1'000'301), 1'000'000);  // ahead of the log: it came before its time
+  EXPECT_EQ(earliest(100), 0);
+}
+
+// Counted when its time says, forgotten since, and sent again: when that came tells nothing.
 TEST(Readmission, NeverPastTheMemoryOfItsHome) {
-  const StoredReject reject = late(R"({"id":"r1"})");
+  const std::string timed = R"({"id":"r1","time":"1970-01-08T00:00:00Z"})";  // 604'800 s
+  const std::string timeless = R"({"id":"r1"})";
   const std::size_t home = core::home_bits("r1") % 4;
-  Homes homes = homes_since(2'000'000);
-  homes.remembered_since[home] = reject.log_time;
-  EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kRequired));
-  homes = homes_since(0);
-  homes.remembered_since[home] = core::Timestamp::from_micros(reject.log_time.micros() + 1);
-  const auto refused = home_of_readmission(reject, homes, MemoryCheck::kRequired);
-  ASSERT_FALSE(refused);
-  EXPECT_THAT(refused.error().message, HasSubstr("--unchecked"));
-  EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kWaived));
+  for (const auto& [value, earliest] :
+       {std::pair(timed, 604'500), std::pair(timeless, 1'000'000)}) {
+    const StoredReject reject = late(value);
+    Homes homes = homes_since(2'000'000);
+    homes.remembered_since[home] = core::Timestamp::from_seconds(earliest);
+    EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kRequired));
+    homes = homes_since(0);
+    homes.remembered_since[home] = core::Timestamp::from_micros((earliest * 1'000'000LL) + 1);
+    const auto refused = home_of_readmission(reject, homes, MemoryCheck::kRequired);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message,
+                HasSubstr(core::to_rfc3339(core::Timestamp::from_seconds(earliest))));
+    EXPECT_THAT(refused.error().message, HasSubstr("--unchecked"));
+    EXPECT_TRUE(home_of_readmission(reject, homes, MemoryCheck::kWaived));
+  }
 }
 
 TEST(Readmission, WaivingTheMemoryWaivesNothingElse) {
