@@ -2,10 +2,22 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
+from datetime import timedelta
 
 SCRIPTS = os.path.join(os.environ["TALLY_TEST_ROOT"], "tests", "support", "stack", "stack.sh")
+
+
+def run_script(script, directory, *arguments, seconds=120, **environment):
+    """Runs shell functions of tests/support/stack; $dir is the directory, $2 the first argument."""
+    done = subprocess.run(["bash", "-c", f'set -uo pipefail; source "{SCRIPTS}"; dir=$1; {script}', "stack",
+                           directory, *arguments], capture_output=True, text=True, timeout=seconds,
+                          env=dict(os.environ, **environment), check=False)
+    if done.returncode != 0:
+        raise AssertionError(f"{script}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
 
 
 class PrivateStack:
@@ -15,12 +27,7 @@ class PrivateStack:
         self.mounted = False
 
     def call(self, script, seconds=120):
-        """Runs shell functions of tests/support/stack; $dir is the stack's directory."""
-        done = subprocess.run(["bash", "-c", f'set -uo pipefail; source "{SCRIPTS}"; dir=$1; {script}', "stack",
-                               self.dir], capture_output=True, text=True, timeout=seconds, check=False)
-        if done.returncode != 0:
-            raise AssertionError(f"{script}: {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout.strip()
+        return run_script(script, self.dir, seconds=seconds)
 
     def start(self, postgres_megabytes=None):
         """With `postgres_megabytes` root gives Postgres a disk of that size, for fill_disk()."""
@@ -34,6 +41,23 @@ class PrivateStack:
         self.brokers = self.call('kafka_bootstrap "$dir"')
         self.conninfo = self.call('postgres_conninfo "$dir"')
         return self
+
+    def start_with_movable_clock(self):
+        """The shared Postgres, and a broker whose clock move_clock() moves."""
+        self.move_clock(timedelta())
+        library = os.path.join(os.environ["TALLY_TEST_BIN"], "libmoved_clock.so")
+        run_script('start_kafka "$dir"', self.dir, TALLY_KAFKA_CLOCK=f"{library} {self.dir}/clock")
+        self.brokers = self.call('kafka_bootstrap "$dir"')
+        self.conninfo = os.environ["TALLY_TEST_PG"]
+        return self
+
+    def move_clock(self, offset):
+        """The broker's clock is off by this timedelta from now on."""
+        file = os.open(f"{self.dir}/clock", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.write(file, struct.pack("=q", int(offset.total_seconds())))
+        finally:
+            os.close(file)
 
     def stop(self):
         self.call('stop_all "$dir"')
