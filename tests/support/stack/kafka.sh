@@ -3,7 +3,8 @@
 # Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`). With
 # TALLY_KAFKA_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
 # GATE-PORT, where a drill's gate stands. TALLY_KAFKA_JOIN_DELAY_MS: how long a new consumer group
-# waits for more members (Kafka's own default is 3000; tests do not wait).
+# waits for more members (Kafka's own default is 3000; tests do not wait). TALLY_KAFKA_CLOCK="LIBRARY FILE":
+# the broker's clock is off by the seconds in FILE (tests/support/clock).
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -73,7 +74,7 @@ start_kafka() {
 }
 
 start_kafka_once() {
-  local dir=$1
+  local dir=$1 clock=()
   write_kafka_properties "$dir" "$2" "$3" || return 1
   if [[ ! -s $dir/kafka/data/meta.properties ]]; then
     kafka_java -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format --cluster-id dGFsbHktdGVzdC1jbHVzdA \
@@ -83,7 +84,10 @@ start_kafka_once() {
       return 1
     }
   fi
-  start_process "$dir" kafka TERM java "-Xms${TALLY_KAFKA_HEAP:-512m}" "-Xmx${TALLY_KAFKA_HEAP:-1g}" \
+  if [[ -n ${TALLY_KAFKA_CLOCK:-} ]]; then
+    clock=(env "LD_PRELOAD=${TALLY_KAFKA_CLOCK%% *}" "TALLY_MOVED_CLOCK=${TALLY_KAFKA_CLOCK#* }")
+  fi
+  start_process "$dir" kafka TERM "${clock[@]}" java "-Xms${TALLY_KAFKA_HEAP:-512m}" "-Xmx${TALLY_KAFKA_HEAP:-1g}" \
     -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
     -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     kafka.Kafka "$dir/kafka/server.properties" || return 1

@@ -1,0 +1,95 @@
+"""The clock of a real broker jumps while it runs, and comes back. What it stamps too far ahead is not
+counted and empties no memory; what it stamps too early is rejected, and counted by a replay."""
+
+import os
+import sys
+import unittest
+from datetime import timedelta
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+from support.book import CATALOGUE, Book  # noqa: E402
+from support.private_stack import PrivateStack  # noqa: E402
+from support.scene import Scene, use_stack, wait_until  # noqa: E402
+
+REFUSED = "more than 1 h ahead of this database"
+MEMORY = "SELECT log_day, sum(entry_count) FROM tally.dedup_segment GROUP BY log_day ORDER BY log_day"
+SHORT_MEMORY = ["--horizon-seconds", "86400"]
+
+
+class ClockJump(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = PrivateStack()
+        cls.addClassCleanup(cls.stack.stop)
+        use_stack(cls.stack.start_with_movable_clock())
+        # Before the first jump: after one, this broker's controller may wait for what it had planned.
+        cls.scenes = [Scene(CATALOGUE) for _ in range(3)]
+        for scene in cls.scenes:
+            cls.addClassCleanup(scene.close)
+
+    def begin(self, **options):
+        self.addCleanup(self.stack.move_clock, timedelta())
+        self.scene = self.scenes.pop()
+        self.book = Book(seed=91 + len(self.scenes))
+        self.first = self.book.stream(500)
+        self.scene.publish(self.first)
+        aggregator = self.scene.aggregator(instance="one", **options)
+        self.scene.await_all_committed()
+        return aggregator
+
+    def publish_off_by(self, offset, records):
+        self.stack.move_clock(offset)
+        self.scene.publish(records)
+        self.stack.move_clock(timedelta())
+
+    def test_ahead_until_the_database_is_there(self):
+        aggregator = self.begin()
+        # The fence lets in what is at most 1 h ahead: here that takes a few seconds.
+        self.publish_off_by(timedelta(hours=1, seconds=6), self.book.stream(300))
+        self.scene.publish(self.book.again(self.first[:200]) + self.book.stream(200))
+        aggregator.await_not_ready(REFUSED)
+        self.scene.await_all_committed()
+        self.book.expect(self.scene)
+        aggregator.await_ready()
+        ahead = "SELECT max(last_log_time) > now() + interval '50 minutes' FROM tally.partition_state"
+        self.assertEqual(self.scene.value(ahead), "t")
+        aggregator.stop()
+
+    def test_days_ahead_nothing_is_counted_and_nothing_forgotten(self):
+        first = self.begin(arguments=SHORT_MEMORY)
+        memory, committed = self.scene.query(MEMORY), self.scene.committed()
+        # Everything remembered would be too old by then.
+        self.publish_off_by(timedelta(days=5), self.book.stream(300))
+        self.scene.publish(self.book.again(self.first[:200]))
+        first.await_not_ready(REFUSED)
+        wait_until(lambda: len(first.events("commit_failed")) > 2, "it is tried again")
+        first.kill()
+        second = self.scene.aggregator(instance="one", arguments=SHORT_MEMORY)
+        second.await_not_ready(REFUSED)
+        self.assertEqual(self.scene.query(MEMORY), memory)
+        self.assertEqual(self.scene.committed(), committed)
+
+    def test_behind_what_is_rejected_is_counted_by_a_replay(self):
+        aggregator = self.begin()
+        counted = self.book.classes["counted"]
+        behind = self.book.stream(200)
+        self.publish_off_by(timedelta(days=-3), behind)
+        self.scene.await_all_committed()
+        rejects = "SELECT count(*) FROM tally.reject WHERE reason = 'time_in_future'"
+        self.assertEqual(self.scene.value(rejects), str(len(behind)))
+        aggregator.await_ready()
+        self.scene.admin("rejects-replay", "--reason", "time_in_future", "--apply")
+        self.scene.await_all_received()
+        # From now on they are remembered like any other.
+        counted_late = self.book.classes["counted"] - counted
+        self.scene.publish(self.book.again(behind))
+        self.scene.await_all_committed()
+        self.book.expect_totals(self.scene)
+        self.assertEqual(self.scene.query("SELECT sum(readmitted), sum(rejected) FROM tally.ledger"),
+                         [[str(counted_late), str(len(behind))]])
+        self.assertEqual(self.scene.admin("verify", check=False).returncode, 0)
+        aggregator.stop()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
