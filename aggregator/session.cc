@@ -179,10 +179,11 @@ void Session::ingest(const kafka::RecordBatch& batch) {
 void Session::note_ends(const kafka::RecordBatch& batch) {
   for (const kafka::EndOfPartition& end_mark : batch.ends) {
     const auto found = owned_.find(end_mark.partition);
-    if (found == owned_.end() || found->second.verifying) continue;
+    if (found == owned_.end()) continue;
     PartitionState& state = *found->second.state;
     if (end_mark.offset < state.position.value()) continue;
     if (!goes_on(found->second, end_mark.offset)) return;
+    if (found->second.verifying) continue;
     if (end_mark.offset > state.position.value()) {
       // Only control records and aborted transactions lie between the last record and the end.
       fold_->skip_to(core::Offset(end_mark.offset), state, open_plan());

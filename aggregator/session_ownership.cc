@@ -162,9 +162,11 @@ void Session::doubt_what_is_kept() {
 // False: the next offset is `next` and records may be missing before it; a session with a fresh
 // client reads them again, or finds that there are none.
 bool Session::goes_on(Owned& owned, std::int64_t next) {
-  if (owned.doubtful && next > owned.state->position.value()) {
+  const PartitionState& state = *owned.state;
+  const std::int64_t expected = (owned.verifying ? *state.last_offset : state.position).value();
+  if (owned.doubtful && next > expected) {
     end(fmt::format("partition {}: offsets {} to {} are missing after a rebalance",
-                    owned.state->id.value(), owned.state->position.value(), next - 1));
+                    state.id.value(), expected, next - 1));
     return false;
   }
   owned.doubtful = false;
@@ -173,7 +175,7 @@ bool Session::goes_on(Owned& owned, std::int64_t next) {
 
 void Session::verify(const kafka::Record& record, Owned& owned) {
   const std::int64_t expected = owned.state->last_offset->value();
-  if (record.offset < expected) return;
+  if (record.offset < expected || !goes_on(owned, record.offset)) return;
   if (record.offset == expected && record_digest(record) == owned.state->last_digest) {
     owned.verifying = false;
     return;
