@@ -44,6 +44,8 @@ std::string Auditor::committed(const BatchPlan& plan, const Tables& tables) {
     return fmt::format("a plan made under {} partitions was committed under {}",
                        plan.topic_partitions, tables.partitions);
   partitions_ = tables.partitions;
+  if (!tables.all_open(tenants_->rows().at(tables.catalogue)))
+    return "a plan was committed that knows a billing period which has no totals yet";
   std::set<std::pair<Place, std::int32_t>> sent;
   std::string broken = take(plan, sent);
   if (!broken.empty()) return broken;

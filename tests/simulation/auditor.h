@@ -5,6 +5,7 @@
 // Copyable: a database that is restored from a backup takes the auditor's view of it along.
 #pragma once
 
+#include "tests/simulation/auditor_worth.h"
 #include "tests/simulation/coverage.h"
 #include "tests/simulation/sim_log.h"
 #include "tests/simulation/tables.h"
@@ -29,8 +30,9 @@ struct AuditRules {
 
 class Auditor {
  public:
-  Auditor(const SimLog& log, const Workload& workload, const AuditRules& rules)
-      : log_(&log), workload_(&workload), rules_(rules) {}
+  Auditor(const SimLog& log, const Workload& workload, const Tenants& tenants,
+          const AuditRules& rules)
+      : log_(&log), workload_(&workload), tenants_(&tenants), rules_(rules) {}
 
   // Each returns the sentence of a promise that is broken, or "".
   [[nodiscard]] std::string committed(const aggregator::BatchPlan& plan, const Tables& tables);
@@ -70,9 +72,6 @@ class Auditor {
     std::int64_t skipped = 0;
     std::int64_t lost = 0;
   };
-  // Totals as text: key -> value.
-  using Totals = std::map<std::string, std::string>;
-
   std::string consume(std::int32_t partition, const aggregator::PartitionAdvance& advance,
                       const aggregator::BatchPlan& plan);
   std::string consume_record(const Place& place, const aggregator::BatchPlan& plan,
@@ -92,15 +91,16 @@ class Auditor {
   [[nodiscard]] Flaw flaw_of(const Settled& record) const;
   [[nodiscard]] bool surely_before(const Settled& a, const Settled& b) const;
   [[nodiscard]] bool may_be_counted(const std::vector<Settled>& copies, std::size_t chosen) const;
-  [[nodiscard]] Totals worth(const std::vector<Settled>& records) const;
-  std::string judge_identity(const std::vector<Settled>& copies, const Totals& actual,
-                             std::vector<Settled>& counted, Coverage& coverage) const;
+  [[nodiscard]] Totals worth(const std::vector<Settled>& records, const Tables& tables) const;
+  std::string judge_identity(const std::vector<Settled>& copies, const Tables& tables,
+                             const Totals& actual, std::vector<Settled>& counted,
+                             Coverage& coverage) const;
   std::string compare_ledger(const Tables& tables, std::int64_t counted) const;
   std::string compare_rejects(const Tables& tables) const;
-  [[nodiscard]] static Totals totals_of(const Tables& tables);
 
   const SimLog* log_;
   const Workload* workload_;
+  const Tenants* tenants_;
   AuditRules rules_;
   std::int64_t commits_ = 0;
   std::int64_t handed_on_ = 0;

@@ -10,16 +10,7 @@ namespace tally::simulation {
 
 namespace {
 
-std::string total_key(std::string_view kind, const std::string& tenant, const std::string& meter,
-                      std::int64_t start_seconds, const std::string& dimensions) {
-  return fmt::format("{} {} {} {} {}", tenant, kind, meter, start_seconds, dimensions);
-}
-
-// The tenant that a total belongs to.
-std::string_view tenant_of(std::string_view key) { return key.substr(0, key.find(' ')); }
-
-std::string difference(const std::map<std::string, std::string>& expected,
-                       const std::map<std::string, std::string>& actual) {
+std::string difference(const Totals& expected, const Totals& actual) {
   for (const auto& [key, value] : expected) {
     const auto found = actual.find(key);
     if (found == actual.end()) return fmt::format("{}: must be {}, is not there", key, value);
@@ -81,55 +72,22 @@ bool Auditor::may_be_counted(const std::vector<Settled>& copies, std::size_t cho
   return true;
 }
 
-Auditor::Totals Auditor::worth(const std::vector<Settled>& records) const {
-  std::map<std::string, std::pair<core::UsageDelta, bool>> sums;
-  std::map<std::string, std::pair<std::int64_t, core::Decimal>> last;
-  std::map<std::string, std::int64_t> readings;
+Totals Auditor::worth(const std::vector<Settled>& records, const Tables& tables) const {
+  Worth worth(*tenants_, tables);
   for (const Settled& record : records) {
     const Message& message = message_at(record.place);
-    const std::int64_t time_us = message.time_us.value_or(log_time_us(record.place));
-    for (const Reading& reading : message.readings) {
-      const std::int64_t start =
-          time_us / 1'000'000 / reading.window_seconds * reading.window_seconds;
-      const std::string key = total_key(reading.is_gauge ? "last" : "sum", message.tenant,
-                                        reading.meter, start, reading.dimensions);
-      if (reading.is_gauge) {
-        auto& newest = last.try_emplace(key, time_us, reading.value).first->second;
-        if (time_us > newest.first) newest = {time_us, reading.value};
-        ++readings[key];
-      } else {
-        sums[key].first += {reading.value, 1};
-      }
-    }
+    worth.add({&message, message.time_us.value_or(log_time_us(record.place)), record.commit,
+               record.catalogue});
   }
-  Totals totals;
-  for (const auto& [key, sum] : sums)
-    totals[key] = fmt::format("{} of {}", sum.first.quantity.to_string(), sum.first.events);
-  for (const auto& [key, newest] : last)
-    totals[key] = fmt::format("{} of {}", newest.second.to_string(), readings[key]);
-  return totals;
-}
-
-Auditor::Totals Auditor::totals_of(const Tables& tables) {
-  Totals totals;
-  for (const auto& [key, delta] : tables.usage) {
-    const auto& [tenant, meter, start, dimensions] = key;
-    totals[total_key("sum", tenant, meter, start, dimensions)] =
-        fmt::format("{} of {}", delta.quantity.to_string(), delta.events);
-  }
-  for (const auto& [key, gauge] : tables.gauges) {
-    const auto& [tenant, meter, start, dimensions] = key;
-    totals[total_key("last", tenant, meter, start, dimensions)] =
-        fmt::format("{} of {}", gauge.reading.to_string(), gauge.events);
-  }
-  return totals;
+  return worth.text();
 }
 
 // Which of the copies were counted. Copies that are all alike: any set that may be, as long as
 // there is but one size of it. An identity that is alone: the set whose worth is what its tenant
 // has.
-std::string Auditor::judge_identity(const std::vector<Settled>& copies, const Totals& actual,
-                                    std::vector<Settled>& counted, Coverage& coverage) const {
+std::string Auditor::judge_identity(const std::vector<Settled>& copies, const Tables& tables,
+                                    const Totals& actual, std::vector<Settled>& counted,
+                                    Coverage& coverage) const {
   const Message& message = message_at(copies.front().place);
   if (!message.alone) {
     const auto first = std::find_if(copies.begin(), copies.end(),
@@ -149,7 +107,7 @@ std::string Auditor::judge_identity(const std::vector<Settled>& copies, const To
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if ((chosen >> i & 1U) != 0) some.push_back(copies[i]);
     }
-    const std::string wrong = difference(worth(some), own);
+    const std::string wrong = difference(worth(some, tables), own);
     if (wrong.empty()) {
       if (some.size() > 1) coverage.count(Event::kRecountAfterHorizon);
       counted.insert(counted.end(), some.begin(), some.end());
@@ -169,13 +127,13 @@ std::string Auditor::at_rest(const Tables& tables, Coverage& coverage) const {
     if (flaw_of(record) == Flaw::kNone)
       by_identity[message_at(record.place).identity].push_back(record);
   }
-  const Totals actual = totals_of(tables);
+  const Totals actual = totals_in(tables);
   std::vector<Settled> counted;
   for (const auto& [identity, copies] : by_identity) {
-    std::string broken = judge_identity(copies, actual, counted, coverage);
+    std::string broken = judge_identity(copies, tables, actual, counted, coverage);
     if (!broken.empty()) return broken;
   }
-  std::string wrong = difference(worth(counted), actual);
+  std::string wrong = difference(worth(counted, tables), actual);
   if (!wrong.empty()) return "totals: " + wrong;
   wrong = compare_ledger(tables, static_cast<std::int64_t>(counted.size()));
   if (!wrong.empty()) return "ledger: " + wrong;

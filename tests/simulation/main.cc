@@ -166,7 +166,8 @@ int main(int argc, char** argv) {
   tally::aggregator::Probe probe(registry, "0");
   const auto scratch =
       std::filesystem::temp_directory_path() / fmt::format("tally-simulation-{}", ::getpid());
-  const Workshop workshop{tally::simulation::make_catalogues(), probe, scratch};
+  const Workshop workshop{tally::simulation::make_catalogues(), tally::simulation::make_tenants(),
+                          probe, scratch};
   const int code = run_all(options, workshop);
   std::error_code ignored;
   std::filesystem::remove_all(scratch, ignored);

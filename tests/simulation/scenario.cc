@@ -1,5 +1,7 @@
 #include "tests/simulation/scenario.h"
 
+#include "tests/simulation/tenants.h"
+
 #include <iterator>
 
 namespace tally::simulation {
@@ -62,6 +64,7 @@ void draw_group(Dice& dice, Scenario& scenario) {
   scenario.group.session_timeout_us = dice.between(300'000, 3'000'000);
   scenario.group.silent_per_mille = dice.one_in(3) ? dice.between(1, 100) : 0;
   scenario.group.stale_queue_per_mille = dice.one_in(2) ? dice.between(100, 900) : 0;
+  scenario.group.lossy_per_mille = dice.one_in(3) ? dice.between(50, 600) : 0;
   scenario.group.largest_poll = static_cast<std::size_t>(dice.between(1, 30));
 }
 
@@ -113,6 +116,7 @@ void make_calm(Dice&, Scenario& scenario) {
   scenario.faults.clear();
   scenario.fault_gap_us = 0;
   scenario.group.silent_per_mille = 0;
+  scenario.group.lossy_per_mille = 0;
   scenario.growth.clear();
 }
 
@@ -144,6 +148,7 @@ Scenario scenario_of(std::uint64_t seed) {
   constexpr Maker kPresets[] = {make_growing, make_doubtful, make_undead,
                                 make_deadly,  make_calm,     make_forgetful};
   if (dice.one_in(2)) kPresets[dice.below(std::size(kPresets))](dice, scenario);
+  scenario.beginning = dice.below(std::size(kFirstLogSeconds));
   return scenario;
 }
 

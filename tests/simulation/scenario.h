@@ -38,6 +38,7 @@ struct Scenario {
   bool static_members = false;
   std::size_t records = 100;
   std::int64_t horizon_days = 1;
+  std::size_t beginning = 0;            // into kFirstLogSeconds
   std::int64_t log_span_ms = 0;         // of the whole stream, by the log's clock
   std::int64_t append_gap_us = 10'000;  // between two appends, on average
   std::int64_t commit_interval_ms = 50;

@@ -145,6 +145,7 @@ void SimSource::hear_of_rebalance() {
   if (!gone.empty()) {
     revoke(gone, Revocation::kOrderly);
     for (const std::int32_t partition : gone) group_.release(partition, *member_);
+    lose_what_was_fetched();
     return;
   }
   std::vector<std::int32_t> fresh;
@@ -158,8 +159,25 @@ void SimSource::hear_of_rebalance() {
     group_.scheduler().note("member {}: partition {} assigned", *member_, partition);
   }
   const std::vector<std::int64_t> starts = listener_.assigned(fresh);
+  lose_what_was_fetched();  // not of the new ones, which are fetched from now on
   for (std::size_t i = 0; i < starts.size() && starts.size() == fresh.size(); ++i)
     fetches_[fresh[i]] = {starts[i], false};
+}
+
+// As librdkafka 2.0.2 did: a rebalance drops records that wait in the queue, also of partitions
+// that stay, and reading goes on behind them.
+void SimSource::lose_what_was_fetched() {
+  Scheduler& scheduler = group_.scheduler();
+  for (auto& [partition, fetch] : fetches_) {
+    const std::int64_t end = group_.log().stable_end(partition);
+    if (fetch.next >= end || !scheduler.dice().per_mille(group_.rules().lossy_per_mille)) continue;
+    const std::int64_t next =
+        scheduler.dice().between(fetch.next + 1, std::min(fetch.next + 8, end));
+    scheduler.note("member {}: offsets {} to {} of partition {} are lost in a rebalance", *member_,
+                   fetch.next, next - 1, partition);
+    scheduler.coverage().count(Event::kLostByTheClient);
+    fetch = {next, false};
+  }
 }
 
 bool SimSource::something_to_hand_out() const {

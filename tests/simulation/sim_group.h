@@ -24,6 +24,7 @@ struct GroupRules {
   std::int64_t session_timeout_us = 3'000'000;
   std::int64_t silent_per_mille = 0;       // a question to the brokers stays without an answer
   std::int64_t stale_queue_per_mille = 0;  // records of a revoked partition are still handed out
+  std::int64_t lossy_per_mille = 0;        // a rebalance loses what was fetched of a kept partition
   std::size_t largest_poll = 20;           // records
 };
 
@@ -111,6 +112,7 @@ class SimSource final : public aggregator::EventSource {
 
   void hear_of_rebalance();
   void revoke(const std::vector<std::int32_t>& partitions, runtime::kafka::Revocation kind);
+  void lose_what_was_fetched();
   [[nodiscard]] bool something_to_hand_out() const;
   void hand_out_stale(runtime::kafka::RecordBatch& batch);
   void hand_out(std::int32_t partition, Fetch& fetch, std::size_t max_records,

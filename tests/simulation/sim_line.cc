@@ -184,6 +184,7 @@ void SimLine::met(std::string_view what) {
       {"stale metadata", Event::kStaleMetadataOpen},
       {"topology moved", Event::kTopologyMoved},
       {"acquired", Event::kAcquired},
+      {"periods opened", Event::kPeriodsOpened},
       {"covered", Event::kSegmentCovered},
       {"foreign segment", Event::kForeignSegmentLoaded},
       {"rolled up", Event::kRolledUp},

@@ -147,6 +147,7 @@ void SimStore::open_periods() {
       opened.open_periods(database.tenants.at(opened.catalogue));
     });
     client.commit();
+    line_->met("periods opened");
   }
 }
 

@@ -1,6 +1,7 @@
 #include "tests/simulation/workload.h"
 
 #include "core/timestamp.h"
+#include "tests/simulation/tenants.h"
 
 #include <fmt/format.h>
 
@@ -43,7 +44,20 @@ std::vector<core::Meter> first_meters() {
   core::Meter members =
       meter("members", "team.changed", core::Aggregation::kLatest, core::WindowSize::kMinute);
   members.value = {"members"};
-  return {calls, tokens, cost, members};
+  core::Meter longest =
+      meter("longest", "session.ended", core::Aggregation::kMax, core::WindowSize::kHour);
+  longest.value = {"seconds"};
+  longest.group_by = {{"region", {"region"}}};
+  longest.allow_negative = true;
+  core::Meter shortest =
+      meter("shortest", "session.ended", core::Aggregation::kMin, core::WindowSize::kDay);
+  shortest.value = {"seconds"};
+  shortest.allow_negative = true;
+  core::Meter users =
+      meter("users", "session.ended", core::Aggregation::kUniqueCount, core::WindowSize::kHour);
+  users.value = {"user"};
+  users.group_by = {{"region", {"region"}}};
+  return {calls, tokens, cost, members, longest, shortest, users};
 }
 
 core::Decimal hundredths(std::int64_t value) {
@@ -52,8 +66,46 @@ core::Decimal hundredths(std::int64_t value) {
 
 constexpr std::size_t kMostCopies = 8;
 
-constexpr std::string_view kTypes[] = {"api.request", "llm.completion", "llm.completion",
-                                       "team.changed", "new.kind"};
+constexpr std::string_view kTypes[] = {"api.request",  "llm.completion", "llm.completion",
+                                       "team.changed", "new.kind",       "session.ended",
+                                       "session.ended"};
+
+// Few different users, in all the ways in which JSON may tell them: its text, and what it is.
+std::pair<std::string, std::string> user_of(std::int64_t value) {
+  const std::int64_t number = value % 4;
+  switch (value % 7) {
+    case 0:
+      return {fmt::format("{}", number), fmt::format("number {}", number)};
+    case 1:
+      return {fmt::format("{}.0", number), fmt::format("number {}", number)};
+    case 2:
+      return {"true", "boolean true"};
+    case 3:
+      return {R"("true")", "text true"};
+    default:
+      return {fmt::format(R"("{}")", number), fmt::format("text {}", number)};
+  }
+}
+
+// Many readings are equal.
+std::string fill_session(Message& message, std::int64_t value) {
+  using core::Aggregation;
+  using core::WindowSize;
+  const std::int64_t seconds = value % 31 - 20;
+  const std::string region = fmt::format(R"({{"region":"r{}"}})", value % 2);
+  const core::Decimal reading = core::Decimal::from_int(seconds);
+  message.readings = {{"longest", Aggregation::kMax, WindowSize::kHour, region, reading, {}},
+                      {"shortest", Aggregation::kMin, WindowSize::kDay, "{}", reading, {}}};
+  const auto [text, user] = user_of(value);
+  if (value % 11 == 0) {
+    message.failed_meters.emplace_back("users");
+  } else {
+    message.readings.push_back(
+        {"users", Aggregation::kUniqueCount, WindowSize::kHour, region, {}, user});
+  }
+  return fmt::format(R"({{"seconds":{},"region":"r{}","user":{}}})", seconds, value % 2,
+                     value % 11 == 0 ? "[]" : text);
+}
 
 }  // namespace
 
@@ -69,34 +121,52 @@ std::vector<std::shared_ptr<const aggregator::MeterSet>> make_catalogues() {
 
 // The data of a message of this type and value, and what it is worth.
 std::string Workload::fill(Message& message, std::int64_t value) {
+  using core::Aggregation;
+  using core::WindowSize;
   message.readings.clear();
   message.failed_meters.clear();
   const char* status = message.flaw == Flaw::kFiltered ? "failed" : "ok";
   if (message.type == "api.request") {
     const std::string key = fmt::format("k{}", value % 3);
-    message.readings.push_back(
-        {"calls", 3600, fmt::format(R"({{"key":"{}"}})", key), core::Decimal::from_int(1), false});
+    message.readings.push_back({"calls",
+                                Aggregation::kCount,
+                                WindowSize::kHour,
+                                fmt::format(R"({{"key":"{}"}})", key),
+                                core::Decimal::from_int(1),
+                                {}});
     return fmt::format(R"({{"status":"{}","api_key":"{}"}})", status, key);
   }
   if (message.type == "llm.completion") {
     if (message.flaw == Flaw::kValueMissing)
       return fmt::format(R"({{"status":"{}","model":"m"}})", status);
-    message.readings.push_back(
-        {"tokens", 3600, R"({"model":"m"})", core::Decimal::from_int(value), false});
+    message.readings.push_back({"tokens",
+                                Aggregation::kSum,
+                                WindowSize::kHour,
+                                R"({"model":"m"})",
+                                core::Decimal::from_int(value),
+                                {}});
     if (value % 5 == 0) {
       message.failed_meters.emplace_back("cost");
       return fmt::format(R"({{"status":"{}","model":"m","usage":{{"tokens":{}}},"cost":"much"}})",
                          status, value);
     }
-    message.readings.push_back({"cost", 86'400, "{}", hundredths(value), false});
+    message.readings.push_back(
+        {"cost", Aggregation::kSum, WindowSize::kDay, "{}", hundredths(value), {}});
     return fmt::format(R"({{"usage":{{"tokens":{}}},"model":"m","status":"{}","cost":{}.{:02}}})",
                        value, status, value / 100, value % 100);
   }
   if (message.type == "team.changed") {
-    message.readings.push_back({"members", 60, "{}", core::Decimal::from_int(value), true});
+    message.readings.push_back({"members",
+                                Aggregation::kLatest,
+                                WindowSize::kMinute,
+                                "{}",
+                                core::Decimal::from_int(value),
+                                {}});
     return fmt::format(R"({{"members":{}}})", value);
   }
-  message.readings.push_back({"new_kind", 3600, "{}", core::Decimal::from_int(1), false});
+  if (message.type == "session.ended") return fill_session(message, value);
+  message.readings.push_back(
+      {"new_kind", Aggregation::kCount, WindowSize::kHour, "{}", core::Decimal::from_int(1), {}});
   return "{}";
 }
 
@@ -106,14 +176,22 @@ std::size_t Workload::add(Message message, std::string data) {
   return messages_.size() - 1;
 }
 
+std::string Workload::tenant_of(const Message& message) {
+  if (!message.alone) {
+    const std::size_t number = dice_.below(6);
+    return number == 5 ? kNomad : fmt::format("t{}", number);
+  }
+  if (settlers_ < kSettlers && dice_.one_in(2)) return settler(settlers_++);
+  return fmt::format("alone{}", message.identity);
+}
+
 std::size_t Workload::fresh(std::int64_t log_time_ms) {
   Message message;
   message.identity = sent_.size();
   sent_.push_back(0);
   message.alone = dice_.one_in(4);
   message.id = fmt::format("r{}", message.identity);
-  message.tenant =
-      message.alone ? fmt::format("alone{}", message.identity) : fmt::format("t{}", dice_.below(3));
+  message.tenant = tenant_of(message);
   message.source = dice_.one_in(2) ? "/api" : "/worker";
   message.type = kTypes[dice_.below(std::size(kTypes))];
   message.needs_second_catalogue = message.type == "new.kind";
@@ -161,6 +239,7 @@ std::size_t Workload::copy_of_some(std::int64_t log_time_ms) {
   const std::size_t original =
       dice_.one_in(3) ? dice_.below(messages_.size()) : messages_.size() - 1 - dice_.below(recent);
   const Message& message = messages_[original];
+  if (message.tenant == kNomad) return fresh(log_time_ms);
   if (!message.alone || message.flaw == Flaw::kUnreadable || message.flaw == Flaw::kUnmetered)
     return original;
   const auto copies = std::count_if(messages_.begin(), messages_.end(), [&](const Message& other) {

@@ -21,10 +21,11 @@ enum class Flaw : std::uint8_t { kNone, kUnreadable, kUnmetered, kFiltered, kVal
 // What a counted message adds to one meter.
 struct Reading {
   std::string meter;
-  std::int64_t window_seconds = 3600;
+  core::Aggregation aggregation = core::Aggregation::kSum;
+  core::WindowSize window = core::WindowSize::kHour;
   std::string dimensions;
   core::Decimal value;
-  bool is_gauge = false;
+  std::string member;  // of a unique count: equal for equal values
 };
 
 struct Message {
@@ -67,12 +68,14 @@ class Workload {
   std::size_t copy_of_some(std::int64_t log_time_ms);
   std::size_t changed_copy(std::size_t original, std::int64_t log_time_ms);
   std::string fill(Message& message, std::int64_t value);
+  [[nodiscard]] std::string tenant_of(const Message& message);
 
   Dice& dice_;
   WorkloadRules rules_;
   std::vector<Message> messages_;
   std::vector<std::string> data_;  // the event's data, JSON
   std::vector<std::size_t> sent_;  // per identity
+  std::size_t settlers_ = 0;
 };
 
 }  // namespace tally::simulation

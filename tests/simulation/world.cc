@@ -9,7 +9,6 @@ namespace tally::simulation {
 
 namespace {
 
-constexpr std::int64_t kFirstLogTimeMs = 1'700'006'400'000;  // a midnight
 constexpr std::int64_t kFutureBoundSeconds = 300;
 constexpr std::int64_t kDayUs = 86'400'000'000;
 
@@ -31,12 +30,13 @@ World::World(std::uint64_t seed, const Workshop& workshop, bool tracing)
       group_(scheduler_, log_, scenario_.group),
       workload_(scheduler_.dice(),
                 {scenario_.horizon_days * kDayUs, kFutureBoundSeconds * 1'000'000}),
-      auditor_(log_, workload_, audit_rules(scenario_)),
+      auditor_(log_, workload_, workshop.tenants.at(scenario_.beginning), audit_rules(scenario_)),
       scratch_(workshop.scratch),
-      log_clock_ms_(kFirstLogTimeMs),
+      log_clock_ms_(kFirstLogSeconds[scenario_.beginning] * 1000),
       producers_know_(scenario_.partitions) {
   scheduler_.tracing = tracing;
   database_.catalogues = workshop.catalogues;
+  database_.tenants = workshop.tenants.at(scenario_.beginning).rows();
   database_.clock = core::Timestamp::from_millis(log_clock_ms_);
   database_.on_plan_committed = [this](const aggregator::BatchPlan& plan, const Tables& tables) {
     scheduler_.coverage().count(Event::kCommitted);
@@ -118,16 +118,21 @@ void World::end_transactions() {
   }
 }
 
+bool World::readers_lag() const {
+  const auto oldest = auditor_.oldest_pending_ms();
+  return oldest && log_clock_ms_ - *oldest > kMostLagMs;
+}
+
 void World::produce() {
   while (appended_ < scenario_.records) {
-    const auto oldest = auditor_.oldest_pending_ms();
-    if (oldest && log_clock_ms_ - *oldest > kMostLagMs) {
+    if (readers_lag()) {
       end_transactions();
       scheduler_.wait_until(scheduler_.now_us() + 20'000, nullptr);
       continue;
     }
     const std::size_t burst = scheduler_.dice().one_in(6) ? 1 + scheduler_.dice().below(8) : 1;
-    for (std::size_t i = 0; i < burst && appended_ < scenario_.records; ++i) append_one();
+    for (std::size_t i = 0; i < burst && appended_ < scenario_.records && !readers_lag(); ++i)
+      append_one();
     const std::int64_t gap_us = scheduler_.dice().between(0, 2 * scenario_.append_gap_us);
     scheduler_.wait_until(scheduler_.now_us() + gap_us, nullptr);
   }

@@ -6,6 +6,7 @@
 #include "tests/simulation/instance.h"
 #include "tests/simulation/scenario.h"
 #include "tests/simulation/scheduler.h"
+#include "tests/simulation/tenants.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -29,6 +30,7 @@ struct Verdict {
 // What a process shares over all its schedules, because it is slow to make.
 struct Workshop {
   std::vector<std::shared_ptr<const aggregator::MeterSet>> catalogues;
+  std::vector<Tenants> tenants;  // beside kFirstLogSeconds
   aggregator::Probe& probe;
   std::filesystem::path scratch;  // a folder of its own, for local runs
 };
@@ -47,6 +49,7 @@ class World {
   void produce();       // a fiber
   void break_things();  // a fiber
   void append_one();
+  [[nodiscard]] bool readers_lag() const;
   [[nodiscard]] std::int32_t partition_for(const Message& message);
   void strike(Fault fault);
   void freeze_one(Instance& instance);

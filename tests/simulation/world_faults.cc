@@ -3,9 +3,33 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace tally::simulation {
+
+namespace {
+
+// In the order of what they hold: names are drawn by chance that is not the schedule's.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
+  std::map<std::pair<std::filesystem::path, std::string>, std::filesystem::path> ordered;
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder, ignored)) {
+    if (!file.is_regular_file(ignored)) continue;
+    std::ifstream stream(file.path(), std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(stream), {}};
+    ordered.emplace(std::pair(file.path().parent_path(), std::move(text)), file.path());
+  }
+  std::vector<std::filesystem::path> files;
+  for (auto& [content, path] : ordered) files.push_back(std::move(path));
+  return files;
+}
+
+}  // namespace
 
 Instance& World::any_instance() { return *instances_[scheduler_.dice().below(instances_.size())]; }
 
@@ -137,16 +161,15 @@ void World::restore() {
 
 void World::damage_cache(Instance& instance) {
   if (instance.running() || !scenario_.local_runs) return;
-  std::error_code ignored;
-  for (const auto& file : std::filesystem::recursive_directory_iterator(
-           instance.settings().session.cache_folder, ignored)) {
-    if (!file.is_regular_file(ignored) || scheduler_.dice().one_in(2)) continue;
+  for (const auto& path : files_in(instance.settings().session.cache_folder)) {
+    if (scheduler_.dice().one_in(2)) continue;
     scheduler_.coverage().count(Event::kCacheDamaged);
+    std::error_code ignored;
     if (scheduler_.dice().one_in(3)) {
-      std::filesystem::remove(file.path(), ignored);
+      std::filesystem::remove(path, ignored);
     } else {
-      std::fstream stream(file.path(), std::ios::in | std::ios::out | std::ios::binary);
-      const auto size = static_cast<std::size_t>(file.file_size(ignored));
+      std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
+      const auto size = static_cast<std::size_t>(std::filesystem::file_size(path, ignored));
       stream.seekp(static_cast<std::streamoff>(scheduler_.dice().below(size)));
       stream.put('!');
     }
