@@ -1,5 +1,6 @@
 // tally-admin: one command, one connection, one sentence when it fails.
 #include "admin/apply.h"
+#include "admin/horizon.h"
 #include "admin/migrations.h"
 #include "admin/rejects.h"
 #include "admin/replay.h"
@@ -72,16 +73,21 @@ constexpr std::array kReplayOptions = {
     Option{"from", Kind::kText, "", "Only what came then or later by the log: RFC 3339."},
     Option{"to", Kind::kText, "", "Only what came before then by the log: RFC 3339."},
     Option{"limit", Kind::kInteger, "100000", "Records to replay at most.", 1, 1'000'000'000},
-    Option{"horizon-seconds", Kind::kInteger, "3024000",
-           "The aggregators' setting of that name: older records are refused.", 1,
-           core::kDedupHorizonSeconds * 100},
     Option{"unchecked", Kind::kSwitch, "",
            "Replay also what is older than the dedup memory; it may be counted twice."},
     Option{"again", Kind::kSwitch, "",
            "Replay also what was replayed before; what was counted then is a duplicate now."},
     Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."},
     Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
-static_assert(core::kDedupHorizonSeconds == 3'024'000, "the default of --horizon-seconds");
+constexpr std::array kHorizonOptions = {
+    kDatabase,
+    Option{"horizon-seconds", Kind::kInteger, "",
+           "Seconds that an identity is remembered, and after which an event is late.", 60,
+           core::kMaxDedupHorizonSeconds, true},
+    Option{"future-bound-seconds", Kind::kInteger, "",
+           "Seconds that an event may be ahead of the log; stays as it is unless given.", 0,
+           core::kMaxFutureBoundSeconds},
+    Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."}};
 
 constexpr std::array kCommands = {
     Command{"migrate",
@@ -108,6 +114,11 @@ constexpr std::array kCommands = {
             kReplayOptions,
             {},
             "tally-admin rejects replay --class late --tenant acme --apply"},
+    Command{"horizon-set",
+            "Changes how long identities are remembered, for all aggregators (also: horizon set).",
+            kHorizonOptions,
+            {},
+            "tally-admin horizon set --horizon-seconds 3024000 --apply"},
     Command{"verify",
             "Adds the books up a second way; exit 1 when they are off.",
             kDatabaseOnly,
@@ -162,12 +173,20 @@ Result<void> replay(Connection& connection, const Settings& settings) {
   if (auto good = read_moment(settings, "from", request.from); !good) return good;
   if (auto good = read_moment(settings, "to", request.to); !good) return good;
   request.limit = settings.integer("limit");
-  request.horizon_seconds = settings.integer("horizon-seconds");
   if (settings.enabled("unchecked")) request.memory_check = admin::MemoryCheck::kWaived;
   if (settings.enabled("again")) request.repetition = admin::Repetition::kOften;
   if (settings.enabled("apply")) request.mode = admin::ReplayMode::kApply;
   if (settings.enabled("json")) request.format = admin::Format::kJson;
   return admin::replay_rejects(connection, request, std::cout);
+}
+
+Result<void> set_horizon(Connection& connection, const Settings& settings) {
+  admin::HorizonRequest request;
+  request.horizon_seconds = settings.integer("horizon-seconds");
+  if (settings.has("future-bound-seconds"))
+    request.future_bound_seconds = settings.integer("future-bound-seconds");
+  if (settings.enabled("apply")) request.mode = admin::HorizonMode::kApply;
+  return admin::set_horizon(connection, request, std::cout);
 }
 
 Result<void> run(const Settings& settings) {
@@ -186,6 +205,7 @@ Result<void> run(const Settings& settings) {
   }
   if (command == "apply") return apply(connection, settings, file);
   if (command == "rejects-replay") return replay(connection, settings);
+  if (command == "horizon-set") return set_horizon(connection, settings);
   if (command == "tenant-add") return admin::add_tenant(connection, tenant_of(settings), std::cout);
   if (command == "tenant-list") {
     admin::list_tenants(connection, std::cout);
@@ -206,7 +226,8 @@ std::vector<const char*> joined_words(int argc, const char* const* argv, std::st
   std::vector<const char*> words(argv, argv + argc);
   if (argc < 3) return words;
   const std::string first = argv[1];
-  if ((first != "tenant" && first != "rejects") || argv[2][0] == '-') return words;
+  if ((first != "tenant" && first != "rejects" && first != "horizon") || argv[2][0] == '-')
+    return words;
   word = first + "-" + argv[2];
   words.erase(words.begin() + 1);
   words[1] = word.c_str();

@@ -114,6 +114,11 @@ Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const 
   const auto head = head_of(reject);
   if (!head) return head.error();
   const std::size_t home = core::home_bits(head.value().id) % homes.remembered_since.size();
+  if (check == MemoryCheck::kRequired && reject.reason == "older_than_memory") {
+    return core::invalid(
+        "its home could not tell whether a copy of it was counted before: make sure that none was "
+        "(docs/operating, late and rejected records), then replay it with --unchecked");
+  }
   const core::Timestamp since = homes.remembered_since[home];
   const core::Timestamp earliest =
       earliest_copy(head.value(), reject.log_time, homes.future_bound_seconds);

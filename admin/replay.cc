@@ -32,11 +32,6 @@ constexpr std::int64_t kPageRecords = 200;
 // Blocks of tally.handoff are up to 2 MiB each.
 constexpr std::int64_t kPageBlocks = 8;
 
-// As the aggregator's: in whole days, and one more for days are forgotten whole.
-std::int64_t remembered_days(std::int64_t horizon_seconds, std::int64_t future_bound_seconds) {
-  return (horizon_seconds + future_bound_seconds + core::kDaySeconds - 1) / core::kDaySeconds + 1;
-}
-
 // What filters() gives the values for.
 constexpr std::string_view kMatches =
     " FROM tally.reject r LEFT JOIN tally.readmission a USING (topic, partition, record_offset, "
@@ -104,12 +99,17 @@ Params Replay::filters() const {
 
 // Locks the topology, so that the homes hold until this transaction ends.
 Result<Homes> Replay::homes(Transaction& transaction) {
-  const Rows deployment =
-      transaction.exec("SELECT partitions FROM tally.deployment WHERE topic IS NOT NULL FOR SHARE");
+  const Rows deployment = transaction.exec(
+      "SELECT partitions, future_bound_seconds, "
+      "tally.remembered_days(horizon_seconds, future_bound_seconds), "
+      "coalesce(dropped_before - DATE '1970-01-01', 0) "
+      "FROM tally.deployment WHERE topic IS NOT NULL AND horizon_seconds IS NOT NULL FOR SHARE");
   if (deployment.size() == 0) {
     return Error{ErrorKind::kNotFound,
                  "no aggregator has used this database yet: there is nothing to replay"};
   }
+  const std::int64_t remembered_days = deployment.int64(0, 2);
+  const std::int64_t dropped_before = deployment.int64(0, 3);
   const Rows clocks = transaction.exec(
       "SELECT p, (extract(epoch FROM coalesce(s.last_log_time, (SELECT max(last_log_time) FROM "
       "tally.partition_state))) * 1000000)::bigint "
@@ -117,15 +117,14 @@ Result<Homes> Replay::homes(Transaction& transaction) {
       "ON s.partition = p ORDER BY p",
       {std::string(deployment.text(0, 0))});
   Homes homes;
-  homes.future_bound_seconds = core::kFutureBoundSeconds;
+  homes.future_bound_seconds = deployment.int64(0, 1);
   for (std::size_t i = 0; i < clocks.size(); ++i) {
     if (clocks.is_null(i, 1)) {
       return Error{ErrorKind::kNotFound,
                    "no record was consumed into this database yet: there is nothing to replay"};
     }
     const std::int64_t today = clocks.int64(i, 1) / (core::kDaySeconds * 1'000'000);
-    const std::int64_t since =
-        today - remembered_days(request_.horizon_seconds, homes.future_bound_seconds);
+    const std::int64_t since = std::max(today - remembered_days, dropped_before);
     homes.remembered_since.push_back(
         Timestamp::from_seconds(std::max<std::int64_t>(since, 0) * core::kDaySeconds));
   }

@@ -30,7 +30,6 @@ struct ReplayRequest {
   std::optional<core::Timestamp> from;  // of the log's clock
   std::optional<core::Timestamp> to;    // not included
   std::int64_t limit = 0;               // records readmitted at most
-  std::int64_t horizon_seconds = 0;     // what the aggregators run with
   MemoryCheck memory_check = MemoryCheck::kRequired;
   Repetition repetition = Repetition::kOnce;
   ReplayMode mode = ReplayMode::kDryRun;

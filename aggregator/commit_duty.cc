@@ -29,12 +29,8 @@ std::string_view to_string(Resolution resolution) {
 
 }  // namespace
 
-CommitDuty::CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days,
-                       Pause pause)
-    : store_(std::move(store)),
-      probe_(probe),
-      remembered_days_(remembered_days),
-      pause_(std::move(pause)) {}
+CommitDuty::CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, Pause pause)
+    : store_(std::move(store)), probe_(probe), pause_(std::move(pause)) {}
 
 void CommitDuty::committed(const BatchPlan& plan, Probe::Clock::time_point started) {
   const auto took = Probe::Clock::now() - started;
@@ -92,7 +88,7 @@ void CommitDuty::keep_small(const BatchPlan& plan) {
     }
     LogDay newest = newest_day_;
     for (const auto& [where, segment] : plan.segments) newest = std::max(newest, where.second);
-    if (newest > newest_day_) store_->drop_expired(remembered_days_);
+    if (newest > newest_day_) store_->drop_expired();
     newest_day_ = newest;
   } catch (const runtime::postgres::Unavailable& failure) {
     connection_broke_ = true;

@@ -29,7 +29,7 @@ class CommitDuty {
  public:
   // Waits for the time; false: told to stop.
   using Pause = std::function<bool(std::chrono::milliseconds)>;
-  CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days, Pause pause);
+  CommitDuty(std::unique_ptr<TotalsStore> store, Probe& probe, Pause pause);
 
   // nullopt: told to stop, the outcome is unknown.
   std::optional<PlanFate> settle(const BatchPlan& plan);
@@ -43,7 +43,6 @@ class CommitDuty {
 
   std::unique_ptr<TotalsStore> store_;
   Probe& probe_;
-  LogDay remembered_days_;
   Pause pause_;
   bool connection_broke_ = false;
   std::map<core::PartitionId, std::int64_t> segments_;  // written since the last roll-up

@@ -6,9 +6,8 @@
 
 namespace tally::aggregator {
 
-ThreadCommitter::ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe,
-                                 LogDay remembered_days)
-    : duty_(std::move(store), probe, remembered_days,
+ThreadCommitter::ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe)
+    : duty_(std::move(store), probe,
             [this](std::chrono::milliseconds time) { return pause(time); }),
       thread_([this] { run(); }) {}
 

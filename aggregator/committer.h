@@ -38,7 +38,7 @@ using CommitterFactory =
 // On a thread of its own.
 class ThreadCommitter final : public Committer {
  public:
-  ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe, LogDay remembered_days);
+  ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe);
   ~ThreadCommitter() override;
   ThreadCommitter(const ThreadCommitter&) = delete;
   ThreadCommitter& operator=(const ThreadCommitter&) = delete;

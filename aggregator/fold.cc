@@ -253,10 +253,28 @@ RecordClass Fold::deduplicate(Site& site) {
          "");
     return RecordClass::kLate;
   }
+  if (may_be_forgotten(site) && !readmitted) {
+    keep(site, RejectClass::kLate, "older_than_memory",
+         fmt::format("`time` is {} s behind the log, and the dedup memory does not reach back so "
+                     "far yet: see that it was not counted, then tally-admin rejects replay "
+                     "--unchecked",
+                     age / 1'000'000),
+         "");
+    return RecordClass::kLate;
+  }
   site.state.memory.insert(entry, today);
   site.plan.segments[{site.state.id, today}].entries.push_back(entry);
   count(site, entry);
   return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
+}
+
+// The horizon was shorter once. Its first copy came with the same time, at most what any future
+// bound allows ahead of the log.
+bool Fold::may_be_forgotten(const Site& site) const {
+  if (!rules_.remembered_since) return false;
+  const std::int64_t earliest =
+      site.event_time.micros() - (core::kMaxFutureBoundSeconds * 1'000'000);
+  return earliest < std::int64_t{*rules_.remembered_since} * kMicrosPerDay;
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {

@@ -36,6 +36,9 @@ struct FoldRules {
   std::int64_t horizon_seconds = 0;       // older than this by the log's clock: late
   std::int64_t future_bound_seconds = 0;  // further ahead than this: rejected
   std::int32_t partitions = 0;            // of the topic, for home(id)
+  // Since the horizon was raised: of an event that may have come before this day nobody can tell
+  // whether it was counted, for the memory was shorter then. It is late.
+  std::optional<LogDay> remembered_since = std::nullopt;
 };
 
 // How long an identity is remembered: the horizon and what an event may be ahead, in whole days,
@@ -82,6 +85,7 @@ class Fold {
   RecordClass decide(Site& site);
   RecordClass hand_off(Site& site, core::PartitionId home);
   RecordClass deduplicate(Site& site);
+  [[nodiscard]] bool may_be_forgotten(const Site& site) const;
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);
   static void keep(Site& site, RejectClass reject_class, std::string_view reason,

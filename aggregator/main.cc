@@ -50,9 +50,9 @@ constexpr std::array kOptions = {
     Option{"horizon-seconds", Kind::kInteger, "3024000",
            "Seconds that an identity is remembered, and after which an "
            "event is late (35 days).",
-           60, 21'000'000},
+           60, core::kMaxDedupHorizonSeconds},
     Option{"future-bound-seconds", Kind::kInteger, "300",
-           "Seconds that an event may be ahead of the log.", 0, 86'400},
+           "Seconds that an event may be ahead of the log.", 0, core::kMaxFutureBoundSeconds},
     Option{"dedup-memory-mb", Kind::kInteger, "4096",
            "Megabytes of dedup memory, all workers together; what is beyond goes to cache-folder.",
            64, 1'000'000},
@@ -169,8 +169,8 @@ int run(const runtime::config::Settings& settings) {
                       [&probe](std::int64_t events) { probe.dimensions_overflowed(events); }));
             },
         .committer =
-            [&probe, days = aggregator::remembered_days(sessions[i])](auto store) {
-              return std::make_unique<aggregator::ThreadCommitter>(std::move(store), probe, days);
+            [&probe](auto store) {
+              return std::make_unique<aggregator::ThreadCommitter>(std::move(store), probe);
             },
         .pace = pace,
         .new_token = random_token,

@@ -91,30 +91,60 @@ struct Topology {
   std::int32_t partitions = 0;
   core::Generation generation;
   std::string identity_key;
+  std::optional<std::int64_t> horizon_seconds = std::nullopt;
+  std::int64_t future_bound_seconds = 0;
+  std::optional<LogDay> remembered_since = std::nullopt;
 };
 
 std::optional<Topology> read_topology(Transaction& transaction, const char* lock = "") {
   const Rows row = transaction.exec(
-      std::string("SELECT topic, partitions, generation, identity_key FROM tally.deployment ") +
+      std::string("SELECT topic, partitions, generation, identity_key, horizon_seconds, "
+                  "future_bound_seconds, remembered_since - DATE '1970-01-01' "
+                  "FROM tally.deployment ") +
       lock);
   if (row.is_null(0, 0)) return std::nullopt;
-  return Topology{std::string(row.text(0, 0)), static_cast<std::int32_t>(row.int64(0, 1)),
-                  core::Generation(row.int64(0, 2)), row.bytes(0, 3)};
+  Topology topology{std::string(row.text(0, 0)), static_cast<std::int32_t>(row.int64(0, 1)),
+                    core::Generation(row.int64(0, 2)), row.bytes(0, 3)};
+  if (!row.is_null(0, 4)) {
+    topology.horizon_seconds = row.int64(0, 4);
+    topology.future_bound_seconds = row.int64(0, 5);
+  }
+  if (!row.is_null(0, 6)) topology.remembered_since = static_cast<LogDay>(row.int64(0, 6));
+  return topology;
 }
 
-Topology claim_topic(Transaction& transaction, const std::string& topic, std::int32_t partitions) {
-  auto topology = read_topology(transaction);
-  if (!topology) {
-    transaction.exec(
-        "UPDATE tally.deployment SET topic = $1, partitions = $2::integer WHERE topic IS NULL",
-        {topic, std::to_string(partitions)});
-    topology = read_topology(transaction);
-  }
-  if (topology->topic != topic) {
+void check_claim(const Topology& topology, const OpenRequest& request) {
+  if (topology.topic != request.topic) {
     throw Misconfigured(
         fmt::format("this database meters topic {}, not {}: give each topic a database of its own",
-                    topology->topic, topic));
+                    topology.topic, request.topic));
   }
+  if (topology.horizon_seconds == request.horizon_seconds &&
+      topology.future_bound_seconds == request.future_bound_seconds) {
+    return;
+  }
+  throw Misconfigured(fmt::format(
+      "this database remembers identities for --horizon-seconds {0} --future-bound-seconds {1}, "
+      "and this aggregator was started with --horizon-seconds {2} --future-bound-seconds {3}: "
+      "start it with {0} and {1}, or change them for all with `tally-admin horizon set "
+      "--horizon-seconds {2} --future-bound-seconds {3}`",
+      topology.horizon_seconds.value_or(0), topology.future_bound_seconds, request.horizon_seconds,
+      request.future_bound_seconds));
+}
+
+Topology claim(Transaction& transaction, const OpenRequest& request) {
+  auto topology = read_topology(transaction);
+  if (!topology || !topology->horizon_seconds) {
+    transaction.exec(
+        "UPDATE tally.deployment SET topic = coalesce(topic, $1), "
+        "partitions = coalesce(partitions, $2::integer), horizon_seconds = $3::bigint, "
+        "future_bound_seconds = $4::bigint WHERE horizon_seconds IS NULL "
+        "AND coalesce(topic, $1) = $1",
+        {request.topic, std::to_string(request.partitions), std::to_string(request.horizon_seconds),
+         std::to_string(request.future_bound_seconds)});
+    topology = read_topology(transaction);
+  }
+  check_claim(*topology, request);
   return *topology;
 }
 
@@ -182,21 +212,22 @@ auto PostgresStore::guarded(Work work) {
   }
 }
 
-Deployment PostgresStore::open(const std::string& topic, std::int32_t partitions) {
+Deployment PostgresStore::open(const OpenRequest& request) {
   return guarded([&](Connection& database) {
     {
       Transaction transaction = database.begin();
-      const Topology topology = claim_topic(transaction, topic, partitions);
-      if (partitions > topology.partitions) grow(transaction, partitions, observe_);
+      const Topology topology = claim(transaction, request);
+      if (request.partitions > topology.partitions) grow(transaction, request.partitions, observe_);
       transaction.commit();
     }
     for (;;) {
       open_periods(database);
       Transaction transaction = database.begin(Isolation::kRepeatableRead);
-      const Topology topology = claim_topic(transaction, topic, partitions);
+      const Topology topology = claim(transaction, request);
       Deployment deployment;
       deployment.partitions = topology.partitions;
       deployment.generation = topology.generation;
+      deployment.remembered_since = topology.remembered_since;
       TALLY_CHECK(topology.identity_key.size() == deployment.identity_key.size(),
                   "an identity key of {} bytes", topology.identity_key.size());
       std::memcpy(deployment.identity_key.data(), topology.identity_key.data(),
@@ -364,11 +395,10 @@ RollUp PostgresStore::roll_up(const PartitionClaim& claim) {
   }
 }
 
-void PostgresStore::drop_expired(LogDay remembered_days) {
+void PostgresStore::drop_expired() {
   try {
     guarded([&](Connection& database) {
-      const Rows dropped = database.exec("SELECT tally.drop_dedup_days($1::integer)",
-                                         {std::to_string(remembered_days)});
+      const Rows dropped = database.exec("SELECT tally.drop_dedup_days()");
       if (dropped.int64(0, 0) > 0) {
         runtime::log::info("expired_days_dropped", {{"tables", dropped.int64(0, 0)}});
       }

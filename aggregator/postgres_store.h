@@ -20,7 +20,7 @@ class PostgresStore final : public TotalsStore {
   PostgresStore(std::string conninfo, std::string application_name, StoreObserver observer = {},
                 DimensionGuard guard = DimensionGuard(core::kMaxDimensionCombinations));
 
-  Deployment open(const std::string& topic, std::int32_t partitions) override;
+  Deployment open(const OpenRequest& request) override;
   std::int32_t never_owned() override;
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override;
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
@@ -28,7 +28,7 @@ class PostgresStore final : public TotalsStore {
   CommitOutcome commit(const BatchPlan& plan) override;
   Resolution resolve(const BatchPlan& plan) override;
   RollUp roll_up(const PartitionClaim& claim) override;
-  void drop_expired(LogDay remembered_days) override;
+  void drop_expired() override;
 
  private:
   runtime::postgres::Connection& connection();

@@ -102,7 +102,8 @@ bool Session::open() {
   probe_.problem("kafka", "");
   Deployment deployment;
   try {
-    deployment = store_->open(settings_.topic, *partitions);
+    deployment = store_->open(
+        {settings_.topic, *partitions, settings_.horizon_seconds, settings_.future_bound_seconds});
   } catch (const Unavailable& failure) {
     probe_.problem("postgres", failure.what());
     return false;
@@ -120,7 +121,8 @@ bool Session::open() {
   partitions_ = deployment.partitions;
   decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
-                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_},
+                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_,
+                          deployment.remembered_since},
                 std::move(deployment.tenants));
   look_for_orphans_at_ = pace_.now() + settings_.stall_limit;
   log::info("session_open", {{"topic", settings_.topic},

@@ -12,6 +12,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -30,6 +31,14 @@ enum class Resolution : std::uint8_t { kCommitted, kNotCommitted, kFenced };
 
 enum class RollUp : std::uint8_t { kNothingToDo, kDone, kFenced };
 
+struct OpenRequest {
+  std::string topic;
+  std::int32_t partitions = 0;
+  // Every aggregator of a database has the same.
+  std::int64_t horizon_seconds = 0;
+  std::int64_t future_bound_seconds = 0;
+};
+
 struct Deployment {
   core::IdentityHasher::Key identity_key{};
   std::shared_ptr<const MeterSet> meters;
@@ -38,6 +47,8 @@ struct Deployment {
   // and it must wait for new ones.
   core::Generation generation;
   std::int32_t partitions = 0;
+  // Earlier days of dedup memory were gone when the horizon was last raised; nullopt: it never was.
+  std::optional<LogDay> remembered_since;
 };
 
 struct AcquireRequest {
@@ -64,11 +75,11 @@ class TotalsStore {
  public:
   virtual ~TotalsStore() = default;
 
-  // The database's key, catalogue and topology. Claims the database for this topic when it is new;
-  // raises the generation of every partition, in order, when the topic has grown: from then on no
-  // plan made under fewer partitions commits. Throws Misconfigured when it belongs to another
-  // topic.
-  virtual Deployment open(const std::string& topic, std::int32_t partitions) = 0;
+  // The database's key, catalogue and topology. Claims the database for this topic and horizon when
+  // it is new; raises the generation of every partition, in order, when the topic has grown: from
+  // then on no plan made under fewer partitions commits. Throws Misconfigured when it belongs to
+  // another topic, or remembers for another time.
+  virtual Deployment open(const OpenRequest& request) = 0;
 
   // Partitions of the topology that nobody has acquired since the database is used.
   virtual std::int32_t never_owned() = 0;
@@ -89,9 +100,9 @@ class TotalsStore {
   // Joins the small segments of a partition into few large ones, under the claim. Changes nothing
   // that anybody can see but the number of rows.
   virtual RollUp roll_up(const PartitionClaim& claim) = 0;
-  // Drops the days of dedup memory that no partition needs any more: those more than
-  // `remembered_days` behind the slowest partition's clock.
-  virtual void drop_expired(LogDay remembered_days) = 0;
+  // Drops the days of dedup memory that no partition needs any more: those that lie further behind
+  // the slowest partition's clock than the database's horizon and future bound reach.
+  virtual void drop_expired() = 0;
 };
 
 using StoreFactory = std::function<std::unique_ptr<TotalsStore>()>;

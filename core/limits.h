@@ -39,6 +39,8 @@ inline constexpr std::size_t kMaxStripeEventNameBytes = 100;  // Stripe's own li
 // Time (seconds).
 inline constexpr std::int64_t kDedupHorizonSeconds = 35 * 86'400;
 inline constexpr std::int64_t kFutureBoundSeconds = 300;
+inline constexpr std::int64_t kMaxDedupHorizonSeconds = 21'000'000;
+inline constexpr std::int64_t kMaxFutureBoundSeconds = 86'400;
 inline constexpr std::int64_t kDaySeconds = 86'400;
 
 // One commit of the aggregator.

@@ -247,12 +247,12 @@ TEST_P(StoreConformance, ARollUpAndACommitTakeTurns) {
 
 TEST_P(StoreConformance, DaysGoWhenTheSlowestPartitionNeedsThemNoMore) {
   auto& connection = connect();
-  const auto deployment = open(connection, 4);
+  const auto deployment = open(connection, 4, kTenDaysSeconds);
   const auto fast = acquire(connection, 0, deployment);
   const auto slow = acquire(connection, 1, deployment);
   ASSERT_NE(acquire(connection, 2, deployment), nullptr);  // has no clock: does not hold others up
   const auto drop = [&] {
-    run(connection, [&](TotalsStore& store) { store.drop_expired(10); });
+    run(connection, [&](TotalsStore& store) { store.drop_expired(); });
     return store().read().identities;
   };
   for (const LogDay day : {kDay, kDay + 30}) {
@@ -283,7 +283,7 @@ TEST_P(StoreConformance, DaysGoWhenTheSlowestPartitionNeedsThemNoMore) {
 TEST_P(StoreConformance, ALoadUnderWayHoldsNobodyUpWhenDaysExpire) {
   auto& owner = connect();
   auto& loader = connect();
-  const auto deployment = open(owner, 4);
+  const auto deployment = open(owner, 4, kTenDaysSeconds);
   const auto state = acquire(owner, 1, deployment);
   ASSERT_EQ(commit(owner, counting(deployment, *state, identities_of(1, 4, 2, 1), kDay)),
             CommitOutcome::kCommitted);
@@ -293,14 +293,14 @@ TEST_P(StoreConformance, ALoadUnderWayHoldsNobodyUpWhenDaysExpire) {
   loader.start([&](TotalsStore& store) { loaded = store.acquire(request(2, deployment)); });
   ASSERT_EQ(loader.run_to(StoreStep::kMemoryLoaded), Halt::kAtStep);
   // A store that must keep readers out to drop gives up soon, and says nothing.
-  owner.start([&](TotalsStore& store) { store.drop_expired(10); });
+  owner.start([&](TotalsStore& store) { store.drop_expired(); });
   if (owner.finish() == Halt::kBlocked) owner.time_out();
   EXPECT_EQ(owner.failure(), nullptr);
   EXPECT_EQ(commit(owner, counting(deployment, *state, identities_of(1, 4, 2, 3), kDay + 20)),
             CommitOutcome::kCommitted);
   finish(loader);
   ASSERT_NE(loaded, nullptr);
-  run(owner, [&](TotalsStore& store) { store.drop_expired(10); });
+  run(owner, [&](TotalsStore& store) { store.drop_expired(); });
   EXPECT_EQ(store().read().identities.size(), 1U);
 }
 

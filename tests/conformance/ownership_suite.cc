@@ -180,7 +180,7 @@ TEST_P(StoreConformance, GrowthWaitsForACommitUnderWay) {
   owner.start([&](TotalsStore& store) { outcome = store.commit(plan); });
   ASSERT_EQ(owner.run_to(StoreStep::kInCommit), Halt::kAtStep);
   Deployment grown;
-  grower.start([&](TotalsStore& store) { grown = store.open(kTopic, 6); });
+  grower.start([&](TotalsStore& store) { grown = store.open(asking(6)); });
   EXPECT_EQ(grower.finish(), Halt::kBlocked);
   finish(owner);
   EXPECT_EQ(outcome, CommitOutcome::kCommitted);
@@ -196,7 +196,7 @@ TEST_P(StoreConformance, ARowIsNotBornBesideAGrowth) {
   auto& grower = connect();
   auto& owner = connect();
   const auto deployment = open(owner, 4);
-  grower.start([&](TotalsStore& store) { store.open(kTopic, 6); });
+  grower.start([&](TotalsStore& store) { store.open(asking(6)); });
   ASSERT_EQ(grower.run_to(StoreStep::kGenerationRaised), Halt::kAtStep);
   State state;
   owner.start([&](TotalsStore& store) { state = store.acquire(request(2, deployment)); });
@@ -212,10 +212,10 @@ TEST_P(StoreConformance, TwoWhoSeeTheSameGrowthRaiseOnce) {
   auto& two = connect();
   const auto deployment = open(one, 4);
   ASSERT_NE(acquire(one, 1, deployment), nullptr);
-  one.start([&](TotalsStore& store) { store.open(kTopic, 6); });
+  one.start([&](TotalsStore& store) { store.open(asking(6)); });
   ASSERT_EQ(one.run_to(StoreStep::kGrowthLocked), Halt::kAtStep);
   Deployment second;
-  two.start([&](TotalsStore& store) { second = store.open(kTopic, 6); });
+  two.start([&](TotalsStore& store) { second = store.open(asking(6)); });
   EXPECT_EQ(two.finish(), Halt::kBlocked);
   finish(one);
   finish(two);

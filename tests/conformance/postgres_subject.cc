@@ -1,5 +1,6 @@
 #include "tests/conformance/postgres_subject.h"
 
+#include "admin/horizon.h"
 #include "aggregator/postgres_store.h"
 #include "core/catalogue.h"
 #include "core/check.h"
@@ -10,6 +11,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -250,6 +252,14 @@ void PostgresSubject::change_catalogue(const std::vector<core::Meter>& meters) {
          core::meter_definition(meter)});
   }
   transaction.commit();
+}
+
+void PostgresSubject::change_horizon(std::int64_t horizon_seconds,
+                                     std::int64_t future_bound_seconds) {
+  std::ostringstream said;
+  const auto done = admin::set_horizon(
+      control_, {horizon_seconds, future_bound_seconds, admin::HorizonMode::kApply}, said);
+  TALLY_CHECK(done.has_value());
 }
 
 void PostgresSubject::readmit(core::PartitionId home, std::int64_t records,

@@ -21,6 +21,7 @@ class PostgresSubject final : public StoreUnderTest {
   std::unique_ptr<StoreConnection> connect() override;
   void end_ghost(GhostEnd end) override;
   void change_catalogue(const std::vector<core::Meter>& meters) override;
+  void change_horizon(std::int64_t horizon_seconds, std::int64_t future_bound_seconds) override;
   StoredBook read() override;
   void readmit(core::PartitionId home, std::int64_t records, const std::string& block) override;
 

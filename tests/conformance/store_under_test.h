@@ -124,6 +124,8 @@ class StoreUnderTest {
   // A change of the catalogue: the meters replace the old ones, the version rises by one. A
   // connection of its own that never waits.
   virtual void change_catalogue(const std::vector<core::Meter>& meters) = 0;
+  // What `tally-admin horizon set` does: the catalogue's version rises too.
+  virtual void change_horizon(std::int64_t horizon_seconds, std::int64_t future_bound_seconds) = 0;
   virtual StoredBook read() = 0;
   // What admin does: records put back for their home.
   virtual void readmit(core::PartitionId home, std::int64_t records, const std::string& block) = 0;

@@ -118,8 +118,16 @@ void StoreConformance::finish(StoreConnection& connection) {
   if (connection.failure()) std::rethrow_exception(connection.failure());
 }
 
-Deployment StoreConformance::open(StoreConnection& connection, std::int32_t partitions) {
-  return run(connection, [&](TotalsStore& store) { return store.open(kTopic, partitions); });
+aggregator::OpenRequest StoreConformance::asking(std::int32_t partitions,
+                                                 std::int64_t horizon_seconds,
+                                                 std::int64_t future_bound_seconds) {
+  return {kTopic, partitions, horizon_seconds, future_bound_seconds};
+}
+
+Deployment StoreConformance::open(StoreConnection& connection, std::int32_t partitions,
+                                  std::int64_t horizon_seconds) {
+  return run(connection,
+             [&](TotalsStore& store) { return store.open(asking(partitions, horizon_seconds)); });
 }
 
 aggregator::AcquireRequest StoreConformance::request(std::int32_t partition,

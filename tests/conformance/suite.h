@@ -14,6 +14,9 @@ namespace tally::conformance {
 
 inline constexpr const char* kTopic = "usage.events";
 inline constexpr LogDay kDay = 20'000;  // 2024-10-04
+inline constexpr std::int64_t kHorizonSeconds = 35 * 86'400;
+// With a future bound of 300 s: identities are remembered for ten days.
+inline constexpr std::int64_t kTenDaysSeconds = 8 * 86'400;
 
 // An identity whose murmur2 bits are `home_bits`; another for each serial.
 core::DedupEntry identity(std::uint32_t home_bits, std::uint64_t serial);
@@ -49,7 +52,11 @@ class StoreConformance : public testing::TestWithParam<Subject> {
   }
   static void finish(StoreConnection& connection);  // must not be blocked; rethrows
 
-  aggregator::Deployment open(StoreConnection& connection, std::int32_t partitions);
+  static aggregator::OpenRequest asking(std::int32_t partitions,
+                                        std::int64_t horizon_seconds = kHorizonSeconds,
+                                        std::int64_t future_bound_seconds = 300);
+  aggregator::Deployment open(StoreConnection& connection, std::int32_t partitions,
+                              std::int64_t horizon_seconds = kHorizonSeconds);
   State acquire(StoreConnection& connection, std::int32_t partition,
                 const aggregator::Deployment& deployment, const std::string& cache_folder = {});
   aggregator::CommitOutcome commit(StoreConnection& connection, const aggregator::BatchPlan& plan);

@@ -21,9 +21,8 @@ aggregator::Environment bind(const InstanceSettings& settings, Plant& plant, Sim
       },
       [&] { return std::make_unique<ProcessStore>(plant, settings.name); },
       [&](std::unique_ptr<aggregator::TotalsStore> store) {
-        return std::make_unique<SimCommitter>(std::move(store), probe,
-                                              aggregator::remembered_days(settings.session), plant,
-                                              settings.name, settings.roll_up_per_mille);
+        return std::make_unique<SimCommitter>(std::move(store), probe, plant, settings.name,
+                                              settings.roll_up_per_mille);
       },
       pace,
       [&] {

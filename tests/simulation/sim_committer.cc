@@ -8,12 +8,11 @@
 namespace tally::simulation {
 
 SimCommitter::SimCommitter(std::unique_ptr<aggregator::TotalsStore> store, aggregator::Probe& probe,
-                           LogDay remembered_days, Plant& plant, const std::string& name,
-                           std::int64_t roll_up_per_mille)
+                           Plant& plant, const std::string& name, std::int64_t roll_up_per_mille)
     : plant_(plant),
       roller_(plant, name + ".roll-up"),
       roll_up_per_mille_(roll_up_per_mille),
-      duty_(std::move(store), probe, remembered_days, [this](std::chrono::milliseconds time) {
+      duty_(std::move(store), probe, [this](std::chrono::milliseconds time) {
         plant_.scheduler.wait_until(plant_.scheduler.now_us() + time.count() * 1000,
                                     [this] { return stopping_; });
         return !stopping_;

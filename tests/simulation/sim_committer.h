@@ -16,8 +16,7 @@ namespace tally::simulation {
 class SimCommitter final : public aggregator::Committer {
  public:
   SimCommitter(std::unique_ptr<aggregator::TotalsStore> store, aggregator::Probe& probe,
-               LogDay remembered_days, Plant& plant, const std::string& name,
-               std::int64_t roll_up_per_mille);
+               Plant& plant, const std::string& name, std::int64_t roll_up_per_mille);
   ~SimCommitter() override;
 
   [[nodiscard]] bool busy() const override { return busy_ || report_.has_value(); }

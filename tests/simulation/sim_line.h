@@ -97,8 +97,8 @@ class ProcessStore final : public aggregator::TotalsStore {
         line_(std::make_shared<SimLine>(plant, name)),
         store_(plant.database, line_) {}
 
-  aggregator::Deployment open(const std::string& topic, std::int32_t partitions) override {
-    return store_.open(topic, partitions);
+  aggregator::Deployment open(const aggregator::OpenRequest& request) override {
+    return store_.open(request);
   }
   std::unique_ptr<aggregator::PartitionState> acquire(
       const aggregator::AcquireRequest& request) override {
@@ -114,7 +114,7 @@ class ProcessStore final : public aggregator::TotalsStore {
   aggregator::RollUp roll_up(const aggregator::PartitionClaim& claim) override {
     return store_.roll_up(claim);
   }
-  void drop_expired(LogDay remembered_days) override { store_.drop_expired(remembered_days); }
+  void drop_expired() override { store_.drop_expired(); }
 
  private:
   void send_and_lose(const aggregator::BatchPlan& plan);

@@ -6,6 +6,8 @@
 #include "core/limits.h"
 #include "runtime/postgres/connection.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -91,7 +93,8 @@ class SimStore::Client {
   bool refused_ = false;
 };
 
-aggregator::Deployment SimStore::open(const std::string& topic, std::int32_t partitions) {
+aggregator::Deployment SimStore::open(const aggregator::OpenRequest& request) {
+  const std::int32_t partitions = request.partitions;
   Client client(database_, *line_);
   client.statement();
   if (database_.tables().topic.empty() || database_.tables().partitions < partitions) {
@@ -99,9 +102,11 @@ aggregator::Deployment SimStore::open(const std::string& topic, std::int32_t par
     line_->step(StoreStep::kGrowthLocked);
     const bool fresh = database_.tables().topic.empty();
     if (fresh) {
-      client.handle()->writes.emplace_back([topic, partitions](Tables& tables, CommitNumber) {
-        tables.topic = topic;
-        tables.partitions = partitions;
+      client.handle()->writes.emplace_back([request](Tables& tables, CommitNumber) {
+        tables.topic = request.topic;
+        tables.partitions = request.partitions;
+        tables.horizon_seconds = request.horizon_seconds;
+        tables.future_bound_seconds = request.future_bound_seconds;
       });
     } else if (database_.tables().partitions < partitions) {
       for (const auto& [partition, row] : std::map(database_.tables().states)) {
@@ -121,17 +126,29 @@ aggregator::Deployment SimStore::open(const std::string& topic, std::int32_t par
     line_->step(StoreStep::kGenerationRaised);
   }
   client.statement();
-  if (!database_.tables().topic.empty() && database_.tables().topic != topic)
+  if (!database_.tables().topic.empty() && database_.tables().topic != request.topic)
     throw aggregator::Misconfigured("this database meters another topic");
+  if (!database_.tables().topic.empty() &&
+      (database_.tables().horizon_seconds != request.horizon_seconds ||
+       database_.tables().future_bound_seconds != request.future_bound_seconds)) {
+    throw aggregator::Misconfigured(
+        fmt::format("--horizon-seconds {} --future-bound-seconds {} stand in the database, not {} "
+                    "and {}: tally-admin horizon set changes them",
+                    database_.tables().horizon_seconds, database_.tables().future_bound_seconds,
+                    request.horizon_seconds, request.future_bound_seconds));
+  }
   client.commit();
   const Tables& tables = database_.tables();
   if (tables.partitions > partitions) line_->met("stale metadata");
   open_periods();
   // Without a book all are counted in UTC.
-  return {database_.identity_key, database_.catalogues.at(tables.catalogue),
+  return {database_.identity_key,
+          database_.catalogues.at(tables.catalogue),
           database_.tenants.empty() ? std::make_shared<const aggregator::TenantBook>()
                                     : database_.tenants.at(tables.catalogue).book,
-          core::Generation(tables.generation), tables.partitions};
+          core::Generation(tables.generation),
+          tables.partitions,
+          tables.remembered_since};
 }
 
 // Until every period of the catalogue in force has its totals; nobody gives way after that look.
@@ -386,7 +403,7 @@ RollUp SimStore::roll_up(const aggregator::PartitionClaim& claim) {
   return RollUp::kDone;
 }
 
-void SimStore::drop_expired(LogDay remembered_days) {
+void SimStore::drop_expired() {
   Client client(database_, *line_);
   client.statement();
   std::optional<core::Timestamp> slowest;
@@ -395,7 +412,10 @@ void SimStore::drop_expired(LogDay remembered_days) {
     slowest = std::min(slowest.value_or(row.last_log_time), row.last_log_time);
   }
   if (!slowest) return;
-  const LogDay first_kept = aggregator::log_day_of(*slowest) - remembered_days;
+  const LogDay first_kept =
+      aggregator::log_day_of(*slowest) -
+      aggregator::remembered_days(
+          {database_.tables().horizon_seconds, database_.tables().future_bound_seconds, 1});
   const auto expired = [first_kept](const SegmentRow& row) {
     return row.day < first_kept && row.removed == 0;
   };
@@ -403,7 +423,8 @@ void SimStore::drop_expired(LogDay remembered_days) {
                    [&](const auto& entry) { return expired(entry.second); })) {
     return;
   }
-  client.handle()->writes.emplace_back([expired](Tables& tables, CommitNumber commit) {
+  client.handle()->writes.emplace_back([expired, first_kept](Tables& tables, CommitNumber commit) {
+    tables.dropped_before = std::max(tables.dropped_before.value_or(first_kept), first_kept);
     for (auto& [id, row] : tables.segments) {
       if (expired(row)) row.removed = commit;
     }

@@ -43,7 +43,7 @@ class SimStore final : public aggregator::TotalsStore {
   SimStore(SimDatabase& database, std::shared_ptr<Line> line)
       : database_(database), line_(std::move(line)) {}
 
-  aggregator::Deployment open(const std::string& topic, std::int32_t partitions) override;
+  aggregator::Deployment open(const aggregator::OpenRequest& request) override;
   std::unique_ptr<aggregator::PartitionState> acquire(
       const aggregator::AcquireRequest& request) override;
   std::vector<aggregator::HandoffRow> waiting_handoffs(
@@ -52,7 +52,7 @@ class SimStore final : public aggregator::TotalsStore {
   aggregator::Resolution resolve(const aggregator::BatchPlan& plan) override;
   std::int32_t never_owned() override;
   aggregator::RollUp roll_up(const aggregator::PartitionClaim& claim) override;
-  void drop_expired(LogDay remembered_days) override;
+  void drop_expired() override;
 
  private:
   class Client;

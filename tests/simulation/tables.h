@@ -101,6 +101,10 @@ struct Tables {
   std::string topic;
   std::int32_t partitions = 0;
   std::int64_t generation = 1;
+  std::int64_t horizon_seconds = 0;
+  std::int64_t future_bound_seconds = 0;
+  std::optional<LogDay> dropped_before;
+  std::optional<LogDay> remembered_since;
   std::size_t catalogue = 0;  // which of the simulated catalogues is in force
   std::map<std::int32_t, PartitionRow> states;
   std::map<std::pair<std::int32_t, LogDay>, aggregator::LedgerDelta> ledger;

@@ -45,7 +45,7 @@ class Replay(unittest.TestCase):
 
     def replay(self, *arguments, database=None, check=True):
         """The report by kind; the totals of the last line."""
-        done = self.scene.admin("rejects-replay", "--json", *HORIZON, *arguments, check=check,
+        done = self.scene.admin("rejects-replay", "--json", *arguments, check=check,
                                 database=database)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         report = {kind: [line for line in lines if line["kind"] == kind]
@@ -84,7 +84,7 @@ class Replay(unittest.TestCase):
                                          "waiting": 0}])
         self.assertEqual(self.scene.query("SELECT FROM tally.readmission"), [])
         self.assertIn("21 records would be readmitted",
-                      self.scene.admin("rejects-replay", *HORIZON).stdout)
+                      self.scene.admin("rejects-replay").stdout)
         self.assertEqual(self.replay("--apply")["sums"], (21, 0, 0))
         self.await_received()
         hour = (NOW - timedelta(hours=5)).strftime("%Y-%m-%d %H:00:00+00")

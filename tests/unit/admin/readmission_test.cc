@@ -134,6 +134,15 @@ TEST(Readmission, NeverPastTheMemoryOfItsHome) {
   }
 }
 
+TEST(Readmission, WhatItsHomeCouldNotJudgeIsOnlyReplayedUnchecked) {
+  StoredReject reject = late(R"({"id":"r1"})");
+  reject.reason = "older_than_memory";
+  const auto refused = home_of_readmission(reject, homes_since(0), MemoryCheck::kRequired);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("--unchecked"));
+  EXPECT_TRUE(home_of_readmission(reject, homes_since(0), MemoryCheck::kWaived));
+}
+
 TEST(Readmission, WaivingTheMemoryWaivesNothingElse) {
   EXPECT_FALSE(home_of_readmission(late("[]"), homes_since(0), MemoryCheck::kWaived));
 }

@@ -22,8 +22,6 @@ using runtime::postgres::InDoubt;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
 
-constexpr LogDay kRememberedDays = 37;
-
 enum class Step {
   kCommitted,
   kFenced,
@@ -64,7 +62,7 @@ struct Script {
 class ScriptedStore final : public TotalsStore {
  public:
   explicit ScriptedStore(Script& script) : script_(script) {}
-  Deployment open(const std::string& /*topic*/, std::int32_t /*partitions*/) override {
+  Deployment open(const OpenRequest& /*request*/) override {
     TALLY_CHECK(false, "a committer opens nothing");
   }
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& /*request*/) override {
@@ -82,9 +80,9 @@ class ScriptedStore final : public TotalsStore {
     if (script_.roll_ups == Script::RollUps::kRefused) throw StatementFailed("53100", "disk full");
     return RollUp::kDone;
   }
-  void drop_expired(LogDay remembered_days) override {
+  void drop_expired() override {
     const std::lock_guard lock(script_.mutex);
-    script_.calls += " drop_expired:" + std::to_string(remembered_days);
+    script_.calls += " drop_expired";
   }
   CommitOutcome commit(const BatchPlan& plan) override {
     TALLY_CHECK(plan.records == 42);
@@ -129,7 +127,7 @@ struct Bench {
   Script script;
   runtime::metrics::Registry registry;
   Probe probe{registry, "0"};
-  ThreadCommitter committer{std::make_unique<ScriptedStore>(script), probe, kRememberedDays};
+  ThreadCommitter committer{std::make_unique<ScriptedStore>(script), probe};
 
   PlanFate fate_of_one() {
     EXPECT_FALSE(committer.busy());
@@ -215,7 +213,7 @@ TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
     ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
   }
   const std::string asked = bench.script.asked();
-  EXPECT_EQ(asked.find("commit drop_expired:37 commit drop_expired:37 commit"), 0U) << asked;
+  EXPECT_EQ(asked.find("commit drop_expired commit drop_expired commit"), 0U) << asked;
   EXPECT_EQ(asked.find("drop_expired", asked.find("drop_expired") + 20),
             asked.rfind("drop_expired"));
   EXPECT_EQ(asked.find("roll_up:0"), asked.size() - std::string("roll_up:0").size());
@@ -267,7 +265,7 @@ TEST(Committer, GivesUpOnAPlanWhenItIsDestroyed) {
   runtime::metrics::Registry registry;
   Probe probe(registry, "0");
   {
-    ThreadCommitter committer(std::make_unique<ScriptedStore>(script), probe, kRememberedDays);
+    ThreadCommitter committer(std::make_unique<ScriptedStore>(script), probe);
     committer.submit(some_plan());
     EXPECT_EQ(committer.take_report(20ms), std::nullopt);
     EXPECT_TRUE(committer.busy());

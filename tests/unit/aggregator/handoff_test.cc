@@ -211,6 +211,17 @@ TEST(Handoff, AReadmittedRecordIsBoundByNeitherHorizonNorFuture) {
   )");
 }
 
+TEST(Handoff, AReadmittedRecordIsNotBoundByARaisedHorizon) {
+  FoldRules rules = kBenchRules;
+  rules.remembered_since = log_day_of(bench_time("00:00:00"));
+  FoldBench bench({count_meter("calls", "api")}, rules);
+  bench.receive(readmission(call("old", "2026-11-20T12:00:00Z"), bench_time("5+08:00:00")));
+  expect_statement(bench, R"(
+    consumed 0 received 1 readmitted 1
+    acme calls 2026-11-20T12:00 {} = 1 of 1
+  )");
+}
+
 TEST(Handoff, ARejectOfAReceivedRecordNamesWhereItWasRead) {
   FoldBench source({sum_meter("tokens", "llm", "tokens")}, rules_of(2), 1, PartitionId(0));
   FoldBench home({sum_meter("tokens", "llm", "tokens")}, rules_of(2), 1, PartitionId(1));

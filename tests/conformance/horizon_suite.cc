@@ -1,0 +1,92 @@
+// How long identities are remembered is said once, in the database.
+#include "tests/conformance/suite.h"
+
+namespace tally::conformance {
+namespace {
+
+using aggregator::CommitOutcome;
+using aggregator::Misconfigured;
+using aggregator::OpenRequest;
+using aggregator::TotalsStore;
+
+constexpr std::int64_t kDaySeconds = 86'400;
+
+// What it says to whom it refuses; "" when it let them in.
+std::string refusal(StoreConnection& connection, const OpenRequest& request) {
+  connection.start([&](TotalsStore& store) { store.open(request); });
+  EXPECT_EQ(connection.finish(), Halt::kFinished);
+  try {
+    if (connection.failure()) std::rethrow_exception(connection.failure());
+  } catch (const Misconfigured& refused) {
+    return refused.what();
+  }
+  return "";
+}
+
+TEST_P(StoreConformance, TheFirstToOpenSaysHowLongIdentitiesAreRemembered) {
+  auto& first = connect();
+  auto& other = connect();
+  ASSERT_EQ(open(first, 4, 7 * kDaySeconds).partitions, 4);
+  EXPECT_EQ(refusal(other, asking(4, 7 * kDaySeconds)), "");
+  for (const OpenRequest& request : {asking(4, 6 * kDaySeconds), asking(4, 8 * kDaySeconds),
+                                     asking(4, 7 * kDaySeconds, 301), asking(6, 8 * kDaySeconds)}) {
+    const std::string said = refusal(other, request);
+    for (const std::string& word :
+         {std::string("--horizon-seconds 604800"), std::string("--future-bound-seconds 300"),
+          std::to_string(request.horizon_seconds), std::to_string(request.future_bound_seconds),
+          std::string("tally-admin horizon set")}) {
+      EXPECT_NE(said.find(word), std::string::npos) << word << " in: " << said;
+    }
+  }
+  EXPECT_EQ(store().read().partitions, 4);  // who is refused changes nothing
+}
+
+TEST_P(StoreConformance, AChangedHorizonEndsThePlansMadeUnderTheOldOne) {
+  auto& connection = connect();
+  const auto deployment = open(connection, 4, 7 * kDaySeconds);
+  const auto state = acquire(connection, 1, deployment);
+  const auto plan = counting(deployment, *state, identities_of(1, 4, 2, 1));
+  store().change_horizon(35 * kDaySeconds, 60);
+  EXPECT_EQ(commit(connection, plan), CommitOutcome::kCatalogueMoved);
+  EXPECT_NE(refusal(connection, asking(4, 7 * kDaySeconds)), "");
+  EXPECT_EQ(refusal(connection, asking(4, 35 * kDaySeconds, 60)), "");
+}
+
+// The days that are needed depend on the row alone: 7 days and 300 s are remembered for 9 days.
+TEST_P(StoreConformance, ARaisedHorizonKnowsWhatWasForgottenBefore) {
+  auto& connection = connect();
+  auto deployment = open(connection, 4, 7 * kDaySeconds);
+  EXPECT_FALSE(deployment.remembered_since.has_value());
+  // Nothing was dropped yet: nothing is missing.
+  store().change_horizon(8 * kDaySeconds, 300);
+  deployment = open(connection, 4, 8 * kDaySeconds);
+  EXPECT_FALSE(deployment.remembered_since.has_value());
+  store().change_horizon(7 * kDaySeconds, 300);
+  deployment = open(connection, 4, 7 * kDaySeconds);
+  const auto state = acquire(connection, 1, deployment);
+  const auto commit_on = [&](LogDay day, std::uint64_t serial) {
+    ASSERT_EQ(commit(connection, counting(deployment, *state, identities_of(1, 4, 2, serial), day)),
+              CommitOutcome::kCommitted);
+    run(connection, [](TotalsStore& store) { store.drop_expired(); });
+  };
+  commit_on(kDay, 1);
+  commit_on(kDay + 9, 2);
+  EXPECT_EQ(store().read().identities.size(), 2U);
+  commit_on(kDay + 10, 3);
+  EXPECT_EQ(store().read().identities.size(), 2U);
+  EXPECT_FALSE(open(connection, 4, 7 * kDaySeconds).remembered_since.has_value());
+
+  store().change_horizon(35 * kDaySeconds, 300);
+  EXPECT_EQ(open(connection, 4, 35 * kDaySeconds).remembered_since, kDay + 1);
+  // Lowered and raised again: what went in between counts.
+  store().change_horizon(1 * kDaySeconds, 300);
+  deployment = open(connection, 4, 1 * kDaySeconds);
+  commit_on(kDay + 13, 4);
+  EXPECT_EQ(store().read().identities.size(), 2U);
+  EXPECT_EQ(open(connection, 4, 1 * kDaySeconds).remembered_since, kDay + 1);
+  store().change_horizon(2 * kDaySeconds, 300);
+  EXPECT_EQ(open(connection, 4, 2 * kDaySeconds).remembered_since, kDay + 10);
+}
+
+}  // namespace
+}  // namespace tally::conformance
