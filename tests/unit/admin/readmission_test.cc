@@ -90,7 +90,7 @@ TEST(Readmission, TheHomeIsThatOfTheId) {
 TEST(Readmission, TheTimeOfAnEvent) {
   const std::string time = "2026-11-21T08:00:00Z";
   EXPECT_EQ(time_of(late(R"({"id":"r1","time":"2026-11-21T09:00:00+01:00"})")), time);
-  EXPECT_EQ(time_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0ce_time\0" + time + "\0"s)),
+  EXPECT_EQ(time_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0ce_time\0"s + time + "\0"s)),
             time);
   for (const char* none : {R"({"id":"r1"})", R"({"id":"r1","time":null})",
                            R"({"id":"r1","time":7})", R"({"id":"r1","time":"yesterday"})"})
