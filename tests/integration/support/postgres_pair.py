@@ -87,10 +87,10 @@ class PostgresPair:
         self._kill(self.names[0])
 
     def _kill(self, name):
-        # A child that does not follow at once is helped; the server itself must remove what it shares.
+        # The server may wait a minute for a child that does not follow; then neither is asked.
         self.call('dir=$dir/$2; signal_process "$dir" postgres QUIT; await_exit "$dir" postgres 2 && exit 0; '
-                  'pid=$(pid_of "$dir" postgres) && read -r -a children <"/proc/$pid/task/$pid/children" && '
-                  'kill -KILL "${children[@]}"; await_exit "$dir" postgres 20', name)
+                  'pid=$(pid_of "$dir" postgres) || exit 0; mapfile -t children < <(pgrep -P "$pid"); '
+                  'kill -KILL "$pid" "${children[@]}"; await_exit "$dir" postgres 20', name)
 
     def promote(self):
         psql(self.standby, "SELECT pg_promote(true, 30)")
