@@ -14,7 +14,6 @@
 #include "runtime/log/log.h"
 #include "runtime/metrics/metrics.h"
 
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <array>
@@ -113,14 +112,6 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   return kafka;
 }
 
-aggregator::dedup::SegmentToken random_token() {
-  aggregator::dedup::SegmentToken token;
-  // 16 bytes are never cut short and never interrupted once the kernel's pool is ready.
-  const ssize_t got = getrandom(token.bytes.data(), token.bytes.size(), 0);
-  TALLY_CHECK(got == static_cast<ssize_t>(token.bytes.size()), "getrandom gave {} bytes", got);
-  return token;
-}
-
 int run(const runtime::config::Settings& settings) {
   // SIGTERM drains: workers commit what they folded and leave the group.
   const runtime::lifecycle::StopSignal stop;
@@ -173,7 +164,7 @@ int run(const runtime::config::Settings& settings) {
               return std::make_unique<aggregator::ThreadCommitter>(std::move(store), probe);
             },
         .pace = pace,
-        .new_token = random_token,
+        .new_token = aggregator::dedup::SegmentToken::random,
     });
   }
   std::vector<std::thread> workers;

@@ -102,6 +102,7 @@ std::unique_ptr<PartitionState> Session::acquire_state(std::int32_t partition,
   request.memory.deployment = hasher_->fingerprint();
   request.memory.partition = partition;
   request.memory.generation = generation_.value();
+  request.memory.new_token = environment_.new_token;
   request.hot_budget_bytes = least_hot_bytes(settings_);
   return store_->acquire(request);
 }

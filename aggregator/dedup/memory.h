@@ -41,6 +41,8 @@ struct MemorySettings {
   std::uint64_t deployment = 0;
   std::int32_t partition = 0;
   std::int64_t generation = 0;
+  // Names the runs and salts their checksums.
+  std::function<SegmentToken()> new_token = SegmentToken::random;
 };
 
 // A run failed its checksum or could not be read. It has been removed already: the owner gives this

@@ -36,7 +36,8 @@ std::filesystem::path RunSet::folder_of(const MemorySettings& settings) {
 RunSet::RunSet(const MemorySettings& settings)
     : folder_(folder_of(settings)),
       owner_{settings.deployment, settings.generation, settings.partition},
-      horizon_days_(settings.horizon_days) {
+      horizon_days_(settings.horizon_days),
+      new_token_(settings.new_token) {
   std::error_code error;  // a folder that cannot be made or read is one that refuses every spill
   std::filesystem::create_directories(folder_, error);
   std::vector<std::filesystem::path> paths;
@@ -96,7 +97,7 @@ std::optional<DatedEntry> RunSet::find(const OrderedEntry& entry) const {
 }
 
 std::unique_ptr<RunWriter> RunSet::begin(std::size_t max_entries, LogDay newest_day) const {
-  return std::make_unique<RunWriter>(folder_, owner_, max_entries, newest_day);
+  return std::make_unique<RunWriter>(folder_, owner_, new_token_(), max_entries, newest_day);
 }
 
 std::unique_ptr<RunFile> RunSet::finish(RunWriter& writer, std::vector<RunToken> tokens) const {

@@ -71,6 +71,7 @@ class RunSet {
   std::filesystem::path folder_;
   RunOwner owner_;
   LogDay horizon_days_;
+  std::function<SegmentToken()> new_token_;
   std::vector<std::unique_ptr<RunFile>> found_;  // on disk, not yet believed
   std::vector<std::unique_ptr<RunFile>> runs_;   // believed; the largest first
   std::unordered_set<SegmentToken> covered_;

@@ -5,15 +5,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
+#include <cstring>
 #include <system_error>
 
 namespace tally::aggregator::dedup {
 namespace {
 
-std::uint64_t random_salt() {
-  std::random_device device;
-  return std::uint64_t{device()} << 32U | device();
+std::uint64_t salt_of(const SegmentToken& token) {
+  std::uint64_t salt = 0;
+  std::memcpy(&salt, token.bytes.data(), sizeof(salt));
+  return salt;
 }
 
 std::size_t blocks_for(std::size_t entries) {
@@ -50,13 +51,13 @@ void SectionWriter::flush() {
 }
 
 RunWriter::RunWriter(const std::filesystem::path& folder, const RunOwner& owner,
-                     std::size_t max_entries, LogDay newest_day)
+                     const SegmentToken& token, std::size_t max_entries, LogDay newest_day)
     : max_entries_(max_entries) {
   header_.first_day = newest_day - (kDayMarks - 1);
   header_.deployment = owner.deployment;
   header_.generation = owner.generation;
   header_.partition = owner.partition;
-  header_.salt = random_salt();
+  header_.salt = salt_of(token);
   const std::string name = fmt::format("{:016x}", header_.salt);
   path_ = folder / (name + kRunSuffix);
   unfinished_ = folder / (name + kUnfinishedSuffix);

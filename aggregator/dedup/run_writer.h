@@ -33,8 +33,9 @@ class SectionWriter {
 class RunWriter {
  public:
   // At most `max_entries` will come, none of a day after `newest_day` or more than 255 days older.
-  RunWriter(const std::filesystem::path& folder, const RunOwner& owner, std::size_t max_entries,
-            LogDay newest_day);
+  // `token` is new and random: a block of another run never passes for one of this.
+  RunWriter(const std::filesystem::path& folder, const RunOwner& owner, const SegmentToken& token,
+            std::size_t max_entries, LogDay newest_day);
   ~RunWriter();
   RunWriter(const RunWriter&) = delete;
   RunWriter& operator=(const RunWriter&) = delete;

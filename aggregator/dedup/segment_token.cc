@@ -1,5 +1,9 @@
 #include "aggregator/dedup/segment_token.h"
 
+#include "core/check.h"
+
+#include <sys/random.h>
+
 namespace tally::aggregator::dedup {
 namespace {
 
@@ -15,6 +19,14 @@ std::optional<unsigned> digit_of(char c) {
 }
 
 }  // namespace
+
+SegmentToken SegmentToken::random() {
+  SegmentToken token;
+  // 16 bytes are never cut short and never interrupted once the kernel's pool is ready.
+  const ssize_t got = getrandom(token.bytes.data(), token.bytes.size(), 0);
+  TALLY_CHECK(got == static_cast<ssize_t>(token.bytes.size()), "getrandom gave {} bytes", got);
+  return token;
+}
 
 std::string SegmentToken::to_uuid_text() const {
   constexpr std::string_view kDigits = "0123456789abcdef";

@@ -20,6 +20,9 @@ struct SegmentToken {
 
   friend constexpr auto operator<=>(const SegmentToken&, const SegmentToken&) = default;
 
+  // From the kernel: never cut short, never interrupted.
+  [[nodiscard]] static SegmentToken random();
+
   // As Postgres writes a uuid: 8-4-4-4-12 lower-case hex digits.
   [[nodiscard]] std::string to_uuid_text() const;
   // Such a text, in either case; nullopt for anything else.

@@ -11,7 +11,8 @@ namespace dedup = aggregator::dedup;
 class TallyStore : public DedupStore {
  public:
   explicit TallyStore(const std::filesystem::path& folder)
-      : memory_(dedup::MemorySettings{36, folder, 1, 0, 1}) {
+      : memory_(dedup::MemorySettings{
+            .horizon_days = 36, .cache_folder = folder, .deployment = 1, .generation = 1}) {
     memory_.advance(kDay);
     memory_.adopt(kDay - 36, [](const dedup::SegmentToken&) { return true; });
   }

@@ -2,30 +2,22 @@
 #include "tests/simulation/world.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <map>
-#include <string>
 #include <system_error>
-#include <utility>
 #include <vector>
 
 namespace tally::simulation {
 
 namespace {
 
-// In the order of what they hold: names are drawn by chance that is not the schedule's.
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
-  std::map<std::pair<std::filesystem::path, std::string>, std::filesystem::path> ordered;
+  std::vector<std::filesystem::path> files;
   std::error_code ignored;
   for (const auto& file : std::filesystem::recursive_directory_iterator(folder, ignored)) {
-    if (!file.is_regular_file(ignored)) continue;
-    std::ifstream stream(file.path(), std::ios::binary);
-    std::string text{std::istreambuf_iterator<char>(stream), {}};
-    ordered.emplace(std::pair(file.path().parent_path(), std::move(text)), file.path());
+    if (file.is_regular_file(ignored)) files.push_back(file.path());
   }
-  std::vector<std::filesystem::path> files;
-  for (auto& [content, path] : ordered) files.push_back(std::move(path));
+  std::sort(files.begin(), files.end());
   return files;
 }
 
@@ -170,8 +162,9 @@ void World::damage_cache(Instance& instance) {
     } else {
       std::fstream stream(path, std::ios::in | std::ios::out | std::ios::binary);
       const auto size = static_cast<std::size_t>(std::filesystem::file_size(path, ignored));
-      stream.seekp(static_cast<std::streamoff>(scheduler_.dice().below(size)));
-      stream.put('!');
+      const auto where = static_cast<std::streamoff>(scheduler_.dice().below(size));
+      const int byte = stream.seekg(where).get();
+      stream.seekp(where).put(static_cast<char>(byte ^ 0x5A));
     }
     return;
   }

@@ -336,7 +336,8 @@ TEST(Runs, ProvisionalEntriesAreInNoRun) {
 }
 
 TEST(Runs, WithoutAFolderEverythingStaysHot) {
-  Memory memory(MemorySettings{36, {}, 1, 1, 1});
+  Memory memory(MemorySettings{
+      .horizon_days = 36, .cache_folder = {}, .deployment = 1, .partition = 1, .generation = 1});
   claim(memory, 0, 100, 1);
   EXPECT_FALSE(memory.spill({}));
   expect_remembered(memory, 0, 100);

@@ -20,7 +20,9 @@ core::DedupEntry entry(std::uint64_t identity, std::uint32_t content = 1,
 }
 
 // All hot: without a folder there are no runs.
-MemorySettings hot(LogDay horizon_days) { return {horizon_days, {}, 0, 0, 0}; }
+MemorySettings hot(LogDay horizon_days) {
+  return {.horizon_days = horizon_days, .cache_folder = {}};
+}
 
 TEST(Memory, TellsARetryFromAConflictAndAnotherCatalogue) {
   Memory memory(hot(36));
