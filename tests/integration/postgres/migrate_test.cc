@@ -41,6 +41,26 @@ TEST_F(Migrate, TheShippedOnesApplyAndASecondRunFindsNothingToDo) {
   EXPECT_TRUE(admin::check_migrations(connection_, shipped, out_));
 }
 
+TEST_F(Migrate, WhatWasCountedBeforeIsInTheLedgerOfItsMeter) {
+  const auto shipped = admin::embedded_migrations();
+  ASSERT_EQ(shipped[7].name, "0008_meter_ledger.sql");
+  ASSERT_TRUE(run(shipped.first(7)));
+  connection_.exec(
+      "INSERT INTO tally.usage_window SELECT t, 'calls', '2026-03-01Z', '2026-03-02Z', '{}', 9, 3"
+      " FROM (VALUES ('a'), ('b')) v (t);"
+      "INSERT INTO tally.gauge_window VALUES ('a', 'seats', '2026-03-01Z', '2026-03-02Z', '{}', 9,"
+      " '2026-03-01Z', '', 4);"
+      "INSERT INTO tally.unique_set (tenant, meter, span, span_start, dimensions, span_end,"
+      " first_date, members, events) SELECT 'a', 'users', s, '2026-03-01Z', '{}', '2026-03-02Z',"
+      " '2026-03-01', 0, 5 FROM (VALUES ('window'), ('day')) v (s)");
+  ASSERT_TRUE(run(shipped));
+  EXPECT_EQ(connection_
+                .exec("SELECT string_agg(meter || ' ' || events, ', ' ORDER BY meter)"
+                      " FROM tally.meter_ledger")
+                .text(0, 0),
+            "calls 6, seats 4, users 5");
+}
+
 TEST_F(Migrate, AppliesOnlyWhatIsMissing) {
   ASSERT_TRUE(run(kFirst));
   const auto missing = admin::check_migrations(connection_, kBoth, out_);
