@@ -253,7 +253,9 @@ void Replay::hand_over(Transaction& transaction, PartitionId home, const Admitte
     const auto headers = core::split_headers(reject->headers);
     core::append_handoff(
         {reject->partition.value(), reject->offset.value(), reject->log_time.millis(),
-         core::Admission::kReadmitted, reject->key, reject->value, headers.value()},
+         request_.memory_check == MemoryCheck::kWaived ? core::Admission::kReadmittedUnchecked
+                                                       : core::Admission::kReadmitted,
+         reject->key, reject->value, headers.value()},
         block);
     ++records;
     report_.readmitted(*reject);

@@ -181,6 +181,10 @@ struct Decoder::Impl {
     }
     const auto time = core::parse_rfc3339(text);
     if (!time) return reject(RejectReason::kBadTime, "`time`: " + time.error().message);
+    // What it is counted in could not be written: nobody behind this looks again.
+    if (!core::is_event_time(time.value())) {
+      return reject(RejectReason::kBadTime, fmt::format("`time` {}", core::kNoEventTime));
+    }
     event.time = time.value();
     return true;
   }

@@ -98,7 +98,8 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
     : meters_(std::move(meters)),
       hasher_(hasher),
       rules_(rules),
-      spare_days_(remembered_days(rules) - whole_days(rules.horizon_seconds)),
+      spare_days_(remembered_days(rules) -
+                  whole_days(rules.horizon_seconds + rules.future_bound_seconds)),
       reader_(meters_, hasher),
       contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
@@ -183,6 +184,12 @@ RecordClass Fold::classify(Site& site) {
 RecordClass Fold::decide(Site& site) {
   const DecodedEvent& event = site.event;
   if (event.reject != RejectReason::kNone) return reject(site, event.reject, event.detail);
+  if (!core::is_event_time(site.event_time)) {  // the decoder saw to `time`, so it is the log's
+    return reject(
+        site, RejectReason::kBadTime,
+        fmt::format("the log's time, which stands for the `time` that the event lacks, {}",
+                    core::kNoEventTime));
+  }
   const core::PartitionId home(static_cast<std::int32_t>(
       core::home_bits(event.id) % static_cast<std::uint32_t>(rules_.partitions)));
   if (home != site.state.id) return hand_off(site, home);
@@ -234,7 +241,7 @@ RecordClass Fold::deduplicate(Site& site) {
     }
   }
   const std::int64_t age = site.log_time.micros() - site.event_time.micros();
-  const bool readmitted = site.admission == Admission::kReadmitted;
+  const bool readmitted = site.admission != Admission::kLog;
   if (age > rules_.horizon_seconds * 1'000'000 && !readmitted) {
     keep(site, RejectClass::kLate, "older_than_horizon",
          fmt::format("`time` is {} s behind the log, the limit is {} s", age / 1'000'000,
@@ -242,23 +249,10 @@ RecordClass Fold::deduplicate(Site& site) {
          "");
     return RecordClass::kLate;
   }
-  // A copy that came within the horizon of this one may be forgotten already: its home is ahead.
-  const LogDay lag = today - log_day_of(site.log_time);
-  if (lag > spare_days_ && !readmitted) {
+  if (std::string why = why_unknown(site, today); !why.empty()) {
     keep(site, RejectClass::kLate, "older_than_memory",
-         fmt::format("the record waited {} days for its home, which cannot tell a copy from it "
-                     "after {}: see that it was not counted, then tally-admin rejects replay "
-                     "--unchecked",
-                     lag, spare_days_),
-         "");
-    return RecordClass::kLate;
-  }
-  if (may_be_forgotten(site) && !readmitted) {
-    keep(site, RejectClass::kLate, "older_than_memory",
-         fmt::format("`time` is {} s behind the log, and the dedup memory does not reach back so "
-                     "far yet: see that it was not counted, then tally-admin rejects replay "
-                     "--unchecked",
-                     age / 1'000'000),
+         std::move(why) +
+             ": see that it was not counted, then tally-admin rejects replay --unchecked",
          "");
     return RecordClass::kLate;
   }
@@ -266,6 +260,32 @@ RecordClass Fold::deduplicate(Site& site) {
   site.plan.segments[{site.state.id, today}].entries.push_back(entry);
   count(site, entry);
   return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
+}
+
+std::string Fold::why_unknown(const Site& site, LogDay today) const {
+  if (site.admission == Admission::kReadmittedUnchecked) return {};
+  if (site.admission == Admission::kReadmitted) {
+    // Its memory was checked when it was replayed; its home's clock may have run on since.
+    const std::int64_t wait = site.state.last_log_time.micros() - site.log_time.micros();
+    if (wait <= rules_.horizon_seconds * 1'000'000) return {};
+    return fmt::format(
+        "the replayed record came {} s before its home's clock of now, the limit is "
+        "{} s",
+        wait / 1'000'000, rules_.horizon_seconds);
+  }
+  // A copy that came within the horizon of this one may be forgotten already: its home is ahead.
+  const LogDay lag = today - log_day_of(site.log_time);
+  if (lag > spare_days_) {
+    return fmt::format(
+        "the record waited {} days for its home, which cannot tell a copy from it after {}", lag,
+        spare_days_);
+  }
+  if (may_be_forgotten(site)) {
+    return fmt::format(
+        "`time` is {} s behind the log, and the dedup memory does not reach back so far yet",
+        (site.log_time.micros() - site.event_time.micros()) / 1'000'000);
+  }
+  return {};
 }
 
 // The horizon was shorter once. Its first copy came with the same time, at most what any future

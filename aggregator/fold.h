@@ -85,6 +85,8 @@ class Fold {
   RecordClass decide(Site& site);
   RecordClass hand_off(Site& site, core::PartitionId home);
   RecordClass deduplicate(Site& site);
+  // Why its home cannot tell whether a copy of it was counted before; empty where it can.
+  [[nodiscard]] std::string why_unknown(const Site& site, LogDay today) const;
   [[nodiscard]] bool may_be_forgotten(const Site& site) const;
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);

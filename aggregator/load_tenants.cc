@@ -1,6 +1,7 @@
 #include "aggregator/load_tenants.h"
 
 #include "aggregator/totals_store.h"
+#include "core/limits.h"
 #include "runtime/log/log.h"
 
 #include <fmt/format.h>
@@ -43,6 +44,20 @@ constexpr const char* kClose =
     "members AS (DELETE FROM tally.unique_member m USING sets s WHERE m.set_id = s.set_id) "
     "SELECT count(*) FROM gone";
 
+// Extreme ones can be stored: 'infinity', or the year 294276, whose microseconds do not fit.
+void check_periods(Transaction& transaction) {
+  const Rows rows = transaction.exec(
+      "SELECT tenant, period_start::text, period_end::text FROM tally.billing_period "
+      "WHERE period_start < to_timestamp(0) OR period_end >= to_timestamp($1::bigint) "
+      "ORDER BY tenant, period_start LIMIT 1",
+      {std::to_string(core::kEndOfYear9999Seconds)});
+  if (rows.size() == 0) return;
+  throw Misconfigured(
+      fmt::format("tenant {}: its billing period from {} to {} is outside the years 1970 to 9999: "
+                  "correct it in tally.billing_period",
+                  rows.text(0, 0), rows.text(0, 1), rows.text(0, 2)));
+}
+
 using Periods = std::map<std::string, std::vector<Window>, std::less<>>;
 
 Periods load_periods(Transaction& transaction) {
@@ -64,6 +79,7 @@ void open_periods(Connection& database) {
   Transaction transaction = database.begin();
   // Whoever changes a period waits for this, and this waited for commits that did not know it.
   transaction.exec("SELECT version FROM tally.catalogue_version FOR SHARE");
+  check_periods(transaction);
   transaction.exec(kLockOpened);
   const Rows closed = transaction.exec(kClose);
   const Rows opened = transaction.exec("SELECT tally.open_periods()");
@@ -74,6 +90,7 @@ void open_periods(Connection& database) {
 
 std::shared_ptr<const TenantBook> load_tenants(Transaction& transaction) {
   if (transaction.exec(kUnopened).boolean(0, 0)) return nullptr;
+  check_periods(transaction);
   Periods periods = load_periods(transaction);
   const Rows rows =
       transaction.exec("SELECT tenant, time_zone, stripe_customer IS NOT NULL FROM tally.tenant");

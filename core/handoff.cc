@@ -105,7 +105,7 @@ std::optional<HandoffRecord> HandoffReader::next() {
   const auto flags = take_integer<std::uint8_t>(rest_);
   const bool wide = (flags & kWide) != 0;
   const unsigned admission = flags & ~unsigned{kWide};
-  if (admission > static_cast<std::uint8_t>(Admission::kReadmitted))
+  if (admission > static_cast<std::uint8_t>(Admission::kReadmittedUnchecked))
     throw std::runtime_error("tally.handoff holds a record of a newer version of tally");
   record.admission = static_cast<Admission>(admission);
   record.key = take_bytes<std::uint32_t>(rest_);

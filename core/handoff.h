@@ -22,9 +22,11 @@
 
 namespace tally::core {
 
-// What lets a record in. kReadmitted: an admin replays what was late or rejected, so that neither
-// the horizon nor the future bound applies any more.
-enum class Admission : std::uint8_t { kLog = 0, kReadmitted = 1 };
+// What lets a record in. kReadmitted and kReadmittedUnchecked: an admin replays what was late or
+// rejected, so that neither the horizon nor the future bound applies any more. The first came
+// within its home's memory when it was replayed, and is counted only if it does still; the second
+// is counted whatever its home has forgotten.
+enum class Admission : std::uint8_t { kLog = 0, kReadmitted = 1, kReadmittedUnchecked = 2 };
 
 struct HandoffHeader {
   std::string_view name;

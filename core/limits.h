@@ -42,6 +42,14 @@ inline constexpr std::int64_t kFutureBoundSeconds = 300;
 inline constexpr std::int64_t kMaxDedupHorizonSeconds = 21'000'000;
 inline constexpr std::int64_t kMaxFutureBoundSeconds = 86'400;
 inline constexpr std::int64_t kDaySeconds = 86'400;
+// Since 1970. An event's time: the years 1971 to 9998, so that the days, months and windows that
+// hold it, in any time zone, lie in the years 1970 to 9999, which is what can be written.
+inline constexpr std::int64_t kFirstEventSeconds = 31'536'000;          // 1971-01-01T00:00:00Z
+inline constexpr std::int64_t kEndOfEventsSeconds = 253'370'764'800;    // 9999-01-01T00:00:00Z
+inline constexpr std::int64_t kEndOfYear9999Seconds = 253'402'300'800;  // 10000-01-01T00:00:00Z
+// Of any local date from UTC. No place is further than 16 h (Alaska's and Manila's dates changed
+// sides of the date line), and a jump of clocks moves the begin of a day by a day at most.
+inline constexpr std::int64_t kMaxZoneShiftSeconds = 2 * kDaySeconds;
 
 // One commit of the aggregator.
 inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
@@ -71,5 +79,9 @@ static_assert(kMaxRejectBytesPerCommit >= static_cast<std::int64_t>(2 * kMaxReco
 static_assert(kMaxDataBytes < kMaxRecordBytes);
 // A read always takes at least one block, and the largest block is one record past its bound.
 static_assert(kMaxHandoffReadBytes >= kMaxHandoffBlockBytes + 2 * kMaxRecordBytes);
+// The longest span is a month: what holds an event begins a month and a shift before it at most.
+static_assert(kFirstEventSeconds - 31 * kDaySeconds - kMaxZoneShiftSeconds >= 0);
+static_assert(kEndOfEventsSeconds + 31 * kDaySeconds + kMaxZoneShiftSeconds <=
+              kEndOfYear9999Seconds);
 
 }  // namespace tally::core

@@ -1,6 +1,7 @@
 #include "core/timestamp.h"
 
 #include "core/check.h"
+#include "core/limits.h"
 
 #include <fmt/format.h>
 
@@ -11,8 +12,6 @@ namespace tally::core {
 namespace {
 
 constexpr std::int64_t kMicrosPerSecond = 1'000'000;
-constexpr std::int64_t kDaySeconds = 86'400;
-constexpr std::int64_t kEndOfYear9999 = 253'402'300'800;  // 10000-01-01T00:00:00Z
 constexpr std::size_t kMaxFractionDigits = 9;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -118,15 +117,21 @@ Result<Timestamp> parse_rfc3339(std::string_view text) {
   if (second == 60 && seconds % kDaySeconds != 0) {
     return refused("a leap second ends a day in UTC");
   }
-  if (year < 1970 || seconds < 0 || seconds >= kEndOfYear9999) {
+  if (year < 1970 || seconds < 0 || seconds >= kEndOfYear9999Seconds) {
     return refused("outside the years 1970 to 9999");
   }
   return Timestamp::from_micros(seconds * kMicrosPerSecond + fraction);
 }
 
+bool is_event_time(Timestamp time) {
+  return Timestamp::from_seconds(kFirstEventSeconds) <= time &&
+         time < Timestamp::from_seconds(kEndOfEventsSeconds);
+}
+
 std::string to_rfc3339(Timestamp time) {
   const std::int64_t micros = time.micros();
-  TALLY_CHECK(micros >= 0 && micros / kMicrosPerSecond < kEndOfYear9999, "micros {}", micros);
+  TALLY_CHECK(micros >= 0 && micros / kMicrosPerSecond < kEndOfYear9999Seconds, "micros {}",
+              micros);
   const std::int64_t seconds = micros / kMicrosPerSecond;
   const std::chrono::year_month_day date{
       std::chrono::sys_days(std::chrono::days(seconds / kDaySeconds))};

@@ -36,6 +36,12 @@ class Timestamp {
 // fraction digits up to 9 (those past the sixth are cut), leap second 60 read as the next second.
 [[nodiscard]] Result<Timestamp> parse_rfc3339(std::string_view text);
 
+// Whether an event may have this time: the years 1971 to 9998 in UTC (core/limits.h says why).
+[[nodiscard]] bool is_event_time(Timestamp time);
+// For people, to follow the name of what holds the time.
+inline constexpr std::string_view kNoEventTime =
+    "is outside the years 1971 to 9998 (UTC), in which events can be: give when it happened";
+
 // `2026-11-21T08:00:00Z`, with `.ffffff` only where there is a fraction.
 [[nodiscard]] std::string to_rfc3339(Timestamp time);
 

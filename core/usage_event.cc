@@ -12,7 +12,6 @@
 namespace tally::core {
 namespace {
 
-constexpr std::int64_t kEndOfYear9999Micros = 253'402'300'800'000'000;
 constexpr int kEventDepth = kMaxJsonDepth + 1;  // the limit counts from data's own brace
 constexpr std::string_view kJsonMediaType = "application/json";
 
@@ -49,8 +48,8 @@ std::optional<Error> attributes_error(const UsageEvent& event) {
   if (auto error = attribute_error("source", event.source, kMaxSourceBytes)) return error;
   if (auto error = attribute_error("type", event.type, kMaxEventTypeBytes)) return error;
   if (auto error = attribute_error("subject", event.subject, kMaxTenantIdBytes)) return error;
-  if (event.time && (event.time->micros() < 0 || event.time->micros() >= kEndOfYear9999Micros)) {
-    return invalid("time is outside the years 1970 to 9999: correct it");
+  if (event.time && !is_event_time(*event.time)) {
+    return invalid(fmt::format("time {}", kNoEventTime));
   }
   return std::nullopt;
 }

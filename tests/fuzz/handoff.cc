@@ -33,7 +33,9 @@ std::string block_of(const StreamRecord& given, std::int64_t offset) {
   record.partition = static_cast<std::int32_t>(given.hours);
   record.offset = offset;
   record.log_time_ms = -given.skip;
-  record.admission = given.skip % 2 == 0 ? core::Admission::kLog : core::Admission::kReadmitted;
+  record.admission = given.skip % 2 == 0   ? core::Admission::kLog
+                     : given.skip % 4 == 1 ? core::Admission::kReadmitted
+                                           : core::Admission::kReadmittedUnchecked;
   record.value = given.value;
   record.headers = headers;
   std::string block;

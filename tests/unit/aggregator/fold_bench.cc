@@ -18,9 +18,9 @@ core::IdentityHasher::Key bench_key() {
   return key;
 }
 
-dedup::MemorySettings bench_memory() {
+dedup::MemorySettings bench_memory(const FoldRules& rules) {
   dedup::MemorySettings settings;
-  settings.horizon_days = 36;
+  settings.horizon_days = remembered_days(rules);
   return settings;
 }
 
@@ -139,7 +139,7 @@ std::string structured_event(std::string_view id, std::string_view tenant, std::
 
 FoldBench::FoldBench(std::vector<core::Meter> meters, FoldRules rules,
                      std::int64_t definition_version, core::PartitionId partition)
-    : state(partition, bench_memory()), hasher_(bench_key()), rules_(rules) {
+    : state(partition, bench_memory(rules)), hasher_(bench_key()), rules_(rules) {
   change_catalogue(std::move(meters), definition_version);
 }
 
@@ -148,7 +148,12 @@ void FoldBench::change_catalogue(std::vector<core::Meter> meters, std::int64_t d
                                              core::CatalogueVersion(definition_version),
                                              core::CatalogueVersion(definition_version));
   decoder_ = std::make_unique<Decoder>(*meters_);
-  fold_ = std::make_unique<Fold>(meters_, hasher_, rules_);
+  fold_ = std::make_unique<Fold>(meters_, hasher_, rules_, tenants_);
+}
+
+void FoldBench::know(std::shared_ptr<const TenantBook> tenants) {
+  tenants_ = std::move(tenants);
+  fold_ = std::make_unique<Fold>(meters_, hasher_, rules_, tenants_);
 }
 
 RecordClass FoldBench::add(const std::string& value, core::Timestamp log_time) {

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,8 @@ class FoldBench {
 
   // The catalogue as it is after a change: the memory stays.
   void change_catalogue(std::vector<core::Meter> meters, std::int64_t definition_version);
+  // Before the first record.
+  void know(std::shared_ptr<const TenantBook> tenants);
   // What a commit does to the bench: the plan goes, the state stays.
   void start_new_plan() { plan = BatchPlan(); }
 
@@ -64,6 +67,7 @@ class FoldBench {
   core::IdentityHasher hasher_;
   FoldRules rules_;
   std::shared_ptr<const MeterSet> meters_;
+  std::shared_ptr<const TenantBook> tenants_;  // null: nobody is known
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<Fold> fold_;
 

@@ -379,9 +379,9 @@ TEST(Fold, AnIdentityIsForgottenOnlyAfterTheHorizon) {
   bench.check(R"(
     08:00:00    - r1 acme api {} | counted
     35+08:00:00 - r1 acme api {} | duplicate
-    36+23:59:59 - r1 acme api {} | duplicate
-    37+00:00:00 - r1 acme api {} | counted
-    37+00:00:01 - r1 acme api {} | duplicate
+    37+23:59:59 - r1 acme api {} | duplicate
+    38+00:00:00 - r1 acme api {} | counted
+    38+00:00:01 - r1 acme api {} | duplicate
   )");
 }
 

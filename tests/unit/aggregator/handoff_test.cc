@@ -1,11 +1,14 @@
 #include "aggregator/handoff.h"
 
+#include "aggregator/span_totals.h"
 #include "core/limits.h"
 #include "tests/unit/aggregator/fold_bench.h"
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <stdexcept>
+#include <utility>
 
 namespace tally::aggregator {
 namespace {
@@ -44,14 +47,15 @@ std::vector<HandoffRow> rows_for(const BatchPlan& plan, PartitionId home) {
   return rows;
 }
 
-HandoffRow readmission(const std::string& value, core::Timestamp log_time) {
+HandoffRow readmission(const std::string& value, core::Timestamp log_time,
+                       Admission admission = Admission::kReadmitted) {
   Record record;
   record.partition = 0;
   record.offset = 7;
   record.log_time_ms = log_time.millis();
   record.value = value;
   HandoffRow row{core::HandoffId(1), 1, {}};
-  append_handoff(record, Admission::kReadmitted, row.bytes);
+  append_handoff(record, admission, row.bytes);
   return row;
 }
 
@@ -140,13 +144,13 @@ TEST(Handoff, TimeIsThatOfTheFirstLog) {
   FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
   FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
   source.add(call(id_with_home(1, 2)), bench_time("08:30:00"));
-  home.add(call("nobody", "-"), bench_time("2+08:00:00"));
+  home.add(call("nobody", "-"), bench_time("1+08:00:00"));
   home.start_new_plan();
   for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
-  // Without a time of its own the event happened when its record was appended: not 2 days later.
+  // Without a time of its own the event happened when its record was appended: not a day later.
   const auto& [key, delta] = *home.plan.totals.usage.begin();
   EXPECT_EQ(key.start_seconds, bench_time("08:00:00").seconds());
-  EXPECT_EQ(home.state.last_log_time, bench_time("2+08:00:00"));  // the clock never steps back
+  EXPECT_EQ(home.state.last_log_time, bench_time("1+08:00:00"));  // the clock never steps back
 }
 
 // A home whose clock had run days ahead forgot an identity, and counted a copy of it that had
@@ -164,6 +168,49 @@ TEST(Handoff, ARecordThatWaitedLongerThanTheMemoryCanJudgeIsLate) {
     consumed 0 received 1 late 1
     #0 late older_than_memory
   )");
+}
+
+// The first copy was as far ahead of its log as may be, the second as far behind as counts: 35 days
+// and 10 minutes lie between them. The home's clock was two days ahead of the second, had forgotten
+// the first, and counted both.
+TEST(Handoff, WhatTheMemoryHasToSpareIsOneDay) {
+  for (const bool forgotten : {false, true}) {
+    FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
+    FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
+    const std::string event = call(id_with_home(1, 2), "2026-11-22T00:03:30Z");
+    EXPECT_EQ(name_of(home.add(event, bench_time("23:58:30"))), "counted");
+    source.add(event, bench_time("36+00:03:00"));
+    home.add(call("nobody"), bench_time(forgotten ? "38+00:00:00" : "37+23:59:59"));
+    home.start_new_plan();
+    for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
+    expect_statement(home, forgotten ? R"(
+      consumed 0 received 1 late 1
+      #0 late older_than_memory
+    )"
+                                     : R"(
+      consumed 0 received 1 duplicate 1
+    )");
+  }
+}
+
+// The other side of that edge: a day of lag is judged, and what was never seen counts.
+TEST(Handoff, ARecordThatWaitedADayCounts) {
+  for (const bool too_long : {false, true}) {
+    FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
+    FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
+    source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
+    home.add(call("nobody"), bench_time(too_long ? "2+00:00:00" : "1+23:59:59"));
+    home.start_new_plan();
+    for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
+    expect_statement(home, too_long ? R"(
+      consumed 0 received 1 late 1
+      #0 late older_than_memory
+    )"
+                                    : R"(
+      consumed 0 received 1 counted 1
+      acme calls 2026-11-21T00:00 {} = 1 of 1
+    )");
+  }
 }
 
 TEST(Handoff, AHandoffMovesTheClockOfItsHome) {
@@ -220,6 +267,89 @@ TEST(Handoff, AReadmittedRecordIsNotBoundByARaisedHorizon) {
     consumed 0 received 1 readmitted 1
     acme calls 2026-11-20T12:00 {} = 1 of 1
   )");
+}
+
+// It was replayed in time, then waited while its home's clock ran on and forgot what could have
+// been counted when it came: it was counted all the same.
+TEST(Handoff, AReadmittedRecordThatWaitedPastTheMemoryIsLateAgain) {
+  struct Row {
+    std::string_view clock;
+    Admission admission;
+    std::string_view statement;
+  };
+  const std::string_view counted = R"(
+    consumed 0 received 1 readmitted 1
+    acme calls 2026-01-01T00:00 {} = 1 of 1
+  )";
+  const std::string_view late = R"(
+    consumed 0 received 1 late 1
+    #7 late older_than_memory
+  )";
+  const std::vector<Row> rows = {
+      {"35+08:00:00", Admission::kReadmitted, counted},
+      {"35+08:00:01", Admission::kReadmitted, late},
+      {"35+08:00:01", Admission::kReadmittedUnchecked, counted},
+      {"400+00:00:00", Admission::kReadmitted, late},
+      {"400+00:00:00", Admission::kReadmittedUnchecked, counted},
+  };
+  for (const Row& row : rows) {
+    FoldBench bench({count_meter("calls", "api")});
+    bench.add(call("other"), bench_time(row.clock));
+    bench.start_new_plan();
+    bench.receive(
+        readmission(call("late", "2026-01-01T00:00:00Z"), bench_time("08:00:00"), row.admission));
+    SCOPED_TRACE(row.clock);
+    expect_statement(bench, row.statement);
+  }
+}
+
+TEST(Handoff, AReadmissionThatIsHandedOnStaysUnchecked) {
+  FoldBench old_home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
+  FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
+  const std::string event = call(id_with_home(1, 2), "2026-01-01T00:00:00Z");
+  old_home.receive(readmission(event, bench_time("08:00:00"), Admission::kReadmittedUnchecked));
+  home.add(call("nobody"), bench_time("90+08:00:00"));
+  home.start_new_plan();
+  for (const HandoffRow& row : rows_for(old_home.plan, PartitionId(1))) home.receive(row);
+  expect_statement(home, R"(
+    consumed 0 received 1 readmitted 1
+    acme calls 2026-01-01T00:00 {} = 1 of 1
+  )");
+}
+
+// One replayed record of 1970-01-01, and every aggregator of a tenant in Berlin ended whenever it
+// was folded: the day begins before 1970, which cannot be written.
+TEST(Handoff, AReadmittedRecordAtTheEdgesOfTimeEndsNothing) {
+  const std::vector<std::pair<std::string_view, std::string_view>> times = {
+      {"1970-01-01T00:00:00Z", "rejected"},   {"1970-12-31T23:59:59.999999Z", "rejected"},
+      {"1971-01-01T00:00:00Z", "readmitted"}, {"9998-12-31T23:59:59.999999Z", "readmitted"},
+      {"9999-01-01T00:00:00Z", "rejected"},   {"9999-12-31T23:59:59Z", "rejected"}};
+  for (const char* zone : {"UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York",
+                           "Pacific/Kiritimati", "Etc/GMT+12"}) {
+    const auto tenants = std::make_shared<const TenantBook>(TenantBook::Calendars{
+        {"acme", core::Calendar(core::TimeZone::load(zone).value(), {}, core::Payment::kNone)}});
+    for (const auto& [time, expected] : times) {
+      SCOPED_TRACE(fmt::format("{} {}", zone, time));
+      FoldBench bench({count_meter("calls", "api")});
+      bench.know(tenants);
+      for (const auto admission : {Admission::kReadmitted, Admission::kReadmittedUnchecked}) {
+        bench.receive(readmission(call(fmt::format("r{}", static_cast<int>(admission)), time),
+                                  bench_time("08:00:00"), admission));
+      }
+      EXPECT_NE(bench.statement().find(fmt::format(" {} 2", expected)), std::string::npos)
+          << bench.statement();
+      // What the commit writes.
+      for (const auto& [key, delta] : span_totals(bench.plan.totals).usage) {
+        EXPECT_FALSE(core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)).empty());
+        EXPECT_FALSE(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds)).empty());
+      }
+      if (expected == "rejected") {
+        ASSERT_EQ(bench.plan.rejects.size(), 2U);
+        EXPECT_EQ(bench.plan.rejects[0].reason, "bad_time");
+        EXPECT_NE(bench.plan.rejects[0].detail.find("1971 to 9998"), std::string::npos);
+      }
+    }
+  }
 }
 
 TEST(Handoff, ARejectOfAReceivedRecordNamesWhereItWasRead) {

@@ -2,11 +2,13 @@
 // against the obvious: windows partition time and never cross an edge.
 #include "core/calendar.h"
 
+#include "core/limits.h"
 #include "core/timestamp.h"
 
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -35,6 +37,55 @@ Calendar calendar(const std::string& name, std::vector<Window> periods = {},
 
 std::string window(const Calendar& calendar, std::string_view time, WindowSize size) {
   return shown(calendar.window_of(at(time), size));
+}
+
+// Every name of the machine's zoneinfo that is a zone; none where it is not installed.
+std::vector<std::string> all_zones() {
+  std::vector<std::string> names;
+  const std::filesystem::path root = "/usr/share/zoneinfo";
+  std::error_code none;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root, none)) {
+    const std::string name = std::filesystem::relative(entry.path(), root, none).string();
+    // posix/ and right/ are copies; those of right/ count leap seconds.
+    if (!entry.is_regular_file() || name.starts_with("posix") || name.starts_with("right"))
+      continue;
+    if (TimeZone::load(name)) names.push_back(name);
+  }
+  return names;
+}
+
+// An event of the first days of 1970 was counted in a day that began before 1970, which cannot be
+// written, and ended the process. At the edges of what an event may have nothing comes near that.
+TEST(TimeZone, WhatHoldsAnEventCanBeWrittenInEveryZone) {
+  std::vector<std::string> names = all_zones();
+  names.emplace_back("UTC");
+  std::vector<Timestamp> times;
+  for (const std::int64_t edge : {kFirstEventSeconds, kEndOfEventsSeconds - 1}) {
+    const std::int64_t inwards = edge == kFirstEventSeconds ? 1 : -1;
+    for (std::int64_t hours = 0; hours <= 24LL * 35; hours += hours < 50 ? 1 : 23)
+      times.push_back(Timestamp::from_seconds(edge + inwards * hours * 3600));
+  }
+  times.push_back(Timestamp::from_micros(kEndOfEventsSeconds * 1'000'000 - 1));
+  const Timestamp first_writable;
+  const Timestamp end = Timestamp::from_seconds(kEndOfYear9999Seconds);
+  for (const std::string& name : names) {
+    const Calendar calendar_of_zone = calendar(name);
+    for (const Timestamp time : times) {
+      ASSERT_TRUE(is_event_time(time));
+      const Window day = calendar_of_zone.day_of(time).window;
+      const Window month = calendar_of_zone.month_of(time).window;
+      ASSERT_TRUE(first_writable <= month.start && month.end < end) << name << shown(month);
+      ASSERT_TRUE(month.start <= day.start && day.end <= month.end) << name << shown(day);
+      // as core/limits.h has it
+      const auto shift = kMaxZoneShiftSeconds + 31 * kDaySeconds;
+      ASSERT_LE(time.seconds() - month.start.seconds(), shift) << name;
+      ASSERT_LE(month.end.seconds() - time.seconds(), shift) << name;
+      for (const WindowSize size : {WindowSize::kMinute, WindowSize::kHour, WindowSize::kDay}) {
+        const Window got = calendar_of_zone.window_of(time, size);
+        ASSERT_TRUE(month.start <= got.start && got.end <= month.end) << name << shown(got);
+      }
+    }
+  }
 }
 
 // Each line: zone, date, first second of the day, first second of the next (both since 1970).

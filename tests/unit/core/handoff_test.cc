@@ -119,10 +119,28 @@ TEST(CoreHandoff, ABlockThatIsCutAnywhereIsRefused) {
   }
 }
 
+// Blocks of versions that knew no unchecked readmission hold 0 and 1.
+TEST(CoreHandoff, AnAdmissionKeepsItsNumber) {
+  const std::vector<Admission> admissions = {Admission::kLog, Admission::kReadmitted,
+                                             Admission::kReadmittedUnchecked};
+  for (std::size_t i = 0; i < admissions.size(); ++i) {
+    std::string block;
+    append_handoff(record_with("key", "value"), block);
+    block.at(20) = static_cast<char>(i);
+    HandoffReader reader(block);
+    EXPECT_EQ(reader.next()->admission, admissions[i]);
+    HandoffRecord record = record_with("key", "value");
+    record.admission = admissions[i];
+    std::string again;
+    append_handoff(record, again);
+    EXPECT_EQ(again, block);
+  }
+}
+
 TEST(CoreHandoff, AnAdmissionOfANewerVersionIsRefused) {
   std::string block;
   append_handoff(record_with("key", "value"), block);
-  block.at(20) = 2;
+  block.at(20) = 3;
   HandoffReader reader(block);
   EXPECT_THROW(static_cast<void>(reader.next()), std::runtime_error);
 }

@@ -117,6 +117,19 @@ TEST(Timestamp, TextSurvivesWritingAndReading) {
   }
 }
 
+TEST(Timestamp, AnEventsTimeIsInTheYears1971To9998) {
+  for (const char* text : {"1971-01-01T00:00:00Z", "2026-11-21T08:00:00Z",
+                           "9998-12-31T23:59:59.999999Z", "9999-01-01T00:30:00+01:00"}) {
+    EXPECT_TRUE(is_event_time(parse_rfc3339(text).value())) << text;
+  }
+  for (const char* text :
+       {"1970-01-01T00:00:00Z", "1970-12-31T23:59:59.999999Z", "1971-01-01T00:30:00+01:00",
+        "9999-01-01T00:00:00Z", "9999-12-31T23:59:59Z"}) {
+    EXPECT_FALSE(is_event_time(parse_rfc3339(text).value())) << text;
+  }
+  EXPECT_FALSE(is_event_time(Timestamp::from_micros(-1)));
+}
+
 TEST(Timestamp, WritingATimeBefore1970IsABug) {
   EXPECT_DEATH(static_cast<void>(to_rfc3339(Timestamp::from_micros(-1))), "micros -1");
 }

@@ -72,7 +72,10 @@ TEST(UsageEvent, EveryRefusalNamesItsField) {
       {[](UsageEvent& e) { e.type = "a\n"; }, "type holds a control character"},
       {[](UsageEvent& e) { e.source = std::string("a\0b", 3); }, "source holds a control"},
       {[](UsageEvent& e) { e.time = Timestamp::from_micros(-1); }, "time is outside"},
-      {[](UsageEvent& e) { e.time = Timestamp::from_seconds(253'402'300'800); }, "time is outside"},
+      {[](UsageEvent& e) { e.time = Timestamp::from_micros(kFirstEventSeconds * 1'000'000 - 1); },
+       "time is outside the years 1971 to 9998"},
+      {[](UsageEvent& e) { e.time = Timestamp::from_seconds(kEndOfEventsSeconds); },
+       "time is outside"},
       {[](UsageEvent& e) { e.data.clear(); }, "data is missing"},
       {[](UsageEvent& e) { e.data = "[]"; }, "data is not a JSON object"},
       {[](UsageEvent& e) { e.data = "{} {}"; }, "data is not a JSON object"},
@@ -112,7 +115,9 @@ TEST(UsageEvent, SurvivesWritingAndReading) {
   };
   for (int i = 0; i < 5'000; ++i) {
     UsageEvent e{text(), text(), text(), text(), std::nullopt, "{}"};
-    if (i % 2 == 0) e.time = Timestamp::from_micros(static_cast<std::int64_t>(random()) * 1000 + i);
+    if (i % 2 == 0)
+      e.time = Timestamp::from_micros(kFirstEventSeconds * 1'000'000 +
+                                      static_cast<std::int64_t>(random()) * 1000 + i);
     e.data = R"({ "n" : )" + std::to_string(random()) + ".50 }";
     ASSERT_EQ(problem(e), "valid");
     std::string written;
