@@ -75,8 +75,10 @@ constexpr std::array kReplayOptions = {
     Option{"limit", Kind::kInteger, "100000", "Records to replay at most.", 1, 1'000'000'000},
     Option{"unchecked", Kind::kSwitch, "",
            "Replay also what is older than the dedup memory; it may be counted twice."},
-    Option{"again", Kind::kSwitch, "",
-           "Replay also what was replayed before; what was counted then is a duplicate now."},
+    Option{
+        "again", Kind::kSwitch, "",
+        "Replay also what was replayed before; what was counted then is a duplicate now, and with "
+        "--unchecked is left alone."},
     Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."},
     Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
 constexpr std::array kHorizonOptions = {

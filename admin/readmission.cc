@@ -101,13 +101,6 @@ Result<EventHead> head_of(const StoredReject& reject) {
                    time == headers.value().end() ? std::nullopt : time_of(time->value)};
 }
 
-core::Timestamp earliest_copy(const EventHead& head, core::Timestamp log_time,
-                              std::int64_t future_bound_seconds) {
-  if (!head.time) return log_time;
-  const std::int64_t ahead = head.time->micros() - (future_bound_seconds * 1'000'000);
-  return std::min(log_time, core::Timestamp::from_micros(std::max<std::int64_t>(ahead, 0)));
-}
-
 Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const Homes& homes,
                                               MemoryCheck check) {
   TALLY_CHECK(!homes.remembered_since.empty());
@@ -121,7 +114,7 @@ Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const 
   }
   const core::Timestamp since = homes.remembered_since[home];
   const core::Timestamp earliest =
-      earliest_copy(head.value(), reject.log_time, homes.future_bound_seconds);
+      core::earliest_copy(head.value().time, reject.log_time, homes.future_bound_seconds);
   if (check == MemoryCheck::kRequired && earliest < since) {
     return core::invalid(fmt::format(
         "a copy of it can have been counted since {}, and partition {} remembers only since {}: "

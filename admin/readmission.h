@@ -51,10 +51,4 @@ struct EventHead {
 // Of a structured event, or of the headers of Kafka's binary mode. An error: it has no good id.
 [[nodiscard]] core::Result<EventHead> head_of(const StoredReject& reject);
 
-// When the first record of this event can have come to the log: the record itself may be a retry,
-// however late, of one that came when its time says, or as far before that as the future bound
-// lets. An event without a time has the time of the log.
-[[nodiscard]] core::Timestamp earliest_copy(const EventHead& head, core::Timestamp log_time,
-                                            std::int64_t future_bound_seconds);
-
 }  // namespace tally::admin

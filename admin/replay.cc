@@ -41,6 +41,9 @@ constexpr std::string_view kMatches =
     "AND ($4::timestamptz IS NULL OR r.log_time >= $4::timestamptz) "
     "AND ($5::timestamptz IS NULL OR r.log_time < $5::timestamptz)";
 
+// Each replay is judged once: one verdict more than replays, and none of them was counted.
+constexpr std::string_view kNeverCounted = "r.verdicts > coalesce(a.times, 0)";
+
 using Place = std::pair<std::int32_t, std::int64_t>;  // partition and offset
 
 struct Page {
@@ -72,6 +75,8 @@ class Replay {
   void note_already();
   void note_not_kept();
   [[nodiscard]] bool repeats() const { return request_.repetition == Repetition::kOften; }
+  // Which records this run passes over, for an earlier one replayed them.
+  [[nodiscard]] std::string replayed_before() const;
   [[nodiscard]] bool at_limit() const { return report_.readmitted() >= request_.limit; }
 
   Connection& connection_;
@@ -154,6 +159,13 @@ void Replay::look_for_waiting(Transaction& transaction) {
   }
 }
 
+std::string Replay::replayed_before() const {
+  if (!repeats()) return "a.topic IS NOT NULL";
+  // Without the check nothing else would keep what was counted from being counted twice.
+  if (request_.memory_check == MemoryCheck::kWaived) return fmt::format("NOT ({})", kNeverCounted);
+  return "false";
+}
+
 Page Replay::next_page(Transaction& transaction) {
   Params params = filters();
   params.emplace_back(std::to_string(after_.first));
@@ -164,8 +176,8 @@ Page Replay::next_page(Transaction& transaction) {
       "SELECT r.partition, r.record_offset, (extract(epoch FROM r.log_time) * 1000000)::bigint, "
       "r.class, r.reason, coalesce(r.tenant, ''), coalesce(r.record_key, ''), "
       "coalesce(r.record_value, ''), coalesce(r.record_headers, '')" +
-          std::string(kMatches) + (repeats() ? "" : " AND a.topic IS NULL") +
-          " AND (r.partition, r.record_offset) > ($6::integer, $7::bigint) "
+          std::string(kMatches) + " AND NOT (" + replayed_before() +
+          ") AND (r.partition, r.record_offset) > ($6::integer, $7::bigint) "
           "ORDER BY r.partition, r.record_offset LIMIT $8::bigint",
       params);
   Page page;
@@ -287,11 +299,10 @@ Result<void> Replay::page() {
 }
 
 void Replay::note_already() {
-  if (repeats()) return;
-  const Rows rows =
-      connection_.exec("SELECT r.class, r.reason, coalesce(r.tenant, ''), count(*)" +
-                           std::string(kMatches) + " AND a.topic IS NOT NULL GROUP BY 1, 2, 3",
-                       filters());
+  const Rows rows = connection_.exec("SELECT r.class, r.reason, coalesce(r.tenant, ''), count(*)" +
+                                         std::string(kMatches) + " AND " + replayed_before() +
+                                         " GROUP BY 1, 2, 3",
+                                     filters());
   for (std::size_t i = 0; i < rows.size(); ++i)
     report_.already(rows.text(i, 0), rows.text(i, 1), rows.text(i, 2), rows.int64(i, 3));
 }
@@ -332,11 +343,6 @@ Result<void> replay_rejects(Connection& connection, const ReplayRequest& request
         "class {} cannot be replayed: a conflict was counted with other values, and a meter's "
         "reject belongs to a counted record; use late or rejected",
         wanted));
-  }
-  if (request.repetition == Repetition::kOften && request.memory_check == MemoryCheck::kWaived) {
-    return core::invalid(
-        "--again with --unchecked could count a record twice for certain: only the dedup memory "
-        "tells which were counted");
   }
   return Replay(connection, request).run(out);
 }

@@ -20,7 +20,8 @@ namespace tally::admin {
 
 enum class ReplayMode { kDryRun, kApply };
 // kOften: also what an earlier run replayed, unless it still waits for its partition. What that
-// counted is a duplicate now, what it did not is judged anew.
+// counted is a duplicate now, what it did not is judged anew. With the check waived only what every
+// replay left uncounted: nothing else would tell the rest from what was counted.
 enum class Repetition { kOnce, kOften };
 
 struct ReplayRequest {

@@ -251,8 +251,8 @@ RecordClass Fold::deduplicate(Site& site) {
   }
   if (std::string why = why_unknown(site, today); !why.empty()) {
     keep(site, RejectClass::kLate, "older_than_memory",
-         std::move(why) +
-             ": see that it was not counted, then tally-admin rejects replay --unchecked",
+         fmt::format("{}: see that it was not counted, then tally-admin rejects replay {}", why,
+                     readmitted ? "--again --unchecked" : "--unchecked"),
          "");
     return RecordClass::kLate;
   }
@@ -265,13 +265,14 @@ RecordClass Fold::deduplicate(Site& site) {
 std::string Fold::why_unknown(const Site& site, LogDay today) const {
   if (site.admission == Admission::kReadmittedUnchecked) return {};
   if (site.admission == Admission::kReadmitted) {
-    // Its memory was checked when it was replayed; its home's clock may have run on since.
-    const std::int64_t wait = site.state.last_log_time.micros() - site.log_time.micros();
-    if (wait <= rules_.horizon_seconds * 1'000'000) return {};
-    return fmt::format(
-        "the replayed record came {} s before its home's clock of now, the limit is "
-        "{} s",
-        wait / 1'000'000, rules_.horizon_seconds);
+    // Checked when it was replayed; its home's clock may have run on since.
+    const core::Timestamp earliest =
+        core::earliest_copy(site.event.time, site.log_time, rules_.future_bound_seconds);
+    const LogDay since =
+        std::max(today - remembered_days(rules_), rules_.remembered_since.value_or(0));
+    if (log_day_of(earliest) >= since) return {};
+    return fmt::format("a copy of it can have been counted since {}, and its home forgot that day",
+                       core::to_rfc3339(earliest));
   }
   // A copy that came within the horizon of this one may be forgotten already: its home is ahead.
   const LogDay lag = today - log_day_of(site.log_time);

@@ -13,6 +13,8 @@
 // handed on.
 #pragma once
 
+#include "core/timestamp.h"
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -27,6 +29,12 @@ namespace tally::core {
 // within its home's memory when it was replayed, and is counted only if it does still; the second
 // is counted whatever its home has forgotten.
 enum class Admission : std::uint8_t { kLog = 0, kReadmitted = 1, kReadmittedUnchecked = 2 };
+
+// When the first record of a readmitted event can have come to the log: the record itself may be a
+// retry, however late, of one that came when its time says, or as far before that as the future
+// bound lets. An event without a time has the time of the log.
+[[nodiscard]] Timestamp earliest_copy(std::optional<Timestamp> event_time, Timestamp log_time,
+                                      std::int64_t future_bound_seconds);
 
 struct HandoffHeader {
   std::string_view name;

@@ -98,20 +98,6 @@ TEST(Readmission, TheTimeOfAnEvent) {
   EXPECT_EQ(time_of(late("{}", "ce_specversion\0001.0\0ce_id\0r2\0"s)), "none");
 }
 
-TEST(Readmission, AFirstCopyCanHaveComeAsEarlyAsItsTimeLets) {
-  const auto log_time = core::Timestamp::from_seconds(1'000'000);
-  const auto earliest = [&](std::optional<std::int64_t> seconds) {
-    EventHead head;
-    if (seconds) head.time = core::Timestamp::from_seconds(*seconds);
-    return earliest_copy(head, log_time, 300).seconds();
-  };
-  EXPECT_EQ(earliest(std::nullopt), 1'000'000);
-  EXPECT_EQ(earliest(600'000), 599'700);
-  EXPECT_EQ(earliest(1'000'200), 999'900);
-  EXPECT_EQ(earliest(1'000'301), 1'000'000);  // ahead of the log: it came before its time
-  EXPECT_EQ(earliest(100), 0);
-}
-
 // Counted when its time says, forgotten since, and sent again: when that came tells nothing.
 TEST(Readmission, NeverPastTheMemoryOfItsHome) {
   const std::string timed = R"({"id":"r1","time":"1970-01-08T00:00:00Z"})";  // 604'800 s

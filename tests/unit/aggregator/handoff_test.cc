@@ -247,26 +247,36 @@ TEST(Handoff, AReadmittedRecordIsBoundByNeitherHorizonNorFuture) {
   FoldBench bench({count_meter("calls", "api")});
   bench.add(call("other"), bench_time("08:00:00"));
   bench.start_new_plan();
-  const std::string late = call("late", "2026-01-01T00:00:00Z");
+  const std::string late = call("late", "2026-10-16T00:00:00Z");
   bench.receive(readmission(late, bench_time("08:00:00")));
   bench.receive(readmission(late, bench_time("08:00:00")));
   bench.receive(readmission(call("early", "2026-11-22T00:00:00Z"), bench_time("08:00:00")));
   expect_statement(bench, R"(
     consumed 0 received 3 readmitted 2 duplicate 1
-    acme calls 2026-01-01T00:00 {} = 1 of 1
+    acme calls 2026-10-16T00:00 {} = 1 of 1
     acme calls 2026-11-22T00:00 {} = 1 of 1
   )");
 }
 
-TEST(Handoff, AReadmittedRecordIsNotBoundByARaisedHorizon) {
+TEST(Handoff, AReadmittedRecordOfBeforeARaisedHorizonIsLateAgain) {
   FoldRules rules = kBenchRules;
   rules.remembered_since = log_day_of(bench_time("00:00:00"));
-  FoldBench bench({count_meter("calls", "api")}, rules);
-  bench.receive(readmission(call("old", "2026-11-20T12:00:00Z"), bench_time("5+08:00:00")));
-  expect_statement(bench, R"(
-    consumed 0 received 1 readmitted 1
-    acme calls 2026-11-20T12:00 {} = 1 of 1
-  )");
+  for (const bool unchecked : {false, true}) {
+    FoldBench bench({count_meter("calls", "api")}, rules);
+    bench.receive(
+        readmission(call("old", "2026-11-21T00:04:59Z"), bench_time("5+08:00:00"),
+                    unchecked ? Admission::kReadmittedUnchecked : Admission::kReadmitted));
+    bench.receive(readmission(call("new", "2026-11-21T00:05:00Z"), bench_time("5+08:00:00")));
+    expect_statement(bench, unchecked ? R"(
+      consumed 0 received 2 readmitted 2
+      acme calls 2026-11-21T00:00 {} = 2 of 2
+    )"
+                                      : R"(
+      consumed 0 received 2 readmitted 1 late 1
+      acme calls 2026-11-21T00:00 {} = 1 of 1
+      #7 late older_than_memory
+    )");
+  }
 }
 
 // It was replayed in time, then waited while its home's clock ran on and forgot what could have
@@ -279,16 +289,16 @@ TEST(Handoff, AReadmittedRecordThatWaitedPastTheMemoryIsLateAgain) {
   };
   const std::string_view counted = R"(
     consumed 0 received 1 readmitted 1
-    acme calls 2026-01-01T00:00 {} = 1 of 1
+    acme calls 2026-11-21T08:00 {} = 1 of 1
   )";
   const std::string_view late = R"(
     consumed 0 received 1 late 1
     #7 late older_than_memory
   )";
   const std::vector<Row> rows = {
-      {"35+08:00:00", Admission::kReadmitted, counted},
-      {"35+08:00:01", Admission::kReadmitted, late},
-      {"35+08:00:01", Admission::kReadmittedUnchecked, counted},
+      {"37+23:59:59", Admission::kReadmitted, counted},
+      {"38+00:00:00", Admission::kReadmitted, late},
+      {"38+00:00:00", Admission::kReadmittedUnchecked, counted},
       {"400+00:00:00", Admission::kReadmitted, late},
       {"400+00:00:00", Admission::kReadmittedUnchecked, counted},
   };
@@ -297,7 +307,7 @@ TEST(Handoff, AReadmittedRecordThatWaitedPastTheMemoryIsLateAgain) {
     bench.add(call("other"), bench_time(row.clock));
     bench.start_new_plan();
     bench.receive(
-        readmission(call("late", "2026-01-01T00:00:00Z"), bench_time("08:00:00"), row.admission));
+        readmission(call("late", "2026-11-21T08:00:00Z"), bench_time("08:00:00"), row.admission));
     SCOPED_TRACE(row.clock);
     expect_statement(bench, row.statement);
   }
@@ -332,9 +342,9 @@ TEST(Handoff, AReadmittedRecordAtTheEdgesOfTimeEndsNothing) {
       SCOPED_TRACE(fmt::format("{} {}", zone, time));
       FoldBench bench({count_meter("calls", "api")});
       bench.know(tenants);
-      for (const auto admission : {Admission::kReadmitted, Admission::kReadmittedUnchecked}) {
-        bench.receive(readmission(call(fmt::format("r{}", static_cast<int>(admission)), time),
-                                  bench_time("08:00:00"), admission));
+      for (const char* id : {"r1", "r2"}) {
+        bench.receive(
+            readmission(call(id, time), bench_time("08:00:00"), Admission::kReadmittedUnchecked));
       }
       EXPECT_NE(bench.statement().find(fmt::format(" {} 2", expected)), std::string::npos)
           << bench.statement();

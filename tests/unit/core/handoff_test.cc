@@ -119,6 +119,20 @@ TEST(CoreHandoff, ABlockThatIsCutAnywhereIsRefused) {
   }
 }
 
+TEST(CoreHandoff, AFirstCopyCanHaveComeAsEarlyAsItsTimeLets) {
+  const auto log_time = Timestamp::from_seconds(1'000'000);
+  const auto earliest = [&](std::optional<std::int64_t> seconds) {
+    std::optional<Timestamp> time;
+    if (seconds) time = Timestamp::from_seconds(*seconds);
+    return earliest_copy(time, log_time, 300).seconds();
+  };
+  EXPECT_EQ(earliest(std::nullopt), 1'000'000);
+  EXPECT_EQ(earliest(600'000), 599'700);
+  EXPECT_EQ(earliest(1'000'200), 999'900);
+  EXPECT_EQ(earliest(1'000'301), 1'000'000);  // ahead of the log: it came before its time
+  EXPECT_EQ(earliest(100), 0);
+}
+
 // Blocks of versions that knew no unchecked readmission hold 0 and 1.
 TEST(CoreHandoff, AnAdmissionKeepsItsNumber) {
   const std::vector<Admission> admissions = {Admission::kLog, Admission::kReadmitted,
