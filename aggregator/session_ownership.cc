@@ -76,10 +76,8 @@ std::optional<std::int64_t> Session::acquire(std::int32_t partition) {
       }
     } catch (const Unavailable& failure) {
       probe_.problem("postgres", failure.what());
-      if (!owned_.empty()) {
-        end(kConnectionBroke);
-        return std::nullopt;
-      }
+      end(kConnectionBroke);  // the catalogue, too, may be of another past than what is there now
+      return std::nullopt;
     } catch (const StatementFailed& failure) {
       probe_.problem("postgres", failure.what());  // the last owner's commit is still under way
     }

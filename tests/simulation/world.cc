@@ -99,7 +99,7 @@ void World::append_one() {
   log_clock_ms_ += dice.one_in(4) ? dice.between(0, 4 * gap_ms) : dice.between(0, gap_ms);
   // A step alone may be longer than the lag that is left.
   if (const auto oldest = auditor_.oldest_pending_ms())
-    log_clock_ms_ = std::max(before, std::min(log_clock_ms_, *oldest + 2 * kMostLagMs));
+    log_clock_ms_ = std::max(before, std::min(log_clock_ms_, *oldest + kMostStepMs));
   database_.clock = std::max(database_.clock, core::Timestamp::from_millis(log_clock_ms_));
   const std::size_t message = workload_.next(log_clock_ms_);
   const std::int32_t partition = partition_for(workload_.messages()[message]);

@@ -137,12 +137,14 @@ void World::retain() {
 
 void World::backup() {
   scheduler_.note("database: backup");
-  backup_.emplace(Backup{database_.tables(), auditor_, log_clock_ms_});
+  backup_.emplace(Backup{database_.tables(), auditor_});
 }
 
 void World::restore() {
   // What was read since is read again at once, and some partitions are then far ahead of others.
-  if (!backup_ || log_clock_ms_ - backup_->log_clock_ms > kMostLagMs) return;
+  if (!backup_) return;
+  const auto unread = backup_->auditor.oldest_pending_ms();
+  if (unread && log_clock_ms_ - *unread > kMostStepMs) return;
   scheduler_.note("database: restored from the backup");
   scheduler_.coverage().count(Event::kStoreRestored);
   database_.kill_all();
