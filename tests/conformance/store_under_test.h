@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -135,6 +136,8 @@ class StoreUnderTest {
 struct Subject {
   std::string name;
   std::function<std::unique_ptr<StoreUnderTest>()> make;
+
+  friend void PrintTo(const Subject& subject, std::ostream* out) { *out << subject.name; }
 };
 
 }  // namespace tally::conformance
