@@ -165,8 +165,9 @@ std::vector<Verdicts> joined(const std::vector<RejectRow>& rejects) {
   std::vector<const RejectRow*> rows;
   rows.reserve(rejects.size());
   for (const RejectRow& row : rejects) rows.push_back(&row);
-  std::stable_sort(rows.begin(), rows.end(),
-                   [&](const RejectRow* a, const RejectRow* b) { return key(*a) < key(*b); });
+  std::sort(rows.begin(), rows.end(), [&](const RejectRow* a, const RejectRow* b) {
+    return std::pair(key(*a), a) < std::pair(key(*b), b);  // of one key in the plan's order
+  });
   std::vector<Verdicts> verdicts;
   for (const RejectRow* row : rows) {
     if (verdicts.empty() || key(*verdicts.back().last) != key(*row)) verdicts.emplace_back();
