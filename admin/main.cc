@@ -260,8 +260,9 @@ int main(int argc, char** argv) {
   } catch (const runtime::postgres::StatementFailed& error) {
     const std::string& state = error.sqlstate();
     if (state == "42P01" || state == "3F000" || state == "42703" || state == "42883") {
-      return fail(fmt::format("the database lacks tally's tables: run tally-admin migrate ({})",
-                              error.what()));
+      return fail(
+          fmt::format("the database's schema is not this version's: run tally-admin migrate ({})",
+                      error.what()));
     }
     return fail(error.what());
   } catch (const std::exception& error) {

@@ -110,7 +110,7 @@ Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const 
   if (check == MemoryCheck::kRequired && reject.reason == "older_than_memory") {
     return core::invalid(
         "its home could not tell whether a copy of it was counted before: make sure that none was "
-        "(docs/operating, late and rejected records), then replay it with --unchecked");
+        "(docs/operating, late and rejected records), then replay it with --again --unchecked");
   }
   const core::Timestamp since = homes.remembered_since[home];
   const core::Timestamp earliest =
@@ -119,7 +119,7 @@ Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const 
     return core::invalid(fmt::format(
         "a copy of it can have been counted since {}, and partition {} remembers only since {}: "
         "make sure that none was (docs/operating, late and rejected records), then replay it with "
-        "--unchecked",
+        "--again --unchecked",
         core::to_rfc3339(earliest), home, core::to_rfc3339(since)));
   }
   return core::PartitionId(static_cast<std::int32_t>(home));

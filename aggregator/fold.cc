@@ -213,9 +213,8 @@ RecordClass Fold::decide(Site& site) {
 // Whoever reads a record that cannot be decoded rejects it: nobody can tell its home. Any other
 // goes where its identity is remembered.
 RecordClass Fold::hand_off(Site& site, core::PartitionId home) {
-  site.plan.handoffs[{site.state.id, home}].add(site.record, site.admission);
   site.plan.handoff_bytes +=
-      static_cast<std::int64_t>(site.record.key.size() + site.record.value.size());
+      site.plan.handoffs[{site.state.id, home}].add(site.record, site.admission);
   return RecordClass::kHandedOff;
 }
 
@@ -224,7 +223,10 @@ RecordClass Fold::deduplicate(Site& site) {
   const core::DedupEntry entry =
       hasher_.entry(event.subject, event.source, event.type, event.id, reader_.content_check(),
                     meters_->definition_version().value());
-  const LogDay today = log_day_of(site.state.last_log_time);  // never steps back
+  // Its clock never steps back. A partition that has none yet remembers what others stored: a claim
+  // is not older than what is remembered.
+  const LogDay today =
+      std::max(log_day_of(site.state.last_log_time), site.state.memory.oldest_day());
   switch (site.state.memory.probe(entry, today)) {
     case dedup::Seen::kNever:
       break;

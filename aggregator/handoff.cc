@@ -31,12 +31,15 @@ std::optional<HandoffRecord> HandoffReader::next() {
   return handoff;
 }
 
-void HandoffBlocks::add(const runtime::kafka::Record& record, Admission admission) {
+std::int64_t HandoffBlocks::add(const runtime::kafka::Record& record, Admission admission) {
   if (blocks.empty() || blocks.back().bytes.size() >= core::kMaxHandoffBlockBytes)
     blocks.emplace_back();
-  append_handoff(record, admission, blocks.back().bytes);
-  ++blocks.back().records;
+  Block& block = blocks.back();
+  const std::size_t before = block.bytes.size();
+  append_handoff(record, admission, block.bytes);
+  ++block.records;
   ++records;
+  return static_cast<std::int64_t>(block.bytes.size() - before);
 }
 
 }  // namespace tally::aggregator

@@ -44,7 +44,8 @@ struct HandoffBlocks {
   };
   std::vector<Block> blocks;
   std::int64_t records = 0;
-  void add(const runtime::kafka::Record& record, Admission admission);
+  // The bytes that it took, headers and all.
+  std::int64_t add(const runtime::kafka::Record& record, Admission admission);
 };
 
 // A row of tally.handoff that waits for its home.

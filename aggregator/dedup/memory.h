@@ -65,6 +65,8 @@ class Memory {
   // What probe() compares with: the entry that is remembered for this identity.
   [[nodiscard]] std::optional<core::DedupEntry> remembered(const core::DedupEntry& entry,
                                                            LogDay today) const;
+  // The first day of which an entry is remembered.
+  [[nodiscard]] LogDay oldest_day() const;
   // The identity must not be remembered (probe said kNever on this day). `day` is not older than
   // the newest day by more than the horizon.
   void insert(const core::DedupEntry& entry, LogDay day);

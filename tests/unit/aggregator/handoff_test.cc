@@ -213,6 +213,43 @@ TEST(Handoff, ARecordThatWaitedADayCounts) {
   }
 }
 
+// A partition that a growth made loads what others remember before it has a clock of its own: the
+// claim of a record from before all that ended the process, and every heir's.
+TEST(Handoff, APartitionWithoutAClockTakesAnOldReplay) {
+  FoldBench bench({count_meter("calls", "api")});
+  const LogDay newest = log_day_of(bench_time("60+00:00:00"));
+  bench.state.memory.advance(newest);
+  bench.receive(readmission(call("old"), bench_time("08:00:00"), Admission::kReadmittedUnchecked));
+  ASSERT_EQ(bench.plan.segments.size(), 1U);
+  EXPECT_EQ(bench.plan.segments.begin()->first.second, newest - remembered_days(kBenchRules));
+  bench.receive(readmission(call("old"), bench_time("08:00:00"), Admission::kReadmittedUnchecked));
+  expect_statement(bench, R"(
+    consumed 0 received 2 readmitted 1 duplicate 1
+    acme calls 2026-11-21T08:00 {} = 1 of 1
+  )");
+}
+
+// Promise P8: what a plan holds is bounded by bytes, whatever a producer puts into headers.
+TEST(Handoff, TheBytesOfAPlanAreAllThatIsHandedOff) {
+  const std::string large(10'000, 'h');
+  runtime::kafka::Record record;
+  record.key = "k";
+  record.value = "{}";
+  const std::vector<runtime::kafka::Header> headers = {{"trace", large}};
+  record.headers = headers;
+  HandoffBlocks blocks;
+  EXPECT_GT(blocks.add(record, Admission::kLog), 10'000);
+  FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
+  for (int i = 0; i < 3; ++i)
+    source.add(call(id_with_home(1, 2) + std::to_string(i)), bench_time("08:00:00"));
+  std::int64_t bytes = 0;
+  for (const auto& [way, handed] : source.plan.handoffs) {
+    for (const auto& block : handed.blocks) bytes += static_cast<std::int64_t>(block.bytes.size());
+  }
+  EXPECT_GT(bytes, 0);
+  EXPECT_EQ(source.plan.handoff_bytes, bytes);
+}
+
 TEST(Handoff, AHandoffMovesTheClockOfItsHome) {
   FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
   FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
