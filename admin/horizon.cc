@@ -73,11 +73,11 @@ void describe(const Horizon& before, const Horizon& after, Transaction& transact
       after.seconds, after.future_bound_seconds);
 }
 
-void store(const Horizon& after, bool raised, Transaction& transaction) {
-  transaction.exec(std::string("UPDATE tally.deployment SET horizon_seconds = $1::bigint, "
-                               "future_bound_seconds = $2::bigint") +
-                       (raised ? ", remembered_since = dropped_before" : ""),
-                   {std::to_string(after.seconds), std::to_string(after.future_bound_seconds)});
+void store(const Horizon& after, Transaction& transaction) {
+  transaction.exec(
+      "UPDATE tally.deployment SET horizon_seconds = $1::bigint, "
+      "future_bound_seconds = $2::bigint",
+      {std::to_string(after.seconds), std::to_string(after.future_bound_seconds)});
   transaction.exec("UPDATE tally.catalogue_version SET version = version + 1, changed_at = now()");
 }
 
@@ -107,7 +107,7 @@ Result<void> set_horizon(Connection& connection, const HorizonRequest& request, 
       out << "Dry run: nothing was changed; --apply does it.\n";
       return boost::outcome_v2::success();
     }
-    store(after, raises(before.value(), after), transaction);
+    store(after, transaction);
     transaction.commit();
   } catch (const StatementFailed& error) {
     if (error.sqlstate() != "55P03") throw;

@@ -247,15 +247,17 @@ void Replay::hand_over(Transaction& transaction, PartitionId home, const Admitte
                        const std::set<Place>& claimed, std::size_t partitions) {
   std::string block;
   std::int64_t records = 0;
+  std::int64_t last_log_day = 0;
   const auto store = [&] {
     if (records == 0) return;
     transaction.exec(
-        "INSERT INTO tally.handoff (source, home, partitions, records, block, readmission) "
-        "VALUES ($1::integer, $1::integer, $2::integer, $3::bigint, $4::bytea, true)",
+        "INSERT INTO tally.handoff (source, home, partitions, records, block, last_log_day, "
+        "readmission) VALUES ($1::integer, $1::integer, $2::integer, $3::bigint, $4::bytea, "
+        "DATE '1970-01-01' + $5::integer, true)",
         {std::to_string(home.value()), std::to_string(partitions), std::to_string(records),
-         bytes_text(block)});
+         bytes_text(block), std::to_string(last_log_day)});
     block.clear();
-    records = 0;
+    records = last_log_day = 0;
   };
   for (const StoredReject* reject : admitted.rejects) {
     if (!claimed.contains({reject->partition.value(), reject->offset.value()})) {
@@ -270,6 +272,7 @@ void Replay::hand_over(Transaction& transaction, PartitionId home, const Admitte
          reject->key, reject->value, headers.value()},
         block);
     ++records;
+    last_log_day = std::max(last_log_day, reject->log_time.seconds() / core::kDaySeconds);
     report_.readmitted(*reject);
     if (block.size() >= core::kMaxHandoffBlockBytes) store();
   }

@@ -133,6 +133,8 @@ void ensure_partition(const AcquireRequest& request, runtime::postgres::Connecti
 std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
                                                const StoreObserver& observe,
                                                Transaction& transaction) {
+  // Before the snapshot: no day that the snapshot says is there can be dropped while it is read.
+  transaction.exec("LOCK TABLE tally.dedup_rollup, tally.dedup_segment IN ACCESS SHARE MODE");
   const Rows row = transaction.exec(
       "UPDATE tally.partition_state SET epoch = epoch + 1, owner = $2, updated_at = now() "
       "WHERE partition = $1::integer AND generation = $3::bigint RETURNING epoch, generation, "
@@ -159,6 +161,10 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
     std::memcpy(state->last_digest->data(), digest.data(), digest.size());
   }
   if (clock) state->last_log_time = *clock;
+  const Rows dropped = transaction.exec(
+      "SELECT dropped_before - DATE '1970-01-01' FROM tally.deployment "
+      "WHERE dropped_before IS NOT NULL");
+  if (dropped.size() != 0) state->dropped_before = static_cast<LogDay>(dropped.int64(0, 0));
   load.begin(state->memory);
   load_rows(load, where, state->memory, transaction);
   state->memory.loaded();

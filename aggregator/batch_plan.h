@@ -24,12 +24,6 @@
 
 namespace tally::aggregator {
 
-using dedup::LogDay;
-inline constexpr std::int64_t kMicrosPerDay = 86'400'000'000;
-[[nodiscard]] inline LogDay log_day_of(core::Timestamp time) {
-  return static_cast<LogDay>(time.micros() / kMicrosPerDay);
-}
-
 using RecordDigest = std::array<std::byte, 16>;
 
 // The guard of one partition: the commit holds only where the stored row has exactly this owner's

@@ -271,7 +271,7 @@ std::string Fold::why_unknown(const Site& site, LogDay today) const {
     const core::Timestamp earliest =
         core::earliest_copy(site.event.time, site.log_time, rules_.future_bound_seconds);
     const LogDay since =
-        std::max(today - remembered_days(rules_), rules_.remembered_since.value_or(0));
+        std::max(today - remembered_days(rules_), site.state.dropped_before.value_or(0));
     if (log_day_of(earliest) >= since) return {};
     return fmt::format("a copy of it can have been counted since {}, and its home forgot that day",
                        core::to_rfc3339(earliest));
@@ -291,13 +291,12 @@ std::string Fold::why_unknown(const Site& site, LogDay today) const {
   return {};
 }
 
-// The horizon was shorter once. Its first copy came with the same time, at most what any future
-// bound allows ahead of the log.
-bool Fold::may_be_forgotten(const Site& site) const {
-  if (!rules_.remembered_since) return false;
+// Its first copy came with the same time, at most what any future bound allows ahead of the log.
+bool Fold::may_be_forgotten(const Site& site) {
+  if (!site.state.dropped_before) return false;
   const std::int64_t earliest =
       site.event_time.micros() - (core::kMaxFutureBoundSeconds * 1'000'000);
-  return earliest < std::int64_t{*rules_.remembered_since} * kMicrosPerDay;
+  return earliest < std::int64_t{*site.state.dropped_before} * kMicrosPerDay;
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {

@@ -29,6 +29,11 @@ struct PartitionState {
   std::optional<core::Offset> last_offset;  // of the last record consumed
   std::optional<RecordDigest> last_digest;
   core::Timestamp last_log_time;  // the partition's clock: the highest so far, never steps back
+  // Earlier days of the stored memory were gone when it was loaded. Of an event that may have come
+  // before this day nobody can tell whether it was counted: it is late. That is older than the
+  // horizon anyway, unless the horizon was raised since, or the partition had no clock that would
+  // have kept those days.
+  std::optional<LogDay> dropped_before;
   dedup::Memory memory;
 };
 
@@ -36,9 +41,6 @@ struct FoldRules {
   std::int64_t horizon_seconds = 0;       // older than this by the log's clock: late
   std::int64_t future_bound_seconds = 0;  // further ahead than this: rejected
   std::int32_t partitions = 0;            // of the topic, for home(id)
-  // Since the horizon was raised: of an event that may have come before this day nobody can tell
-  // whether it was counted, for the memory was shorter then. It is late.
-  std::optional<LogDay> remembered_since = std::nullopt;
 };
 
 // How long an identity is remembered: the horizon and what an event may be ahead, in whole days,
@@ -87,7 +89,7 @@ class Fold {
   RecordClass deduplicate(Site& site);
   // Why its home cannot tell whether a copy of it was counted before; empty where it can.
   [[nodiscard]] std::string why_unknown(const Site& site, LogDay today) const;
-  [[nodiscard]] bool may_be_forgotten(const Site& site) const;
+  [[nodiscard]] static bool may_be_forgotten(const Site& site);
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);
   static void keep(Site& site, RejectClass reject_class, std::string_view reason,

@@ -2,6 +2,8 @@
 
 #include "core/limits.h"
 
+#include <algorithm>
+
 namespace tally::aggregator {
 
 void append_handoff(const runtime::kafka::Record& record, Admission admission, std::string& block) {
@@ -38,6 +40,8 @@ std::int64_t HandoffBlocks::add(const runtime::kafka::Record& record, Admission 
   const std::size_t before = block.bytes.size();
   append_handoff(record, admission, block.bytes);
   ++block.records;
+  block.last_day =
+      std::max(block.last_day, log_day_of(core::Timestamp::from_millis(record.log_time_ms)));
   ++records;
   return static_cast<std::int64_t>(block.bytes.size() - before);
 }

@@ -2,8 +2,10 @@
 // of tally.handoff, here they are Kafka's records.
 #pragma once
 
+#include "aggregator/dedup/log_day.h"
 #include "core/handoff.h"
 #include "core/ids.h"
+#include "core/timestamp.h"
 #include "runtime/kafka/consumer.h"
 
 #include <cstdint>
@@ -15,6 +17,11 @@
 namespace tally::aggregator {
 
 using core::Admission;
+using dedup::LogDay;
+inline constexpr std::int64_t kMicrosPerDay = 86'400'000'000;
+[[nodiscard]] inline LogDay log_day_of(core::Timestamp time) {
+  return static_cast<LogDay>(time.micros() / kMicrosPerDay);
+}
 
 struct HandoffRecord {
   runtime::kafka::Record record;
@@ -41,6 +48,7 @@ struct HandoffBlocks {
   struct Block {
     std::string bytes;
     std::int64_t records = 0;
+    LogDay last_day = 0;  // of which it holds a record
   };
   std::vector<Block> blocks;
   std::int64_t records = 0;

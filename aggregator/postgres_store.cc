@@ -96,14 +96,12 @@ struct Topology {
   std::string identity_key;
   std::optional<std::int64_t> horizon_seconds = std::nullopt;
   std::int64_t future_bound_seconds = 0;
-  std::optional<LogDay> remembered_since = std::nullopt;
 };
 
 std::optional<Topology> read_topology(Transaction& transaction, const char* lock = "") {
   const Rows row = transaction.exec(
       std::string("SELECT topic, partitions, generation, identity_key, horizon_seconds, "
-                  "future_bound_seconds, remembered_since - DATE '1970-01-01' "
-                  "FROM tally.deployment ") +
+                  "future_bound_seconds FROM tally.deployment ") +
       lock);
   if (row.is_null(0, 0)) return std::nullopt;
   Topology topology{std::string(row.text(0, 0)), static_cast<std::int32_t>(row.int64(0, 1)),
@@ -112,7 +110,6 @@ std::optional<Topology> read_topology(Transaction& transaction, const char* lock
     topology.horizon_seconds = row.int64(0, 4);
     topology.future_bound_seconds = row.int64(0, 5);
   }
-  if (!row.is_null(0, 6)) topology.remembered_since = static_cast<LogDay>(row.int64(0, 6));
   return topology;
 }
 
@@ -230,7 +227,6 @@ Deployment PostgresStore::open(const OpenRequest& request) {
       Deployment deployment;
       deployment.partitions = topology.partitions;
       deployment.generation = topology.generation;
-      deployment.remembered_since = topology.remembered_since;
       TALLY_CHECK(topology.identity_key.size() == deployment.identity_key.size(),
                   "an identity key of {} bytes", topology.identity_key.size());
       std::memcpy(deployment.identity_key.data(), topology.identity_key.data(),
@@ -270,8 +266,9 @@ std::int32_t PostgresStore::never_owned() {
   });
 }
 
-std::vector<HandoffRow> PostgresStore::waiting_handoffs(
-    core::PartitionId home, const std::set<core::HandoffId>& under_way) {
+std::vector<HandoffRow> PostgresStore::waiting_handoffs(core::PartitionId home,
+                                                        const std::set<core::HandoffId>& under_way,
+                                                        std::optional<LogDay> last_day) {
   return guarded([&](Connection& database) {
     runtime::postgres::ArrayText known;
     for (const core::HandoffId id : under_way) known.add(id.value());
@@ -280,8 +277,10 @@ std::vector<HandoffRow> PostgresStore::waiting_handoffs(
         "(ORDER BY id) AS up_to, row_number() OVER (ORDER BY id) AS place FROM (SELECT id, "
         "records, "
         "block FROM tally.handoff WHERE home = $1::integer AND id <> ALL ($2::bigint[]) "
+        "AND coalesce(last_log_day <= DATE '1970-01-01' + $4::integer, true) "
         "ORDER BY id LIMIT 1000) w) w WHERE place = 1 OR up_to <= $3::bigint ORDER BY id",
-        {std::to_string(home.value()), known.take(), std::to_string(core::kMaxHandoffReadBytes)});
+        {std::to_string(home.value()), known.take(), std::to_string(core::kMaxHandoffReadBytes),
+         last_day ? std::optional(std::to_string(*last_day)) : std::nullopt});
     std::vector<HandoffRow> waiting;
     waiting.reserve(rows.size());
     for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -24,7 +24,8 @@ class PostgresStore final : public TotalsStore {
   std::int32_t never_owned() override;
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override;
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
-                                           const std::set<core::HandoffId>& under_way) override;
+                                           const std::set<core::HandoffId>& under_way,
+                                           std::optional<LogDay> last_day) override;
   CommitOutcome commit(const BatchPlan& plan) override;
   Resolution resolve(const BatchPlan& plan) override;
   RollUp roll_up(const PartitionClaim& claim) override;

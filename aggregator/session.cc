@@ -121,8 +121,7 @@ bool Session::open() {
   partitions_ = deployment.partitions;
   decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
-                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_,
-                          deployment.remembered_since},
+                FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_},
                 std::move(deployment.tenants));
   look_for_orphans_at_ = pace_.now() + settings_.stall_limit;
   log::info("session_open", {{"topic", settings_.topic},
@@ -245,9 +244,26 @@ void Session::look_for_orphans() {
   }
 }
 
+// Nothing lies in its log now that was not folded. What was so a moment ago may be days old: this
+// process may have been stopped since.
+bool Session::read_to_the_end(const Owned& owned) {
+  const auto marks = source_->watermarks(owned.state->id.value(), kBrokerAnswerTime);
+  return marks && marks->high <= owned.state->position.value();
+}
+
+// A record of today moves the clock. While a partition's own log of last week is still unread, it
+// waits: all of that would come too late to be told from what is forgotten by then.
 void Session::receive_handoffs(Owned& owned) {
   if (plan_full()) return;
-  for (const HandoffRow& row : store_->waiting_handoffs(owned.state->id, owned.under_way)) {
+  const auto waiting = [&](std::optional<LogDay> last_day) {
+    return store_->waiting_handoffs(owned.state->id, owned.under_way, last_day);
+  };
+  std::vector<HandoffRow> rows;
+  if (owned.caught_up) rows = waiting(std::nullopt);
+  // Asked after the rows were read: what comes into the log from now on is later than they are.
+  if (!owned.caught_up || (!rows.empty() && !read_to_the_end(owned)))
+    rows = waiting(log_day_of(owned.state->last_log_time));
+  for (const HandoffRow& row : rows) {
     if (plan_full()) return;  // the rest waits, and is read again
     const bool fresh = owned.under_way.insert(row.id).second;
     TALLY_CHECK(fresh, "handoff {} came twice", row.id.value());

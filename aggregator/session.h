@@ -81,6 +81,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void note_ends(const runtime::kafka::RecordBatch& batch);
   void look_for_handoffs();
   void look_for_orphans();
+  [[nodiscard]] bool read_to_the_end(const Owned& owned);
   void receive_handoffs(Owned& owned);
   void take_report(std::chrono::milliseconds time);
   void remember(const BatchPlan& committed);

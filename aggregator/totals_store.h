@@ -47,8 +47,6 @@ struct Deployment {
   // and it must wait for new ones.
   core::Generation generation;
   std::int32_t partitions = 0;
-  // Earlier days of dedup memory were gone when the horizon was last raised; nullopt: it never was.
-  std::optional<LogDay> remembered_since;
 };
 
 struct AcquireRequest {
@@ -90,9 +88,11 @@ class TotalsStore {
   virtual std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) = 0;
 
   // Records handed off to this home, oldest row first, without the rows under way: those folded
-  // into plans that are not yet reported. At most core::kMaxHandoffReadBytes, but at least one row.
+  // into plans that are not yet reported. Without the rows that hold a record of a day after
+  // `last_day`, if there is one. At most core::kMaxHandoffReadBytes, but at least one row.
   virtual std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
-                                                   const std::set<core::HandoffId>& under_way) = 0;
+                                                   const std::set<core::HandoffId>& under_way,
+                                                   std::optional<LogDay> last_day) = 0;
 
   virtual CommitOutcome commit(const BatchPlan& plan) = 0;
   virtual Resolution resolve(const BatchPlan& plan) = 0;

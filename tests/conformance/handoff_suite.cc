@@ -104,6 +104,28 @@ TEST_P(StoreConformance, AnotherHomesRowCannotBeTaken) {
   EXPECT_EQ(store().read().handoffs.size(), 1U);
 }
 
+// A home with its own log of last week still to read leaves what is of today.
+TEST_P(StoreConformance, WaitingRowsOfLaterDaysAreLeftWhereAsked) {
+  auto& connection = connect();
+  const auto deployment = open(connection, 4);
+  const auto source = acquire(connection, 0, deployment);
+  for (const LogDay day : {kDay + 2, kDay, kDay + 1}) {
+    BatchPlan plan = empty_plan(deployment);
+    hand_off(plan, *source, 1, std::to_string(day - kDay), day);
+    ASSERT_EQ(commit(connection, plan), CommitOutcome::kCommitted);
+  }
+  const auto days_up_to = [&](std::optional<LogDay> last_day) {
+    std::string days;
+    for (const auto& row : waiting(connection, 1, {}, last_day)) days += row.bytes;
+    return days;
+  };
+  EXPECT_EQ(days_up_to(std::nullopt), "201");
+  EXPECT_EQ(days_up_to(kDay + 2), "201");
+  EXPECT_EQ(days_up_to(kDay + 1), "01");
+  EXPECT_EQ(days_up_to(kDay), "0");
+  EXPECT_EQ(days_up_to(0), "");
+}
+
 TEST_P(StoreConformance, WaitingRowsComeInOrderAndInPortions) {
   auto& connection = connect();
   const auto deployment = open(connection, 4);

@@ -173,9 +173,10 @@ aggregator::RollUp StoreConformance::roll_up(StoreConnection& connection,
 }
 
 std::vector<HandoffRow> StoreConformance::waiting(StoreConnection& connection, std::int32_t home,
-                                                  const std::set<core::HandoffId>& under_way) {
+                                                  const std::set<core::HandoffId>& under_way,
+                                                  std::optional<LogDay> last_day) {
   return run(connection, [&](TotalsStore& store) {
-    return store.waiting_handoffs(PartitionId(home), under_way);
+    return store.waiting_handoffs(PartitionId(home), under_way, last_day);
   });
 }
 
@@ -214,7 +215,7 @@ void StoreConformance::hand_off(BatchPlan& plan, PartitionState& state, std::int
   consume(plan, state, day);
   ++plan.ledger[{state.id, day}].handed_off;
   aggregator::HandoffBlocks& blocks = plan.handoffs[{state.id, PartitionId(home)}];
-  blocks.blocks.push_back({block, 1});
+  blocks.blocks.push_back({block, 1, day});
   ++blocks.records;
 }
 

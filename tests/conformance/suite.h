@@ -63,7 +63,8 @@ class StoreConformance : public testing::TestWithParam<Subject> {
   aggregator::Resolution resolve(StoreConnection& connection, const aggregator::BatchPlan& plan);
   aggregator::RollUp roll_up(StoreConnection& connection, const aggregator::PartitionState& state);
   std::vector<aggregator::HandoffRow> waiting(StoreConnection& connection, std::int32_t home,
-                                              const std::set<core::HandoffId>& under_way = {});
+                                              const std::set<core::HandoffId>& under_way = {},
+                                              std::optional<LogDay> last_day = std::nullopt);
 
   static aggregator::AcquireRequest request(std::int32_t partition,
                                             const aggregator::Deployment& deployment,

@@ -68,6 +68,7 @@ std::string Auditor::committed(const BatchPlan& plan, const Tables& tables) {
     next->second = advance.next.value();
     highest_[partition] = std::max(highest_[partition], next->second);
   }
+  note_unknown(tables);
   broken = check_sent(tables, sent);
   return broken.empty() ? check_claims(plan) : broken;
 }
@@ -209,6 +210,20 @@ void Auditor::settle(const Place& place, std::int32_t home, std::int64_t row,
       break;
   }
   settled_.push_back(record);
+}
+
+// Of this commit: what was handed off to a home whose clock was by then more than a day ahead, and
+// what may have come first on a day that is dropped.
+void Auditor::note_unknown(const Tables& tables) {
+  for (auto record = settled_.rbegin(); record != settled_.rend() && record->commit == commits_;
+       ++record) {
+    const std::int64_t log_time = log_time_us(record->place);
+    const LogDay clock = aggregator::log_day_of(tables.states.at(record->home).last_log_time);
+    const bool lags = record->row != 0 && clock - log_time / kDayUs > 1;
+    const std::int64_t first_us = message_at(record->place).time_us.value_or(log_time) - kDayUs;
+    const bool dropped = tables.dropped_before && first_us < *tables.dropped_before * kDayUs;
+    record->unknown = lags || dropped;
+  }
 }
 
 std::string Auditor::mirrored(std::int32_t partition, std::int64_t offset) {

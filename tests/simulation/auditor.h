@@ -60,6 +60,8 @@ class Auditor {
     std::int64_t row = 0;     // of the handoff that brought it; 0: read from the log
     std::int32_t home = 0;
     std::size_t catalogue = 0;
+    // Its home can have forgotten a copy of it: that it is late is then no fault.
+    bool unknown = false;
   };
   struct Sums {
     std::int64_t consumed = 0;
@@ -83,14 +85,18 @@ class Auditor {
   std::string check_claims(const aggregator::BatchPlan& plan);
   void settle(const Place& place, std::int32_t home, std::int64_t row,
               const aggregator::BatchPlan& plan);
+  void note_unknown(const Tables& tables);
 
   [[nodiscard]] std::int64_t stands_at(std::int32_t partition) const;
   [[nodiscard]] const Message& message_at(const Place& place) const;
   [[nodiscard]] std::int64_t log_time_us(const Place& place) const;
-  [[nodiscard]] bool is_late(const Place& place) const;
+  [[nodiscard]] bool is_old(const Place& place) const;
+  [[nodiscard]] bool is_late(const Settled& record, const Tables& tables) const;
   [[nodiscard]] Flaw flaw_of(const Settled& record) const;
+  [[nodiscard]] std::string describe(const Settled& copy, const Tables& tables) const;
   [[nodiscard]] bool surely_before(const Settled& a, const Settled& b) const;
-  [[nodiscard]] bool may_be_counted(const std::vector<Settled>& copies, std::size_t chosen) const;
+  [[nodiscard]] bool may_be_counted(const std::vector<Settled>& copies, std::size_t chosen,
+                                    const Tables& tables) const;
   [[nodiscard]] Totals worth(const std::vector<Settled>& records, const Tables& tables) const;
   std::string judge_identity(const std::vector<Settled>& copies, const Tables& tables,
                              const Totals& actual, std::vector<Settled>& counted,

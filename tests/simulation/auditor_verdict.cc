@@ -35,9 +35,17 @@ Flaw Auditor::flaw_of(const Settled& record) const {
   return message.flaw;
 }
 
-bool Auditor::is_late(const Place& place) const {
+bool Auditor::is_old(const Place& place) const {
   const std::int64_t log_time = log_time_us(place);
   return log_time - message_at(place).time_us.value_or(log_time) > rules_.horizon_us;
+}
+
+// Where its home may or may not have known, what it said stands.
+bool Auditor::is_late(const Settled& record, const Tables& tables) const {
+  if (is_old(record.place)) return true;
+  if (!record.unknown) return false;
+  const auto kept = tables.rejects.find({record.place.first, record.place.second, ""});
+  return kept != tables.rejects.end() && kept->second.reason == "older_than_memory";
 }
 
 bool Auditor::surely_before(const Settled& a, const Settled& b) const {
@@ -50,13 +58,14 @@ bool Auditor::surely_before(const Settled& a, const Settled& b) const {
 
 // Promise P1, of one set of copies: no two within the horizon, and each that was left out had one
 // to stand for it.
-bool Auditor::may_be_counted(const std::vector<Settled>& copies, std::size_t chosen) const {
+bool Auditor::may_be_counted(const std::vector<Settled>& copies, std::size_t chosen,
+                             const Tables& tables) const {
   const auto in = [&](std::size_t i) { return (chosen >> i & 1U) != 0; };
   const auto apart = [&](std::size_t a, std::size_t b) {
     return std::abs(log_time_us(copies[a].place) - log_time_us(copies[b].place));
   };
   for (std::size_t i = 0; i < copies.size(); ++i) {
-    if (is_late(copies[i].place)) {
+    if (is_late(copies[i], tables)) {
       if (in(i)) return false;
       continue;
     }
@@ -91,7 +100,7 @@ std::string Auditor::judge_identity(const std::vector<Settled>& copies, const Ta
   const Message& message = message_at(copies.front().place);
   if (!message.alone) {
     const auto first = std::find_if(copies.begin(), copies.end(),
-                                    [&](const Settled& copy) { return !is_late(copy.place); });
+                                    [&](const Settled& copy) { return !is_late(copy, tables); });
     if (first != copies.end()) counted.push_back(*first);
     return {};
   }
@@ -102,7 +111,7 @@ std::string Auditor::judge_identity(const std::vector<Settled>& copies, const Ta
   }
   std::string permitted;
   for (std::size_t chosen = 0; chosen < std::size_t{1} << copies.size(); ++chosen) {
-    if (!may_be_counted(copies, chosen)) continue;
+    if (!may_be_counted(copies, chosen, tables)) continue;
     std::vector<Settled> some;
     for (std::size_t i = 0; i < copies.size(); ++i) {
       if ((chosen >> i & 1U) != 0) some.push_back(copies[i]);
@@ -115,10 +124,22 @@ std::string Auditor::judge_identity(const std::vector<Settled>& copies, const Ta
     }
     if (permitted.empty()) permitted = wrong;
   }
-  return fmt::format(
-      "identity {} of tenant {}, {} copies: no permitted choice of them has these "
-      "totals (for one, {})",
+  std::string text = fmt::format(
+      "identity {} of tenant {}: no permitted choice of its {} copies has these totals "
+      "(for one, {})",
       message.id, message.tenant, copies.size(), permitted);
+  for (const Settled& copy : copies) text += "; " + describe(copy, tables);
+  return text;
+}
+
+std::string Auditor::describe(const Settled& copy, const Tables& tables) const {
+  const std::int64_t log_time = log_time_us(copy.place);
+  return fmt::format("partition {} offset {}, logged {}, its time {} s before, commit {}{}{}{}",
+                     copy.place.first, copy.place.second,
+                     core::to_rfc3339(core::Timestamp::from_micros(log_time)),
+                     (log_time - message_at(copy.place).time_us.value_or(log_time)) / 1'000'000,
+                     copy.commit, copy.row == 0 ? "" : ", handed off",
+                     copy.unknown ? ", unknown" : "", is_late(copy, tables) ? ", late" : "");
 }
 
 std::string Auditor::at_rest(const Tables& tables, Coverage& coverage) const {
@@ -186,7 +207,9 @@ std::string Auditor::compare_ledger(const Tables& tables, std::int64_t counted) 
 
 std::string Auditor::compare_rejects(const Tables& tables) const {
   std::set<Place> rejected;
+  std::set<Place> unknown;
   for (const Settled& record : settled_) {
+    if (record.unknown) unknown.insert(record.place);
     const Flaw flaw = flaw_of(record);
     if (flaw == Flaw::kUnreadable || flaw == Flaw::kValueMissing) rejected.insert(record.place);
   }
@@ -196,7 +219,9 @@ std::string Auditor::compare_rejects(const Tables& tables) const {
     const Place place{std::get<0>(key), std::get<1>(key)};
     late += row.reject_class == aggregator::RejectClass::kLate ? 1 : 0;
     conflicts += row.reject_class == aggregator::RejectClass::kConflict ? 1 : 0;
-    if (row.reject_class == aggregator::RejectClass::kLate && !is_late(place))
+    const bool permitted =
+        is_old(place) || (row.reason == "older_than_memory" && unknown.contains(place));
+    if (row.reject_class == aggregator::RejectClass::kLate && !permitted)
       return fmt::format("partition {} offset {} is kept as late and is not", place.first,
                          place.second);
     if (row.reject_class == aggregator::RejectClass::kRejected && rejected.erase(place) == 0)

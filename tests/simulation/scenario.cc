@@ -31,6 +31,8 @@ void draw_workload(Dice& dice, Scenario& scenario) {
   scenario.transactional_per_mille = dice.one_in(2) ? 0 : dice.between(20, 200);
   scenario.roll_up_per_mille = dice.between(0, 400);
   scenario.local_runs = dice.one_in(10);
+  if (dice.one_in(4))
+    scenario.most_lag_ms = dice.between(1, 4 * scenario.horizon_days + 8) * kDayMs;
 }
 
 void draw_store(Dice& dice, Scenario& scenario) {
@@ -109,6 +111,25 @@ void make_deadly(Dice& dice, Scenario& scenario) {
   scenario.local_runs = dice.one_in(3);
 }
 
+// Some partitions are read days after the others: those that nobody owns, or nobody knows yet.
+void make_lagging(Dice& dice, Scenario& scenario) {
+  scenario.name = "lagging";
+  scenario.partitions = static_cast<std::int32_t>(dice.between(2, 4));
+  scenario.horizon_days = 1;
+  scenario.log_span_ms = dice.between(6, 12) * kDayMs;
+  scenario.most_lag_ms = dice.between(2, 9) * kDayMs;
+  scenario.append_gap_us = dice.between(2'000, 10'000);
+  scenario.wrong_partitioner_per_mille = dice.between(50, 400);
+  scenario.growth = {6};
+  scenario.faults = {{Fault::kGrow, 2},
+                     {Fault::kRefreshMetadata, 1},
+                     {Fault::kFreeze, 4},
+                     {Fault::kKill, 3},
+                     {Fault::kStopOrderly, 3}};
+  scenario.fault_gap_us = dice.between(50'000, 400'000);
+  scenario.group.largest_poll = static_cast<std::size_t>(dice.between(1, 4));
+}
+
 // Nothing fails: what is wrong here is wrong by itself.
 void make_calm(Dice&, Scenario& scenario) {
   scenario.name = "calm";
@@ -145,8 +166,8 @@ Scenario scenario_of(std::uint64_t seed) {
   draw_faults(dice, scenario);
   draw_group(dice, scenario);
   using Maker = void (*)(Dice&, Scenario&);
-  constexpr Maker kPresets[] = {make_growing, make_doubtful, make_undead,
-                                make_deadly,  make_calm,     make_forgetful};
+  constexpr Maker kPresets[] = {make_growing, make_doubtful,  make_undead, make_deadly,
+                                make_calm,    make_forgetful, make_lagging};
   if (dice.one_in(2)) kPresets[dice.below(std::size(kPresets))](dice, scenario);
   scenario.beginning = dice.below(std::size(kFirstLogSeconds));
   return scenario;

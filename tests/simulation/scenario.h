@@ -47,6 +47,8 @@ struct Scenario {
   std::int64_t wrong_partitioner_per_mille = 0;
   std::int64_t transactional_per_mille = 0;
   std::int64_t roll_up_per_mille = 100;
+  // By the log's clock, that the newest record may be ahead of what is unread.
+  std::int64_t most_lag_ms = 12 * 3'600'000;
   bool local_runs = false;  // dedup memory spills to the local disk
   StoreRules store;
   GroupRules group;

@@ -104,9 +104,10 @@ class ProcessStore final : public aggregator::TotalsStore {
       const aggregator::AcquireRequest& request) override {
     return store_.acquire(request);
   }
-  std::vector<aggregator::HandoffRow> waiting_handoffs(
-      core::PartitionId home, const std::set<core::HandoffId>& under_way) override {
-    return store_.waiting_handoffs(home, under_way);
+  std::vector<aggregator::HandoffRow> waiting_handoffs(core::PartitionId home,
+                                                       const std::set<core::HandoffId>& under_way,
+                                                       std::optional<LogDay> last_day) override {
+    return store_.waiting_handoffs(home, under_way, last_day);
   }
   aggregator::CommitOutcome commit(const aggregator::BatchPlan& plan) override;
   aggregator::Resolution resolve(const aggregator::BatchPlan& plan) override;

@@ -142,13 +142,10 @@ aggregator::Deployment SimStore::open(const aggregator::OpenRequest& request) {
   if (tables.partitions > partitions) line_->met("stale metadata");
   open_periods();
   // Without a book all are counted in UTC.
-  return {database_.identity_key,
-          database_.catalogues.at(tables.catalogue),
+  return {database_.identity_key, database_.catalogues.at(tables.catalogue),
           database_.tenants.empty() ? std::make_shared<const aggregator::TenantBook>()
                                     : database_.tenants.at(tables.catalogue).book,
-          core::Generation(tables.generation),
-          tables.partitions,
-          tables.remembered_since};
+          core::Generation(tables.generation), tables.partitions};
 }
 
 // Until every period of the catalogue in force has its totals; nobody gives way after that look.
@@ -225,6 +222,7 @@ std::unique_ptr<PartitionState> SimStore::acquire_once(const AcquireRequest& req
   if (row.last_offset) state->last_offset = core::Offset(*row.last_offset);
   state->last_digest = row.last_digest;
   state->last_log_time = row.last_log_time;
+  state->dropped_before = database_.tables().dropped_before;
   line_->step(StoreStep::kMemoryLoaded);
   client.commit();
   line_->met("acquired");
@@ -266,13 +264,15 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
 }
 
 std::vector<aggregator::HandoffRow> SimStore::waiting_handoffs(
-    core::PartitionId home, const std::set<core::HandoffId>& under_way) {
+    core::PartitionId home, const std::set<core::HandoffId>& under_way,
+    std::optional<LogDay> last_day) {
   Client client(database_, *line_);
   client.statement();
   std::vector<aggregator::HandoffRow> rows;
   std::size_t bytes = 0;
   for (const auto& [id, row] : database_.tables().handoffs) {
     if (row.home != home.value() || under_way.contains(core::HandoffId(id))) continue;
+    if (last_day && row.last_day > *last_day) continue;
     if (!rows.empty() && bytes + row.bytes.size() > core::kMaxHandoffReadBytes) break;
     bytes += row.bytes.size();
     rows.push_back({core::HandoffId(id), row.records, row.bytes});

@@ -46,8 +46,9 @@ class SimStore final : public aggregator::TotalsStore {
   aggregator::Deployment open(const aggregator::OpenRequest& request) override;
   std::unique_ptr<aggregator::PartitionState> acquire(
       const aggregator::AcquireRequest& request) override;
-  std::vector<aggregator::HandoffRow> waiting_handoffs(
-      core::PartitionId home, const std::set<core::HandoffId>& under_way) override;
+  std::vector<aggregator::HandoffRow> waiting_handoffs(core::PartitionId home,
+                                                       const std::set<core::HandoffId>& under_way,
+                                                       std::optional<LogDay> last_day) override;
   aggregator::CommitOutcome commit(const aggregator::BatchPlan& plan) override;
   aggregator::Resolution resolve(const aggregator::BatchPlan& plan) override;
   std::int32_t never_owned() override;

@@ -158,10 +158,6 @@ class SimSubject final : public StoreUnderTest {
   }
   void change_horizon(std::int64_t horizon_seconds, std::int64_t future_bound_seconds) override {
     simulation::Tables& tables = database_.tables();
-    if (horizon_seconds > tables.horizon_seconds ||
-        future_bound_seconds > tables.future_bound_seconds) {
-      tables.remembered_since = tables.dropped_before;
-    }
     tables.horizon_seconds = horizon_seconds;
     tables.future_bound_seconds = future_bound_seconds;
     change_catalogue(database_.catalogues.back()->meters());

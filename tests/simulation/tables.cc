@@ -52,9 +52,9 @@ void apply_memory(const BatchPlan& plan, CommitNumber commit, Tables& tables) {
   }
   for (const auto& [way, blocks] : plan.handoffs) {
     for (const auto& block : blocks.blocks) {
-      tables.handoffs.emplace(
-          tables.next_handoff++,
-          HandoffStored{way.first.value(), way.second.value(), block.records, block.bytes});
+      tables.handoffs.emplace(tables.next_handoff++,
+                              HandoffStored{way.first.value(), way.second.value(), block.records,
+                                            block.bytes, block.last_day});
     }
   }
 }

@@ -52,6 +52,7 @@ struct HandoffStored {
   std::int32_t home = 0;
   std::int64_t records = 0;
   std::string bytes;
+  LogDay last_day = 0;
 };
 
 // Tenant, meter, start of the window, dimensions.
@@ -104,7 +105,6 @@ struct Tables {
   std::int64_t horizon_seconds = 0;
   std::int64_t future_bound_seconds = 0;
   std::optional<LogDay> dropped_before;
-  std::optional<LogDay> remembered_since;
   std::size_t catalogue = 0;  // which of the simulated catalogues is in force
   std::map<std::int32_t, PartitionRow> states;
   std::map<std::pair<std::int32_t, LogDay>, aggregator::LedgerDelta> ledger;

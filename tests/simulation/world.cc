@@ -15,8 +15,9 @@ constexpr std::int64_t kDayUs = 86'400'000'000;
 AuditRules audit_rules(const Scenario& scenario) {
   const std::int64_t horizon_us = scenario.horizon_days * kDayUs;
   return {horizon_us, kFutureBoundSeconds * 1'000'000,
-          // The horizon, the future bound, the day for whole days, the day it ends in, and the lag.
-          horizon_us + 4 * kDayUs};
+          // The horizon, the future bound, the day for whole days, the day it ends in, and the lag:
+          // who lags holds back the days that all others could forget.
+          horizon_us + 3 * kDayUs + (scenario.most_lag_ms + kMostStepMs) * 1'000};
 }
 
 }  // namespace
@@ -99,7 +100,8 @@ void World::append_one() {
   log_clock_ms_ += dice.one_in(4) ? dice.between(0, 4 * gap_ms) : dice.between(0, gap_ms);
   // A step alone may be longer than the lag that is left.
   if (const auto oldest = auditor_.oldest_pending_ms())
-    log_clock_ms_ = std::max(before, std::min(log_clock_ms_, *oldest + kMostStepMs));
+    log_clock_ms_ =
+        std::max(before, std::min(log_clock_ms_, *oldest + scenario_.most_lag_ms + kMostStepMs));
   database_.clock = std::max(database_.clock, core::Timestamp::from_millis(log_clock_ms_));
   const std::size_t message = workload_.next(log_clock_ms_);
   const std::int32_t partition = partition_for(workload_.messages()[message]);
@@ -124,7 +126,7 @@ void World::end_transactions() {
 
 bool World::readers_lag() const {
   const auto oldest = auditor_.oldest_pending_ms();
-  return oldest && log_clock_ms_ - *oldest > kMostLagMs;
+  return oldest && log_clock_ms_ - *oldest > scenario_.most_lag_ms;
 }
 
 void World::produce() {

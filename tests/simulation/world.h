@@ -17,11 +17,8 @@
 
 namespace tally::simulation {
 
-// A partition that lags behind the newest record by more than the memory's spare day cannot be
-// deduplicated exactly; producers wait before it comes to that.
-inline constexpr std::int64_t kMostLagMs = 12 * 3'600'000;
-// How far the log's clock may be ahead of what is unread: the memory's spare.
-inline constexpr std::int64_t kMostStepMs = 24 * 3'600'000;
+// How much further ahead of what is unread one step of the log's clock may go.
+inline constexpr std::int64_t kMostStepMs = 12 * 3'600'000;
 
 struct Verdict {
   std::string broken;  // empty: every promise held

@@ -144,7 +144,7 @@ void World::restore() {
   // What was read since is read again at once, and some partitions are then far ahead of others.
   if (!backup_) return;
   const auto unread = backup_->auditor.oldest_pending_ms();
-  if (unread && log_clock_ms_ - *unread > kMostStepMs) return;
+  if (unread && log_clock_ms_ - *unread > scenario_.most_lag_ms + kMostStepMs) return;
   scheduler_.note("database: restored from the backup");
   scheduler_.coverage().count(Event::kStoreRestored);
   database_.kill_all();

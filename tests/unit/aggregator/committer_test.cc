@@ -69,7 +69,8 @@ class ScriptedStore final : public TotalsStore {
     TALLY_CHECK(false, "a committer acquires nothing");
   }
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
-                                           const std::set<core::HandoffId>& /*known*/) override {
+                                           const std::set<core::HandoffId>& /*known*/,
+                                           std::optional<LogDay> /*last_day*/) override {
     TALLY_CHECK(false, "a committer receives nothing");
   }
   std::int32_t never_owned() override { return 0; }

@@ -109,12 +109,17 @@ TEST(Handoff, BlocksAreBounded) {
   Record record;
   record.value = value;
   HandoffBlocks blocks;
-  for (int i = 0; i < 50; ++i) blocks.add(record, Admission::kLog);
+  for (int i = 0; i < 50; ++i) {
+    // The last day is that of the latest record, wherever it stands.
+    record.log_time_ms = bench_time(i % 2 == 0 ? "3+00:00:00" : "2+23:59:59").millis();
+    blocks.add(record, Admission::kLog);
+  }
   EXPECT_EQ(blocks.records, 50);
   EXPECT_GT(blocks.blocks.size(), 3U);
   std::int64_t records = 0;
   for (const auto& block : blocks.blocks) {
     EXPECT_LE(block.bytes.size(), core::kMaxHandoffBlockBytes + core::kMaxRecordBytes);
+    EXPECT_EQ(block.last_day, log_day_of(bench_time("3+00:00:00")));
     records += block.records;
   }
   EXPECT_EQ(records, 50);
@@ -296,10 +301,9 @@ TEST(Handoff, AReadmittedRecordIsBoundByNeitherHorizonNorFuture) {
 }
 
 TEST(Handoff, AReadmittedRecordOfBeforeARaisedHorizonIsLateAgain) {
-  FoldRules rules = kBenchRules;
-  rules.remembered_since = log_day_of(bench_time("00:00:00"));
   for (const bool unchecked : {false, true}) {
-    FoldBench bench({count_meter("calls", "api")}, rules);
+    FoldBench bench({count_meter("calls", "api")});
+    bench.state.dropped_before = log_day_of(bench_time("00:00:00"));
     bench.receive(
         readmission(call("old", "2026-11-21T00:04:59Z"), bench_time("5+08:00:00"),
                     unchecked ? Admission::kReadmittedUnchecked : Admission::kReadmitted));

@@ -7,9 +7,8 @@ namespace {
 // The horizon was raised from 7 days to 35, and a retry of what was counted 20 days ago was counted
 // again: neither late nor remembered.
 TEST(Horizon, AfterItWasRaisedWhatMayBeForgottenIsLate) {
-  FoldRules rules = kBenchRules;
-  rules.remembered_since = log_day_of(bench_time("00:00:00"));  // earlier days are gone
-  FoldBench bench({count_meter("calls", "api"), sum_meter("tokens", "llm", "tokens")}, rules);
+  FoldBench bench({count_meter("calls", "api"), sum_meter("tokens", "llm", "tokens")});
+  bench.state.dropped_before = log_day_of(bench_time("00:00:00"));  // earlier days are gone
   // Its first copy may have come a day before its time: no future bound was ever larger.
   bench.check(R"(
     20+08:00:00 1+00:00:00  r1 acme api {} | counted
