@@ -117,6 +117,18 @@ void load_rows(const MemoryLoad& load, const std::string& where, dedup::Memory& 
   transaction.exec("CLOSE memory");
 }
 
+std::optional<LogTimeCeiling> load_ceiling(core::PartitionId partition, core::Offset position,
+                                           Transaction& transaction) {
+  const Rows row = transaction.exec(
+      "SELECT before_offset, (extract(epoch FROM ceiling) * 1000000)::bigint "
+      "FROM tally.log_time_ceiling WHERE partition = $1::integer "
+      "AND from_offset <= $2::bigint AND before_offset > $2::bigint",
+      {std::to_string(partition.value()), std::to_string(position.value())});
+  if (row.size() == 0) return std::nullopt;
+  return LogTimeCeiling{core::Offset(row.int64(0, 0)),
+                        core::Timestamp::from_micros(row.int64(0, 1))};
+}
+
 }  // namespace
 
 void ensure_partition(const AcquireRequest& request, runtime::postgres::Connection& database) {
@@ -165,6 +177,7 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
       "SELECT dropped_before - DATE '1970-01-01' FROM tally.deployment "
       "WHERE dropped_before IS NOT NULL");
   if (dropped.size() != 0) state->dropped_before = static_cast<LogDay>(dropped.int64(0, 0));
+  state->log_time_ceiling = load_ceiling(request.partition, state->position, transaction);
   load.begin(state->memory);
   load_rows(load, where, state->memory, transaction);
   state->memory.loaded();

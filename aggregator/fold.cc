@@ -72,6 +72,14 @@ void count_class(RecordClass record_class, LedgerDelta& line) {
   }
 }
 
+// As if the broker had stamped it no later than the partition's ceiling.
+runtime::kafka::Record under_ceiling(runtime::kafka::Record record, const PartitionState& state) {
+  const auto& ceiling = state.log_time_ceiling;
+  if (ceiling && record.offset < ceiling->before_offset.value())
+    record.log_time_ms = std::min(record.log_time_ms, ceiling->time.millis());
+  return record;
+}
+
 LogDay whole_days(std::int64_t seconds) {
   return static_cast<LogDay>((seconds + core::kDaySeconds - 1) / core::kDaySeconds);
 }
@@ -129,13 +137,14 @@ RecordClass Fold::add(const runtime::kafka::Record& record, const DecodedEvent& 
   TALLY_CHECK(record.offset >= state.position.value(),
               "partition {}: offset {} is below the position {}", state.id.value(), record.offset,
               state.position.value());
-  const auto log_time = core::Timestamp::from_millis(record.log_time_ms);
+  const runtime::kafka::Record mended = under_ceiling(record, state);
+  const auto log_time = core::Timestamp::from_millis(mended.log_time_ms);
   state.last_log_time = std::max(state.last_log_time, log_time);
   skip_to(core::Offset(record.offset), state, plan);
   PartitionAdvance& advance = advance_of(state, plan);
   LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
   Site site{
-      record, Admission::kLog, event, state, plan, line, log_time, event.time.value_or(log_time)};
+      mended, Admission::kLog, event, state, plan, line, log_time, event.time.value_or(log_time)};
   const RecordClass record_class = classify(site);
   ++line.consumed;
   state.position = core::Offset(record.offset + 1);

@@ -17,6 +17,13 @@
 
 namespace tally::aggregator {
 
+// An admin's word on a broker's wrong clock (`tally-admin log-time set`): of the records below
+// `before_offset`, what the broker stamped later than `time` counts as stamped at `time`.
+struct LogTimeCeiling {
+  core::Offset before_offset;
+  core::Timestamp time;
+};
+
 // What an owner knows of a partition. `position` runs ahead of what is committed by the plans under
 // way.
 struct PartitionState {
@@ -35,6 +42,8 @@ struct PartitionState {
   // have kept those days.
   std::optional<LogDay> dropped_before;
   dedup::Memory memory;
+  // For the partition's own log; what another partition hands off was mended where it was read.
+  std::optional<LogTimeCeiling> log_time_ceiling = std::nullopt;
 };
 
 struct FoldRules {
@@ -67,7 +76,8 @@ class Fold {
        const FoldRules& rules, std::shared_ptr<const TenantBook> tenants = nullptr);
 
   // Adds a record at exactly state.position or beyond it (a gap counts as skipped offsets) to the
-  // plan and to the state's memory. An offset below the position is a caller's bug.
+  // plan and to the state's memory. An offset below the position is a caller's bug. Its log time is
+  // what the broker stamped, or the state's ceiling.
   RecordClass add(const runtime::kafka::Record& record, const DecodedEvent& event,
                   PartitionState& state, BatchPlan& plan);
 

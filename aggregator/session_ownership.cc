@@ -120,6 +120,7 @@ std::optional<std::int64_t> Session::start_of(Owned& owned, const kafka::Waterma
   log::info("partition_acquired", {{"partition", partition},
                                    {"epoch", state.epoch.value()},
                                    {"offset", start},
+                                   {"log_end", marks.high},
                                    {"remembered", state.memory.size()}});
   if (marks.low > start) {
     log::error("records_lost", {{"partition", partition},

@@ -150,6 +150,21 @@ TEST_P(StoreConformance, ACatalogueThatMovedIsSeenByTheCommit) {
             CommitOutcome::kCommitted);
 }
 
+// With the catalogue's version comes what an admin said of the broker's clock: who is refused for a
+// log time from the future must hear of it.
+TEST_P(StoreConformance, ACatalogueThatMovedIsSeenByACommitFromTheFuture) {
+  constexpr LogDay kFarAhead = 60'000;
+  auto& connection = connect();
+  const auto deployment = open(connection, 4);
+  const auto state = acquire(connection, 1, deployment);
+  const BatchPlan plan = counting(deployment, *state, identities_of(1, 4, 2, 1), kFarAhead);
+  connection.start([&](TotalsStore& totals) { totals.commit(plan); });
+  EXPECT_EQ(connection.finish(), Halt::kFinished);
+  EXPECT_TRUE(connection.failure());
+  store().change_catalogue({sum_meter("tokens"), sum_meter("words")});
+  EXPECT_EQ(commit(connection, plan), CommitOutcome::kCatalogueMoved);
+}
+
 // The client dies at each step of a commit in turn; what it finds then decides, and doing it again
 // leads to where an undisturbed commit leads.
 TEST_P(StoreConformance, ABreakAtEachStepOfACommitIsMadeGood) {

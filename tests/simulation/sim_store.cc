@@ -40,10 +40,16 @@ aggregator::dedup::SegmentToken roll_up_token(std::uint64_t number) {
   return token;
 }
 
+void check_catalogue(const BatchPlan& plan, const SimDatabase& database) {
+  if (database.catalogues.at(database.tables().catalogue)->version() != plan.meters->version())
+    throw StatementFailed(aggregator::kCatalogueMovedState, "the catalogue moved");
+}
+
 void check_guard(const BatchPlan& plan, core::PartitionId id, const SimDatabase& database) {
   const aggregator::PartitionAdvance& advance = plan.partitions.at(id);
   if (advance.last_log_time &&
       advance.last_log_time->micros() > database.clock.micros() + kFutureLimitSeconds * 1'000'000) {
+    check_catalogue(plan, database);
     throw StatementFailed("TY003", "the broker stamped a record more than 1 h ahead");
   }
   const auto row = database.tables().states.find(id.value());
@@ -293,8 +299,7 @@ void execute(const std::shared_ptr<const BatchPlan>& plan, const SimDatabase::Ha
     check_guard(*plan, id, database);
   }
   lock({LockTable::kCatalogue, 0}, LockMode::kShared);
-  if (database.catalogues.at(database.tables().catalogue)->version() != plan->meters->version())
-    throw StatementFailed(aggregator::kCatalogueMovedState, "the catalogue moved");
+  check_catalogue(*plan, database);
   line.step(StoreStep::kFenced);
   for (const auto& [home, rows] : plan->taken) {
     for (const auto& row : rows) {
