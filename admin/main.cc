@@ -1,6 +1,7 @@
 // tally-admin: one command, one connection, one sentence when it fails.
 #include "admin/apply.h"
 #include "admin/horizon.h"
+#include "admin/log_time.h"
 #include "admin/migrations.h"
 #include "admin/rejects.h"
 #include "admin/replay.h"
@@ -13,9 +14,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -91,6 +94,21 @@ constexpr std::array kHorizonOptions = {
            core::kMaxFutureBoundSeconds},
     Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."}};
 
+constexpr std::array kLogTimeSetOptions = {
+    kDatabase,
+    Option{"partition", Kind::kInteger, "", "The partition whose records are stamped ahead.", 0,
+           core::kMaxPartitions - 1, true},
+    Option{"before-offset", Kind::kInteger, "",
+           "Only records before this offset: the first that the broker stamped right again, or the "
+           "end of the log.",
+           1, std::numeric_limits<std::int64_t>::max(), true},
+    Option{"ceiling", Kind::kText, "",
+           "What is stamped later counts as stamped then: RFC 3339; the database's time now unless "
+           "given."},
+    Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."}};
+constexpr std::array kLogTimeListOptions = {
+    kDatabase, Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
+
 constexpr std::array kCommands = {
     Command{"migrate",
             "Brings the database's schema up to date.",
@@ -121,6 +139,16 @@ constexpr std::array kCommands = {
             kHorizonOptions,
             {},
             "tally-admin horizon set --horizon-seconds 3024000 --apply"},
+    Command{"log-time-set",
+            "Counts what a broker's wrong clock stamped too far ahead (also: log-time set).",
+            kLogTimeSetOptions,
+            {},
+            "tally-admin log-time set --partition 2 --before-offset 120034 --apply"},
+    Command{"log-time-list",
+            "Lists what log-time set was asked for (also: log-time list).",
+            kLogTimeListOptions,
+            {},
+            "tally-admin log-time list"},
     Command{"verify",
             "Adds the books up a second way; exit 1 when they are off.",
             kDatabaseOnly,
@@ -167,6 +195,10 @@ Result<void> read_moment(const Settings& settings, std::string_view name,
   return boost::outcome_v2::success();
 }
 
+admin::Format format_of(const Settings& settings) {
+  return settings.enabled("json") ? admin::Format::kJson : admin::Format::kTable;
+}
+
 Result<void> replay(Connection& connection, const Settings& settings) {
   admin::ReplayRequest request;
   request.record_class = settings.text("class");
@@ -178,7 +210,7 @@ Result<void> replay(Connection& connection, const Settings& settings) {
   if (settings.enabled("unchecked")) request.memory_check = admin::MemoryCheck::kWaived;
   if (settings.enabled("again")) request.repetition = admin::Repetition::kOften;
   if (settings.enabled("apply")) request.mode = admin::ReplayMode::kApply;
-  if (settings.enabled("json")) request.format = admin::Format::kJson;
+  request.format = format_of(settings);
   return admin::replay_rejects(connection, request, std::cout);
 }
 
@@ -189,6 +221,15 @@ Result<void> set_horizon(Connection& connection, const Settings& settings) {
     request.future_bound_seconds = settings.integer("future-bound-seconds");
   if (settings.enabled("apply")) request.mode = admin::HorizonMode::kApply;
   return admin::set_horizon(connection, request, std::cout);
+}
+
+Result<void> set_log_time(Connection& connection, const Settings& settings) {
+  admin::LogTimeRequest request;
+  request.partition = core::PartitionId(static_cast<std::int32_t>(settings.integer("partition")));
+  request.before_offset = core::Offset(settings.integer("before-offset"));
+  if (auto good = read_moment(settings, "ceiling", request.ceiling); !good) return good;
+  if (settings.enabled("apply")) request.mode = admin::LogTimeMode::kApply;
+  return admin::set_log_time(connection, request, std::cout);
 }
 
 Result<void> run(const Settings& settings) {
@@ -208,28 +249,31 @@ Result<void> run(const Settings& settings) {
   if (command == "apply") return apply(connection, settings, file);
   if (command == "rejects-replay") return replay(connection, settings);
   if (command == "horizon-set") return set_horizon(connection, settings);
+  if (command == "log-time-set") return set_log_time(connection, settings);
   if (command == "tenant-add") return admin::add_tenant(connection, tenant_of(settings), std::cout);
   if (command == "tenant-list") {
     admin::list_tenants(connection, std::cout);
   } else if (command == "rejects-list") {
     const admin::RejectFilter filter{settings.text("reason"), settings.text("class"),
                                      settings.integer("limit")};
-    admin::list_rejects(connection, filter,
-                        settings.enabled("json") ? admin::Format::kJson : admin::Format::kTable,
-                        std::cout);
+    admin::list_rejects(connection, filter, format_of(settings), std::cout);
+  } else if (command == "log-time-list") {
+    admin::list_log_time(connection, format_of(settings), std::cout);
   } else if (admin::verify(connection, std::cout) == admin::Verdict::kOff) {
     return Error{ErrorKind::kConflict, "verify found lines that are off (see the table)"};
   }
   return boost::outcome_v2::success();
 }
 
+constexpr std::array<std::string_view, 4> kFirstWords = {"tenant", "rejects", "horizon",
+                                                         "log-time"};
+
 // `tenant list` is the command tenant-list: settings know single words.
 std::vector<const char*> joined_words(int argc, const char* const* argv, std::string& word) {
   std::vector<const char*> words(argv, argv + argc);
   if (argc < 3) return words;
   const std::string first = argv[1];
-  if ((first != "tenant" && first != "rejects" && first != "horizon") || argv[2][0] == '-')
-    return words;
+  if (std::ranges::find(kFirstWords, first) == kFirstWords.end() || argv[2][0] == '-') return words;
   word = first + "-" + argv[2];
   words.erase(words.begin() + 1);
   words[1] = word.c_str();

@@ -1,5 +1,6 @@
 """The clock of a real broker jumps while it runs, and comes back. What it stamps too far ahead is not
-counted and empties no memory; what it stamps too early is rejected, and counted by a replay."""
+counted until an admin says as of when, and empties no memory; what it stamps too early is rejected, and
+counted by a replay."""
 
 import os
 import sys
@@ -23,7 +24,7 @@ class ClockJump(unittest.TestCase):
         cls.addClassCleanup(cls.stack.stop)
         use_stack(cls.stack.start_with_movable_clock())
         # Before the first jump: after one, this broker's controller may wait for what it had planned.
-        cls.scenes = [Scene(CATALOGUE) for _ in range(3)]
+        cls.scenes = [Scene(CATALOGUE) for _ in range(4)]
         for scene in cls.scenes:
             cls.addClassCleanup(scene.close)
 
@@ -68,6 +69,45 @@ class ClockJump(unittest.TestCase):
         second.await_not_ready(REFUSED)
         self.assertEqual(self.scene.query(MEMORY), memory)
         self.assertEqual(self.scene.committed(), committed)
+
+    def let_all_count(self, *arguments):
+        for partition, end in self.scene.ends().items():
+            said = self.scene.admin("log-time-set", "--partition", str(partition), "--before-offset", str(end),
+                                    *arguments).stdout
+            self.assertIn("Changed." if "--apply" in arguments else "Dry run", said)
+
+    def test_days_ahead_is_counted_as_of_now_when_an_admin_says_so(self):
+        first = self.begin(arguments=SHORT_MEMORY)
+        ahead = self.book.stream(300)
+        self.publish_off_by(timedelta(days=5), ahead)
+        self.scene.publish(self.book.again(self.first[:200]) + self.book.stream(200))
+        first.await_not_ready(REFUSED, "tally-admin log-time set --partition")
+        committed = self.scene.committed()
+        self.let_all_count()
+        self.assertEqual(self.scene.committed(), committed)
+        # The one that was refused again and again takes it up by itself.
+        self.let_all_count("--apply")
+        self.scene.await_all_committed()
+        self.book.expect(self.scene)
+        first.await_ready()
+        in_time = "SELECT max(last_log_time) <= now() FROM tally.partition_state"
+        self.assertEqual(self.scene.value(in_time), "t")
+
+        # Once more: what comes last in the log is ahead, and found again by who comes next.
+        again = self.book.stream(100)
+        self.publish_off_by(timedelta(days=3), again)
+        first.await_not_ready(REFUSED)
+        self.let_all_count("--apply")
+        self.scene.await_all_committed()
+        first.kill()
+        second = self.scene.aggregator(instance="one", arguments=SHORT_MEMORY)
+        self.scene.publish(self.book.again(ahead + again + self.first) + self.book.stream(100))
+        self.scene.await_all_committed()
+        self.book.expect(self.scene)
+        second.await_ready()
+        self.assertEqual(self.scene.value(in_time), "t")
+        self.assertEqual(len(self.scene.admin("log-time-list", "--json").stdout.splitlines()), 8)
+        second.stop()
 
     def test_behind_what_is_rejected_is_counted_by_a_replay(self):
         aggregator = self.begin()
