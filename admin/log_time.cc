@@ -62,6 +62,17 @@ Result<Standing> read_standing(Transaction& transaction, core::PartitionId parti
   return standing;
 }
 
+// A record that was stamped before would be late behind one that counts as of the ceiling: the
+// dedup memory has a day to spare (docs/decisions/0008-handoff-and-growth.md).
+Timestamp first_judged(Timestamp ceiling) {
+  return Timestamp::from_seconds((ceiling.micros() / 1'000'000 / core::kDaySeconds - 1) *
+                                 core::kDaySeconds);
+}
+
+bool may_make_late(const Standing& standing, Timestamp ceiling) {
+  return !standing.clock || *standing.clock < first_judged(ceiling);
+}
+
 // What the request asks for, or why it cannot be had.
 Result<Ceiling> ceiling_of(const LogTimeRequest& request, const Standing& standing) {
   const std::int64_t before_offset = request.before_offset.value();
@@ -77,6 +88,15 @@ Result<Ceiling> ceiling_of(const LogTimeRequest& request, const Standing& standi
   Timestamp time = request.ceiling.value_or(latest);
   const bool again = standing.set && standing.set->before_offset == before_offset;
   if (!request.ceiling && again) time = standing.set->time;
+  if (!request.ceiling && !again && may_make_late(standing, time)) {
+    return Error{
+        ErrorKind::kConflict,
+        fmt::format("partition {}: what waits may be days old, and what the broker stamped "
+                    "rightly before {} would be late (older_than_memory) behind records "
+                    "that count as of now: give the moment at which the broker's clock "
+                    "was right again, with --ceiling",
+                    request.partition.value(), core::to_rfc3339(first_judged(time)))};
+  }
   if (!core::is_event_time(time))
     return core::invalid(fmt::format("--ceiling {}", core::kNoEventTime));
   if (time > latest) {
@@ -107,15 +127,11 @@ void describe(const LogTimeRequest& request, const Standing& standing, const Cei
     out << fmt::format("Until now that was {}, for those before offset {}.\n",
                        core::to_rfc3339(standing.set->time), standing.set->before_offset);
   }
-  // The dedup memory has a day to spare (docs/decisions/0008-handoff-and-growth.md).
-  const Timestamp judged = Timestamp::from_seconds(
-      (ceiling.time.micros() / 1'000'000 / core::kDaySeconds - 1) * core::kDaySeconds);
-  if (!standing.clock || *standing.clock < judged) {
+  if (may_make_late(standing, ceiling.time)) {
     out << fmt::format(
         "A record behind them that the broker stamped rightly, but before {}, will be late "
-        "(older_than_memory). If the clock was right again before that, give that moment: "
-        "--ceiling.\n",
-        core::to_rfc3339(judged));
+        "(older_than_memory).\n",
+        core::to_rfc3339(first_judged(ceiling.time)));
   }
 }
 

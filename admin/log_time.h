@@ -16,8 +16,9 @@ enum class LogTimeMode { kDryRun, kApply };
 
 struct LogTimeRequest {
   core::PartitionId partition;
-  core::Offset before_offset;              // for the records from the stored next offset to here
-  std::optional<core::Timestamp> ceiling;  // nullopt: the database's time now
+  core::Offset before_offset;  // for the records from the stored next offset to here
+  // nullopt: the database's time now, where no record that waits can be late by it.
+  std::optional<core::Timestamp> ceiling;
   LogTimeMode mode = LogTimeMode::kDryRun;
 };
 
@@ -25,8 +26,8 @@ struct LogTimeRequest {
 // one transaction: no plan folded without it commits any more, and every aggregator starts from
 // what is committed. The records that are not committed yet, up to the offset, count as stamped at
 // the ceiling at the latest, instead of what was set for them before. An error for a partition that
-// nobody has acquired, for an offset below which all is committed, and for a ceiling that is ahead
-// of the database's clock or behind the partition's.
+// nobody has acquired, for an offset below which all is committed, for a ceiling that is ahead of
+// the database's clock or behind the partition's, and for none where it must be given.
 [[nodiscard]] core::Result<void> set_log_time(runtime::postgres::Connection& connection,
                                               const LogTimeRequest& request, std::ostream& out);
 

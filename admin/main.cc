@@ -104,7 +104,7 @@ constexpr std::array kLogTimeSetOptions = {
            1, std::numeric_limits<std::int64_t>::max(), true},
     Option{"ceiling", Kind::kText, "",
            "What is stamped later counts as stamped then: RFC 3339; the database's time now unless "
-           "given."},
+           "given. It must be given where what waits may be more than a day old."},
     Option{"apply", Kind::kSwitch, "", "Do it; without it only show what would be done."}};
 constexpr std::array kLogTimeListOptions = {
     kDatabase, Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
