@@ -104,6 +104,11 @@ Result<EventHead> head_of(const StoredReject& reject) {
 Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const Homes& homes,
                                               MemoryCheck check) {
   TALLY_CHECK(!homes.remembered_since.empty());
+  if (!reject.has_bytes) {
+    return core::invalid(
+        "its bytes are not kept: its row was removed from tally.reject while a replay of it was "
+        "under way; the log has them until its retention ends: publish it again");
+  }
   const auto head = head_of(reject);
   if (!head) return head.error();
   const std::size_t home = core::home_bits(head.value().id) % homes.remembered_since.size();

@@ -23,7 +23,8 @@ struct StoredReject {
   std::string tenant;  // empty: could not be read
   std::string key;
   std::string value;
-  std::string headers;  // core/stored_headers.h
+  std::string headers;    // core/stored_headers.h
+  bool has_bytes = true;  // false: only the verdict of a replay stands there
 };
 
 // What of the deployment a verdict depends on.

@@ -175,7 +175,7 @@ Page Replay::next_page(Transaction& transaction) {
   const Rows rows = transaction.exec(
       "SELECT r.partition, r.record_offset, (extract(epoch FROM r.log_time) * 1000000)::bigint, "
       "r.class, r.reason, coalesce(r.tenant, ''), coalesce(r.record_key, ''), "
-      "coalesce(r.record_value, ''), coalesce(r.record_headers, '')" +
+      "coalesce(r.record_value, ''), coalesce(r.record_headers, ''), r.record_value IS NOT NULL" +
           std::string(kMatches) + " AND NOT (" + replayed_before() +
           ") AND (r.partition, r.record_offset) > ($6::integer, $7::bigint) "
           "ORDER BY r.partition, r.record_offset LIMIT $8::bigint",
@@ -183,11 +183,11 @@ Page Replay::next_page(Transaction& transaction) {
   Page page;
   page.last = rows.size() == 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    page.rejects.push_back({PartitionId(static_cast<std::int32_t>(rows.int64(i, 0))),
-                            core::Offset(rows.int64(i, 1)),
-                            Timestamp::from_micros(rows.int64(i, 2)), std::string(rows.text(i, 3)),
-                            std::string(rows.text(i, 4)), std::string(rows.text(i, 5)),
-                            rows.bytes(i, 6), rows.bytes(i, 7), rows.bytes(i, 8)});
+    page.rejects.push_back(
+        {PartitionId(static_cast<std::int32_t>(rows.int64(i, 0))), core::Offset(rows.int64(i, 1)),
+         Timestamp::from_micros(rows.int64(i, 2)), std::string(rows.text(i, 3)),
+         std::string(rows.text(i, 4)), std::string(rows.text(i, 5)), rows.bytes(i, 6),
+         rows.bytes(i, 7), rows.bytes(i, 8), rows.boolean(i, 9)});
   }
   return page;
 }

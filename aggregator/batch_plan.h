@@ -76,6 +76,8 @@ struct RejectRow {
   std::string key;
   std::string value;
   std::string headers;  // core/stored_headers.h
+  // False: past the commit's budget, of a replayed record, whose row in tally.reject has them.
+  bool has_bytes = true;
 };
 
 struct OffsetRange {

@@ -194,12 +194,19 @@ void write_rejects(const BatchPlan& plan, Transaction& transaction) {
       tenant.add_null();
     else
       tenant.add(row->tenant);
-    key.add(bytes_text(row->key));
-    value.add(bytes_text(row->value));
-    headers.add(bytes_text(row->headers));
+    if (row->has_bytes) {
+      key.add(bytes_text(row->key));
+      value.add(bytes_text(row->value));
+      headers.add(bytes_text(row->headers));
+    } else {
+      key.add_null();
+      value.add_null();
+      headers.add_null();
+    }
     verdicts.add(count);
   }
-  // A record that an admin replayed may be refused once more: the last verdict stands.
+  // A record that an admin replayed may be refused once more: the last verdict stands, and the
+  // bytes that its row has.
   transaction.exec(
       "INSERT INTO tally.reject AS r (topic, partition, record_offset, meter, class, reason, "
       "detail, "

@@ -80,6 +80,19 @@ runtime::kafka::Record under_ceiling(runtime::kafka::Record record, const Partit
   return record;
 }
 
+// What a commit has no room for: only how many, and where.
+void pass_over(core::PartitionId partition, std::int64_t offset, BatchPlan& plan) {
+  const auto same = [&](const OffsetRange& range) { return range.partition == partition; };
+  auto range = std::find_if(plan.reject_overflow.begin(), plan.reject_overflow.end(), same);
+  if (range == plan.reject_overflow.end()) {
+    plan.reject_overflow.push_back({partition, offset, offset, 1});
+  } else {
+    range->first = std::min(range->first, offset);
+    range->last = std::max(range->last, offset);
+    ++range->rows;
+  }
+}
+
 LogDay whole_days(std::int64_t seconds) {
   return static_cast<LogDay>((seconds + core::kDaySeconds - 1) / core::kDaySeconds);
 }
@@ -326,27 +339,33 @@ void Fold::keep(Site& site, RejectClass reject_class, std::string_view reason, s
                 std::string meter) {
   BatchPlan& plan = site.plan;
   const core::PartitionId read_from(site.record.partition);  // of a handoff: not this partition
+  RejectRow row{read_from,
+                core::Offset(site.record.offset),
+                std::move(meter),
+                reject_class,
+                reason,
+                bounded(std::move(detail)),
+                site.log_time,
+                std::string(site.event.subject),
+                {},
+                {},
+                {}};
   std::string headers = stored_headers(site.record);
   const auto bytes =
       static_cast<std::int64_t>(site.record.key.size() + site.record.value.size() + headers.size());
-  if (static_cast<std::int64_t>(plan.rejects.size()) >= core::kMaxRejectRowsPerCommit ||
-      plan.reject_bytes + bytes > core::kMaxRejectBytesPerCommit) {
-    const auto same = [&](const OffsetRange& range) { return range.partition == read_from; };
-    auto range = std::find_if(plan.reject_overflow.begin(), plan.reject_overflow.end(), same);
-    if (range == plan.reject_overflow.end()) {
-      plan.reject_overflow.push_back({read_from, site.record.offset, site.record.offset, 1});
-    } else {
-      range->first = std::min(range->first, site.record.offset);
-      range->last = std::max(range->last, site.record.offset);
-      ++range->rows;
-    }
+  if (static_cast<std::int64_t>(plan.rejects.size()) < core::kMaxRejectRowsPerCommit &&
+      plan.reject_bytes + bytes <= core::kMaxRejectBytesPerCommit) {
+    plan.reject_bytes += bytes;
+    row.key = site.record.key;
+    row.value = site.record.value;
+    row.headers = std::move(headers);
+  } else if (site.admission != Admission::kLog && row.meter.empty()) {
+    row.has_bytes = false;  // the verdict is what `rejects replay --again --unchecked` goes by
+  } else {
+    pass_over(read_from, site.record.offset, plan);
     return;
   }
-  plan.reject_bytes += bytes;
-  plan.rejects.push_back({read_from, core::Offset(site.record.offset), std::move(meter),
-                          reject_class, reason, bounded(std::move(detail)), site.log_time,
-                          std::string(site.event.subject), std::string(site.record.key),
-                          std::string(site.record.value), std::move(headers)});
+  plan.rejects.push_back(std::move(row));
 }
 
 void Fold::skip_to(core::Offset next, PartitionState& state, BatchPlan& plan) {

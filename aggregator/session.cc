@@ -204,7 +204,9 @@ bool Session::caught_up() const {
 
 // What other partitions handed off to ours, and what an admin readmitted.
 void Session::look_for_handoffs() {
-  if (owned_.empty() || pace_.now() < look_for_handoffs_at_) return;
+  // A full plan is looked past, not for an interval but until it is submitted: a partition of
+  // nothing but rejects would keep them waiting for good.
+  if (owned_.empty() || full_for_handoffs() || pace_.now() < look_for_handoffs_at_) return;
   look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
   try {
     for (auto& [partition, owned] : owned_) {
@@ -254,7 +256,7 @@ bool Session::read_to_the_end(const Owned& owned) {
 // A record of today moves the clock. While a partition's own log of last week is still unread, it
 // waits: all of that would come too late to be told from what is forgotten by then.
 void Session::receive_handoffs(Owned& owned) {
-  if (plan_full()) return;
+  if (full_for_handoffs()) return;
   const auto waiting = [&](std::optional<LogDay> last_day) {
     return store_->waiting_handoffs(owned.state->id, owned.under_way, last_day);
   };
@@ -264,7 +266,7 @@ void Session::receive_handoffs(Owned& owned) {
   if (!owned.caught_up || (!rows.empty() && !read_to_the_end(owned)))
     rows = waiting(log_day_of(owned.state->last_log_time));
   for (const HandoffRow& row : rows) {
-    if (plan_full()) return;  // the rest waits, and is read again
+    if (full_for_handoffs()) return;  // the rest waits, and is read again
     const bool fresh = owned.under_way.insert(row.id).second;
     TALLY_CHECK(fresh, "handoff {} came twice", row.id.value());
     fold_->receive(row, *decoder_, *owned.state, open_plan());
@@ -309,6 +311,12 @@ bool Session::plan_full() const {
   return plan_ &&
          (plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit ||
           plan_->handoff_bytes > core::kMaxHandoffBytesPerCommit);
+}
+
+// Verdicts of replayed records have no budget to overflow (fold.cc), so they stop here: promise P8.
+bool Session::full_for_handoffs() const {
+  return plan_full() || (plan_ && static_cast<std::int64_t>(plan_->rejects.size()) >=
+                                      core::kMaxRejectRowsPerCommit);
 }
 
 void Session::submit_when_due() {

@@ -90,6 +90,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void submit();
   void submit_when_due();
   [[nodiscard]] bool plan_full() const;
+  [[nodiscard]] bool full_for_handoffs() const;
   bool drain(std::chrono::milliseconds time);
   void end(std::string reason);
   void report_ownership();

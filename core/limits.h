@@ -53,6 +53,8 @@ inline constexpr std::int64_t kMaxZoneShiftSeconds = 2 * kDaySeconds;
 
 // One commit of the aggregator.
 inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
+// The verdict of a replayed record is a row, without bytes, past both: the records of a handoff
+// block at most, for a plan that has as many rows takes no further block.
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
 inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr int kMaxPartitions = 1024;

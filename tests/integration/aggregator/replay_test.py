@@ -227,6 +227,33 @@ class Replay(unittest.TestCase):
         self.assertIn("31 rejects of any kind in partition 2, offsets 10 to 40",
                       self.scene.admin("rejects-replay").stdout)
 
+    def test_a_verdict_without_bytes_is_told(self):
+        """Its row was removed while a replay of it was under way, and refused beyond a full commit's budget."""
+        self.start()
+        self.given([late("l1")])
+        self.scene.query("UPDATE tally.reject SET record_key = NULL, record_value = NULL, record_headers = NULL")
+        report = self.replay("--apply", "--unchecked")
+        self.assertEqual(report["sums"], (0, 0, 1))
+        self.assertIn("bytes are not kept", report["refused"][0]["why"])
+
+    def test_verdicts_past_the_budget_of_a_commit(self):
+        """Refused again beyond what a commit keeps, they would look as if they had been counted."""
+        self.start()
+        total = 20_100  # a commit keeps the bytes of 20,000
+        records = [(f"c{i}", event_text(f"c{i}", "acme", "chat", {"count": 5}, text(NOW))) for i in range(total)]
+        self.given(records[:total // 2])
+        self.given(records[total // 2:])
+        self.scene.aggregators[-1].stop()
+        self.assertEqual(self.replay("--apply")["sums"], (total, 0, 0))
+        second = self.start()
+        self.await_received()
+        self.assertEqual(self.scene.query("SELECT verdicts, count(*), count(record_value) FROM tally.reject GROUP BY 1"),
+                         [["2", str(total), str(total)]])
+        self.assertEqual(self.scene.query("SELECT FROM tally.reject_overflow"), [])
+        self.assertEqual(self.replay("--again", "--unchecked")["sums"], (total, 0, 0))
+        second.await_ready()
+        self.balanced()
+
     def test_the_aggregator_is_away_and_dies_while_it_receives(self):
         self.start()
         records = [late(f"d{i}") for i in range(450)]

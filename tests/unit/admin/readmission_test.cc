@@ -129,6 +129,16 @@ TEST(Readmission, WhatItsHomeCouldNotJudgeIsOnlyReplayedUnchecked) {
   EXPECT_TRUE(home_of_readmission(reject, homes_since(0), MemoryCheck::kWaived));
 }
 
+TEST(Readmission, AVerdictWithoutBytesIsRefusedWithTheReason) {
+  StoredReject reject = late("");
+  reject.has_bytes = false;
+  for (const MemoryCheck check : {MemoryCheck::kRequired, MemoryCheck::kWaived}) {
+    const auto refused = home_of_readmission(reject, homes_since(0), check);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("bytes are not kept"));
+  }
+}
+
 TEST(Readmission, WaivingTheMemoryWaivesNothingElse) {
   EXPECT_FALSE(home_of_readmission(late("[]"), homes_since(0), MemoryCheck::kWaived));
 }

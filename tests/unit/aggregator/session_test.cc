@@ -1,0 +1,220 @@
+// Sessions over a world of one thread: a log and a store that answer as they are told, and a clock
+// that moves when somebody waits.
+#include "aggregator/session.h"
+
+#include "aggregator/handoff.h"
+#include "core/check.h"
+#include "core/limits.h"
+#include "runtime/metrics/metrics.h"
+#include "runtime/postgres/connection.h"
+#include "tests/unit/aggregator/fold_bench.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tally::aggregator {
+namespace {
+
+using namespace std::chrono_literals;
+namespace kafka = runtime::kafka;
+using runtime::postgres::Unavailable;
+
+struct World final : Pace {
+  [[nodiscard]] Clock::time_point now() const override { return time; }
+  [[nodiscard]] bool stop_requested() const override { return polls_left == 0 || waits_left == 0; }
+  void wait_for(std::chrono::milliseconds wait) override {
+    time += wait;
+    --waits_left;
+  }
+
+  Clock::time_point time{};
+  int polls_left = 20;
+  int waits_left = 20;
+
+  std::deque<std::vector<std::string>> log;  // the values that each poll brings
+  std::int64_t next_offset = 0;
+  int acquires = 0;
+  int acquires_that_break = 0;
+  std::deque<HandoffRow> waiting;  // in tally.handoff, of partition 0
+  std::vector<BatchPlan> committed;
+};
+
+class WorldSource final : public EventSource {
+ public:
+  WorldSource(World& world, kafka::RebalanceListener& listener)
+      : world_(world), listener_(listener) {}
+
+  kafka::RecordBatch poll(std::size_t /*max_records*/, std::chrono::milliseconds timeout) override {
+    if (!std::exchange(joined_, true)) static_cast<void>(listener_.assigned({0}));
+    world_.time += timeout;
+    --world_.polls_left;
+    kafka::RecordBatch batch;
+    if (world_.log.empty()) return batch;
+    values_ = std::move(world_.log.front());
+    world_.log.pop_front();
+    for (const std::string& value : values_) {
+      kafka::Record record;
+      record.offset = world_.next_offset++;
+      record.log_time_ms = bench_time("08:00:00").millis();
+      record.log_time_kind = kafka::LogTimeKind::kLogAppendTime;
+      record.value = value;
+      batch.records.push_back(record);
+    }
+    return batch;
+  }
+  std::optional<kafka::Watermarks> watermarks(std::int32_t /*partition*/,
+                                              std::chrono::milliseconds /*timeout*/) override {
+    return kafka::Watermarks{0, world_.next_offset};
+  }
+  std::optional<std::int32_t> partition_count(std::chrono::milliseconds /*timeout*/) override {
+    return 1;
+  }
+  void mirror_offsets(
+      const std::vector<std::pair<std::int32_t, std::int64_t>>& /*next_offsets*/) override {}
+  [[nodiscard]] std::string transport_problem() const override { return {}; }
+
+ private:
+  World& world_;
+  kafka::RebalanceListener& listener_;
+  std::vector<std::string> values_;  // of the batch handed out last
+  bool joined_ = false;
+};
+
+class WorldStore final : public TotalsStore {
+ public:
+  explicit WorldStore(World& world) : world_(world) {}
+
+  Deployment open(const OpenRequest& request) override {
+    Deployment deployment;
+    deployment.meters =
+        std::make_shared<const MeterSet>(std::vector{count_meter("calls", "api")},
+                                         core::CatalogueVersion(1), core::CatalogueVersion(1));
+    deployment.generation = core::Generation(1);
+    deployment.partitions = request.partitions;
+    return deployment;
+  }
+  std::int32_t never_owned() override { return 0; }
+  std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override {
+    if (++world_.acquires <= world_.acquires_that_break) throw Unavailable("it broke");
+    auto state = std::make_unique<PartitionState>(request.partition, request.memory);
+    state->epoch = core::Epoch(1);
+    state->generation = request.generation;
+    state->position = request.log_start;
+    return state;
+  }
+  std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
+                                           const std::set<core::HandoffId>& under_way) override {
+    std::vector<HandoffRow> rows;
+    for (const HandoffRow& row : world_.waiting) {
+      if (!under_way.contains(row.id)) rows.push_back(row);
+    }
+    return rows;
+  }
+  CommitOutcome commit(const BatchPlan& /*plan*/) override { return CommitOutcome::kCommitted; }
+  Resolution resolve(const BatchPlan& /*plan*/) override {
+    TALLY_CHECK(false, "no commit is in doubt here");
+  }
+  RollUp roll_up(const PartitionClaim& /*claim*/) override { return RollUp::kNothingToDo; }
+  void drop_expired() override {}
+
+ private:
+  World& world_;
+};
+
+// Commits at once.
+class WorldCommitter final : public Committer {
+ public:
+  explicit WorldCommitter(World& world) : world_(world) {}
+  [[nodiscard]] bool busy() const override { return false; }
+  void submit(std::unique_ptr<BatchPlan> plan) override {
+    for (const auto& [home, rows] : plan->taken) {
+      for (const HandoffTaken& taken : rows) {
+        std::erase_if(world_.waiting, [&](const HandoffRow& row) { return row.id == taken.id; });
+      }
+    }
+    world_.committed.push_back(*plan);
+    report_ = CommitReport{PlanFate::kCommitted, std::move(plan)};
+  }
+  std::optional<CommitReport> take_report(std::chrono::milliseconds /*time*/) override {
+    return std::exchange(report_, std::nullopt);
+  }
+
+ private:
+  World& world_;
+  std::optional<CommitReport> report_;
+};
+
+std::string run_session(World& world) {
+  runtime::metrics::Registry registry;
+  Probe probe(registry, "0");
+  Environment environment{[&](kafka::RebalanceListener& listener, Membership /*membership*/) {
+                            return std::make_unique<WorldSource>(world, listener);
+                          },
+                          [&] { return std::make_unique<WorldStore>(world); },
+                          [&](std::unique_ptr<TotalsStore> /*store*/) {
+                            return std::make_unique<WorldCommitter>(world);
+                          },
+                          world, [] { return dedup::SegmentToken::random(); }};
+  SessionSettings settings;
+  settings.topic = "usage.events";
+  settings.horizon_seconds = kBenchRules.horizon_seconds;
+  settings.future_bound_seconds = kBenchRules.future_bound_seconds;
+  return Session(settings, environment, probe, Membership::kConfigured).run();
+}
+
+HandoffRow rejected_replays(std::int64_t id, int records) {
+  kafka::Record record;
+  record.log_time_ms = bench_time("08:00:00").millis();
+  record.value = "[]";
+  HandoffRow row{core::HandoffId(id), records, {}};
+  for (int i = 0; i < records; ++i) {
+    record.offset = i;
+    append_handoff(record, Admission::kReadmitted, row.bytes);
+  }
+  return row;
+}
+
+TEST(Session, CommitsWhatItReads) {
+  World world;
+  world.log = {{structured_event("r1", "acme", "api", "-", "{}"), "[]"}};
+  EXPECT_EQ(run_session(world), "stopped");
+  ASSERT_EQ(world.committed.size(), 1U);
+  EXPECT_EQ(world.committed[0].partitions.at(core::PartitionId(0)).next, core::Offset(2));
+  EXPECT_EQ(world.committed[0].rejects.size(), 1U);
+}
+
+// What was opened, the catalogue above all, was read over a connection that is gone: the database
+// that answers the next one may be an older one.
+TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
+  World world;
+  world.acquires_that_break = 1;
+  const std::string reason = run_session(world);
+  EXPECT_NE(reason.find("connection to the database broke"), std::string::npos) << reason;
+  EXPECT_EQ(world.acquires, 1);
+}
+
+// Promise P8. Verdicts of replayed records are kept past the budget of rejects, so a plan that has
+// reached it takes no further block; and a log of nothing but rejects does not keep them waiting.
+TEST(Session, APlanFullOfRejectsTakesNoFurtherHandoffs) {
+  World world;
+  const int half = core::kMaxRejectRowsPerCommit / 2;
+  for (int id = 1; id <= 4; ++id) world.waiting.push_back(rejected_replays(id, half + 1));
+  world.polls_left = 100;
+  world.log.assign(95, std::vector<std::string>(core::kMaxRejectRowsPerCommit, "[]"));
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_TRUE(world.waiting.empty());
+  for (const BatchPlan& plan : world.committed) {
+    EXPECT_LE(plan.taken.empty() ? 0U : plan.taken.begin()->second.size(), 2U);
+    EXPECT_LE(static_cast<std::int64_t>(plan.rejects.size()),
+              core::kMaxRejectRowsPerCommit + half + 1);
+  }
+}
+
+}  // namespace
+}  // namespace tally::aggregator
