@@ -118,8 +118,7 @@ Result<core::PartitionId> home_of_readmission(const StoredReject& reject, const 
         "(docs/operating, late and rejected records), then replay it with --again --unchecked");
   }
   const core::Timestamp since = homes.remembered_since[home];
-  const core::Timestamp earliest =
-      core::earliest_copy(head.value().time, reject.log_time, homes.future_bound_seconds);
+  const core::Timestamp earliest = core::earliest_copy(head.value().time, reject.log_time);
   if (check == MemoryCheck::kRequired && earliest < since) {
     return core::invalid(fmt::format(
         "a copy of it can have been counted since {}, and partition {} remembers only since {}: "

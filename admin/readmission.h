@@ -29,8 +29,6 @@ struct StoredReject {
 
 // What of the deployment a verdict depends on.
 struct Homes {
-  // How far the time of an event may have been ahead of the log.
-  std::int64_t future_bound_seconds = 0;
   // By partition: what was counted by the log's clock from this moment on is remembered there.
   std::vector<core::Timestamp> remembered_since;
 };

@@ -105,7 +105,7 @@ Params Replay::filters() const {
 // Locks the topology, so that the homes hold until this transaction ends.
 Result<Homes> Replay::homes(Transaction& transaction) {
   const Rows deployment = transaction.exec(
-      "SELECT partitions, future_bound_seconds, "
+      "SELECT partitions, "
       "tally.remembered_days(horizon_seconds, future_bound_seconds), "
       "coalesce(dropped_before - DATE '1970-01-01', 0) "
       "FROM tally.deployment WHERE topic IS NOT NULL AND horizon_seconds IS NOT NULL FOR SHARE");
@@ -113,8 +113,8 @@ Result<Homes> Replay::homes(Transaction& transaction) {
     return Error{ErrorKind::kNotFound,
                  "no aggregator has used this database yet: there is nothing to replay"};
   }
-  const std::int64_t remembered_days = deployment.int64(0, 2);
-  const std::int64_t dropped_before = deployment.int64(0, 3);
+  const std::int64_t remembered_days = deployment.int64(0, 1);
+  const std::int64_t dropped_before = deployment.int64(0, 2);
   const Rows clocks = transaction.exec(
       "SELECT p, (extract(epoch FROM coalesce(s.last_log_time, (SELECT max(last_log_time) FROM "
       "tally.partition_state))) * 1000000)::bigint "
@@ -122,7 +122,6 @@ Result<Homes> Replay::homes(Transaction& transaction) {
       "ON s.partition = p ORDER BY p",
       {std::string(deployment.text(0, 0))});
   Homes homes;
-  homes.future_bound_seconds = deployment.int64(0, 1);
   for (std::size_t i = 0; i < clocks.size(); ++i) {
     if (clocks.is_null(i, 1)) {
       return Error{ErrorKind::kNotFound,

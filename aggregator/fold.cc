@@ -290,8 +290,7 @@ std::string Fold::why_unknown(const Site& site, LogDay today) const {
   if (site.admission == Admission::kReadmittedUnchecked) return {};
   if (site.admission == Admission::kReadmitted) {
     // Checked when it was replayed; its home's clock may have run on since.
-    const core::Timestamp earliest =
-        core::earliest_copy(site.event.time, site.log_time, rules_.future_bound_seconds);
+    const core::Timestamp earliest = core::earliest_copy(site.event.time, site.log_time);
     const LogDay since =
         std::max(today - remembered_days(rules_), site.state.dropped_before.value_or(0));
     if (log_day_of(earliest) >= since) return {};
@@ -313,12 +312,11 @@ std::string Fold::why_unknown(const Site& site, LogDay today) const {
   return {};
 }
 
-// Its first copy came with the same time, at most what any future bound allows ahead of the log.
+// Its first copy came with the same time.
 bool Fold::may_be_forgotten(const Site& site) {
-  if (!site.state.dropped_before) return false;
-  const std::int64_t earliest =
-      site.event_time.micros() - (core::kMaxFutureBoundSeconds * 1'000'000);
-  return earliest < std::int64_t{*site.state.dropped_before} * kMicrosPerDay;
+  return site.state.dropped_before &&
+         log_day_of(core::earliest_copy(site.event_time, site.log_time)) <
+             *site.state.dropped_before;
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {

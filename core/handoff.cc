@@ -96,10 +96,9 @@ void append_handoff(const HandoffRecord& record, std::string& block) {
     append_headers<std::uint16_t>(record.headers, block);
 }
 
-Timestamp earliest_copy(std::optional<Timestamp> event_time, Timestamp log_time,
-                        std::int64_t future_bound_seconds) {
+Timestamp earliest_copy(std::optional<Timestamp> event_time, Timestamp log_time) {
   if (!event_time) return log_time;
-  const std::int64_t ahead = event_time->micros() - (future_bound_seconds * 1'000'000);
+  const std::int64_t ahead = event_time->micros() - (kMaxFutureBoundSeconds * 1'000'000);
   return std::min(log_time, Timestamp::from_micros(std::max<std::int64_t>(ahead, 0)));
 }
 

@@ -30,11 +30,11 @@ namespace tally::core {
 // is counted whatever its home has forgotten.
 enum class Admission : std::uint8_t { kLog = 0, kReadmitted = 1, kReadmittedUnchecked = 2 };
 
-// When the first record of a readmitted event can have come to the log: the record itself may be a
-// retry, however late, of one that came when its time says, or as far before that as the future
-// bound lets. An event without a time has the time of the log.
-[[nodiscard]] Timestamp earliest_copy(std::optional<Timestamp> event_time, Timestamp log_time,
-                                      std::int64_t future_bound_seconds);
+// When the first record of an event can have come to the log: the record itself may be a retry,
+// however late, of one that came when its time says, or as far before that as a future bound can
+// let: the bound of today says nothing, for it may have been larger then. An event without a time
+// has the time of the log.
+[[nodiscard]] Timestamp earliest_copy(std::optional<Timestamp> event_time, Timestamp log_time);
 
 struct HandoffHeader {
   std::string_view name;

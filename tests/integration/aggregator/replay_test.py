@@ -185,7 +185,7 @@ class Replay(unittest.TestCase):
         self.assertEqual(self.ledger("late"), [2])
         report = self.replay("--apply")
         self.assertEqual(report["sums"], (1, 0, 1))
-        came = text(NOW - timedelta(days=5, minutes=5))[:16]
+        came = text(NOW - timedelta(days=6))[:16]
         for words in (f"a copy of it can have been counted since {came}", "make sure that none was", "--unchecked"):
             self.assertIn(words, report["refused"][0]["why"])
         self.await_received()

@@ -305,19 +305,33 @@ TEST(Handoff, AReadmittedRecordOfBeforeARaisedHorizonIsLateAgain) {
     FoldBench bench({count_meter("calls", "api")});
     bench.state.dropped_before = log_day_of(bench_time("00:00:00"));
     bench.receive(
-        readmission(call("old", "2026-11-21T00:04:59Z"), bench_time("5+08:00:00"),
+        readmission(call("old", "2026-11-21T23:59:59Z"), bench_time("5+08:00:00"),
                     unchecked ? Admission::kReadmittedUnchecked : Admission::kReadmitted));
-    bench.receive(readmission(call("new", "2026-11-21T00:05:00Z"), bench_time("5+08:00:00")));
+    bench.receive(readmission(call("new", "2026-11-22T00:00:00Z"), bench_time("5+08:00:00")));
     expect_statement(bench, unchecked ? R"(
       consumed 0 received 2 readmitted 2
-      acme calls 2026-11-21T00:00 {} = 2 of 2
+      acme calls 2026-11-21T23:00 {} = 1 of 1
+      acme calls 2026-11-22T00:00 {} = 1 of 1
     )"
                                       : R"(
       consumed 0 received 2 readmitted 1 late 1
-      acme calls 2026-11-21T00:00 {} = 1 of 1
+      acme calls 2026-11-22T00:00 {} = 1 of 1
       #7 late older_than_memory
     )");
   }
+}
+
+// The future bound was a day once, and the first copy came under it; lowered to the bench's 300 s,
+// the check of a replay knew nothing of that, and counted both.
+TEST(Handoff, AReplayIsCheckedForWhatALargerFutureBoundLetIn) {
+  FoldBench bench({count_meter("calls", "api")});
+  bench.add(call("other"), bench_time("37+00:00:00"));
+  bench.start_new_plan();
+  bench.receive(readmission(call("r1", "2026-11-21T23:00:00Z"), bench_time("36+00:00:00")));
+  expect_statement(bench, R"(
+    consumed 0 received 1 late 1
+    #7 late older_than_memory
+  )");
 }
 
 // It was replayed in time, then waited while its home's clock ran on and forgot what could have
@@ -337,9 +351,9 @@ TEST(Handoff, AReadmittedRecordThatWaitedPastTheMemoryIsLateAgain) {
     #7 late older_than_memory
   )";
   const std::vector<Row> rows = {
-      {"37+23:59:59", Admission::kReadmitted, counted},
-      {"38+00:00:00", Admission::kReadmitted, late},
-      {"38+00:00:00", Admission::kReadmittedUnchecked, counted},
+      {"36+23:59:59", Admission::kReadmitted, counted},
+      {"37+00:00:00", Admission::kReadmitted, late},
+      {"37+00:00:00", Admission::kReadmittedUnchecked, counted},
       {"400+00:00:00", Admission::kReadmitted, late},
       {"400+00:00:00", Admission::kReadmittedUnchecked, counted},
   };

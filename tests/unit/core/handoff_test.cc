@@ -124,13 +124,13 @@ TEST(CoreHandoff, AFirstCopyCanHaveComeAsEarlyAsItsTimeLets) {
   const auto earliest = [&](std::optional<std::int64_t> seconds) {
     std::optional<Timestamp> time;
     if (seconds) time = Timestamp::from_seconds(*seconds);
-    return earliest_copy(time, log_time, 300).seconds();
+    return earliest_copy(time, log_time).seconds();
   };
   EXPECT_EQ(earliest(std::nullopt), 1'000'000);
-  EXPECT_EQ(earliest(600'000), 599'700);
-  EXPECT_EQ(earliest(1'000'200), 999'900);
-  EXPECT_EQ(earliest(1'000'301), 1'000'000);  // ahead of the log: it came before its time
-  EXPECT_EQ(earliest(100), 0);
+  EXPECT_EQ(earliest(600'000), 513'600);  // a day: the largest bound that ever was
+  EXPECT_EQ(earliest(1'000'200), 913'800);
+  EXPECT_EQ(earliest(1'086'401), 1'000'000);  // ahead of the log: it came before its time
+  EXPECT_EQ(earliest(86'399), 0);
 }
 
 // Blocks of versions that knew no unchecked readmission hold 0 and 1.
