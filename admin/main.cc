@@ -302,8 +302,7 @@ int main(int argc, char** argv) {
     return fail(std::string(error.what()) +
                 "; whether it was stored is unknown: run it again, it is idempotent");
   } catch (const runtime::postgres::StatementFailed& error) {
-    const std::string& state = error.sqlstate();
-    if (state == "42P01" || state == "3F000" || state == "42703" || state == "42883") {
+    if (error.is_other_schema()) {
       return fail(
           fmt::format("the database's schema is not this version's: run tally-admin migrate ({})",
                       error.what()));

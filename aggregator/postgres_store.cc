@@ -12,9 +12,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,8 +28,6 @@ using runtime::postgres::StatementFailed;
 using runtime::postgres::Transaction;
 using runtime::postgres::Unavailable;
 
-// A schema, table, column or function is not there: a migration brings it.
-constexpr std::array<std::string_view, 4> kNotThisSchema = {"3F000", "42P01", "42703", "42883"};
 constexpr const char* kSerialization = "40001";
 constexpr const char* kLockTimeout = "55P03";
 constexpr const char* kNoSuchDay = "23514";  // no partition for the row; other checks too
@@ -203,7 +199,7 @@ auto PostgresStore::guarded(Work work) {
     connection_.reset();
     throw;
   } catch (const StatementFailed& failure) {
-    if (std::ranges::find(kNotThisSchema, failure.sqlstate()) != kNotThisSchema.end()) {
+    if (failure.is_other_schema()) {
       throw Misconfigured(
           std::string("the database's schema is not this version's: run `tally-admin migrate` (") +
           failure.what() + ")");

@@ -71,6 +71,11 @@ bool StatementFailed::retriable() const {
          state == "55P03" || state == "57014" || state == "25006";
 }
 
+bool StatementFailed::is_other_schema() const {
+  return sqlstate_ == "3F000" || sqlstate_ == "42P01" || sqlstate_ == "42703" ||
+         sqlstate_ == "42883";
+}
+
 // --- statements ---------------------------------------------------------------------------------
 
 void Connection::Impl::lost(const std::string& message) {

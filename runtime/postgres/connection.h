@@ -35,6 +35,9 @@ class StatementFailed : public std::runtime_error {
   // Serialization failure, deadlock, lock timeout, out of resources, admin shutdown: the same
   // transaction may pass when tried again.
   [[nodiscard]] bool retriable() const;
+  // A schema, table, column or function is not there: the database is another version's, and a
+  // migration brings it.
+  [[nodiscard]] bool is_other_schema() const;
 
  private:
   std::string sqlstate_;

@@ -39,5 +39,14 @@ TEST(StatementFailed, TellsWhatMayPassWhenTriedAgain) {
   }
 }
 
+TEST(StatementFailed, TellsThatTheSchemaIsAnotherVersions) {
+  for (const char* state : {"3F000", "42P01", "42703", "42883"}) {
+    EXPECT_TRUE(StatementFailed(state, "").is_other_schema()) << state;
+  }
+  for (const char* state : {"40001", "23505", "42501", "42601", "42704", "TY001", ""}) {
+    EXPECT_FALSE(StatementFailed(state, "").is_other_schema()) << state;
+  }
+}
+
 }  // namespace
 }  // namespace tally::runtime::postgres
