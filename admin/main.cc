@@ -48,7 +48,10 @@ constexpr Option kDatabase{"database",
                            true};
 constexpr std::array kMigrateOptions = {
     kDatabase,
-    Option{"check", Kind::kSwitch, "", "Only compare: exit 1 when a migration is missing."}};
+    Option{"check", Kind::kSwitch, "", "Only compare: exit 1 when a migration is missing."},
+    Option{
+        "force", Kind::kSwitch, "",
+        "Migrate while aggregators or exporters are connected; the books may be off afterwards."}};
 constexpr std::array kApplyOptions = {
     kDatabase, Option{"dry-run", Kind::kSwitch, "", "Show and check, store nothing."},
     Option{"full", Kind::kSwitch, "", "Show every line of the difference."}};
@@ -243,8 +246,11 @@ Result<void> run(const Settings& settings) {
   Connection connection(settings.text("database"), "tally-admin");
   if (command == "migrate") {
     const auto migrations = admin::embedded_migrations();
-    return settings.enabled("check") ? admin::check_migrations(connection, migrations, std::cout)
-                                     : admin::migrate(connection, migrations, std::cout);
+    if (settings.enabled("check"))
+      return admin::check_migrations(connection, migrations, std::cout);
+    return admin::migrate(connection, migrations, std::cout,
+                          settings.enabled("force") ? admin::LiveServices::kTolerated
+                                                    : admin::LiveServices::kRefused);
   }
   if (command == "apply") return apply(connection, settings, file);
   if (command == "rejects-replay") return replay(connection, settings);

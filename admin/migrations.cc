@@ -68,6 +68,21 @@ Result<void> compare(const AppliedByNumber& applied, std::span<const Migration> 
   return boost::outcome_v2::success();
 }
 
+// Any role sees every session's application_name.
+Result<void> refuse_live_services(Connection& connection) {
+  const Rows rows = connection.exec(
+      "SELECT string_agg(s.application_name || ' (' || s.sessions || ' sessions)', ' and ') "
+      "FROM (SELECT application_name, count(*) AS sessions FROM pg_stat_activity "
+      "WHERE datname = current_database() "
+      "AND application_name IN ('tally-aggregator', 'tally-exporter') GROUP BY 1 ORDER BY 1) s");
+  if (rows.is_null(0, 0)) return boost::outcome_v2::success();
+  return Error{ErrorKind::kConflict,
+               fmt::format("connected to this database: {}; stop every aggregator and exporter, "
+                           "run this again, then start the new ones (docs/operating, upgrades; "
+                           "--force migrates all the same)",
+                           rows.text(0, 0))};
+}
+
 void apply_one(Connection& connection, const Migration& migration) {
   auto transaction = connection.begin();
   transaction.exec(std::string(migration.sql));
@@ -79,7 +94,7 @@ void apply_one(Connection& connection, const Migration& migration) {
 }
 
 Result<void> migrate_locked(Connection& connection, std::span<const Migration> migrations,
-                            std::ostream& out) {
+                            std::ostream& out, LiveServices live_services) {
   connection.exec(
       "CREATE SCHEMA IF NOT EXISTS tally_meta;"
       "CREATE TABLE IF NOT EXISTS tally_meta.migration ("
@@ -87,6 +102,11 @@ Result<void> migrate_locked(Connection& connection, std::span<const Migration> m
       " applied_at timestamptz NOT NULL DEFAULT now())");
   const AppliedByNumber applied = read_applied(connection);
   if (auto same = compare(applied, migrations); !same) return same;
+  // A first start may wait for its schema already; nothing is counted yet.
+  const bool upgrade = !applied.empty() && applied.size() < migrations.size();
+  if (upgrade && live_services == LiveServices::kRefused) {
+    if (auto none = refuse_live_services(connection); !none) return none;
+  }
   std::size_t count = 0;
   for (const Migration& migration : migrations) {
     if (applied.contains(migration.number)) {
@@ -111,7 +131,7 @@ Result<void> migrate_locked(Connection& connection, std::span<const Migration> m
 }  // namespace
 
 Result<void> migrate(Connection& connection, std::span<const Migration> migrations,
-                     std::ostream& out) {
+                     std::ostream& out, LiveServices live_services) {
   connection.exec(kSessionLimits);
   try {
     connection.exec(kTakeLock);
@@ -121,7 +141,7 @@ Result<void> migrate(Connection& connection, std::span<const Migration> migratio
                  "another tally-admin has been migrating this database for 60 s: wait for it, then "
                  "run this again"};
   }
-  auto result = migrate_locked(connection, migrations, out);
+  auto result = migrate_locked(connection, migrations, out, live_services);
   connection.exec(kReleaseLock);
   return result;
 }

@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support.book import CATALOGUE, Book  # noqa: E402
-from support.scene import Scene, conninfo_with, create_topic, delete_topic  # noqa: E402
+from support.scene import Scene, conninfo_with, create_topic, delete_topic, wait_until  # noqa: E402
 
 
 class NotReady(unittest.TestCase):
@@ -50,6 +50,20 @@ class NotReady(unittest.TestCase):
             scene.await_all_committed()
             aggregator.await_ready()
             book.expect(scene)
+
+    def test_an_upgrade_is_refused_until_the_aggregators_are_gone(self):
+        with Scene(CATALOGUE) as scene:
+            aggregator = scene.aggregator()
+            scene.publish(Book(seed=17).stream(100))
+            scene.await_all_committed()
+            scene.query("DELETE FROM tally_meta.migration WHERE number = (SELECT max(number) FROM tally_meta.migration)")
+
+            def migrate(*arguments):
+                return scene.admin("migrate", *arguments, check=False).stderr
+            self.assertIn("connected to this database: tally-aggregator (", migrate())
+            self.assertIn("left nothing behind", migrate("--force"))  # its tables are there already
+            aggregator.stop()
+            wait_until(lambda: "connected to this database" not in migrate(), "the sessions are gone")
 
     def test_a_missing_topic_and_its_cure(self):
         with Scene(CATALOGUE) as scene:

@@ -23,8 +23,9 @@ constexpr std::array kBoth = {kFirst[0],
 
 class Migrate : public testing::Test {
  protected:
-  core::Result<void> run(std::span<const Migration> migrations) {
-    return admin::migrate(connection_, migrations, out_);
+  core::Result<void> run(std::span<const Migration> migrations,
+                         admin::LiveServices live_services = admin::LiveServices::kRefused) {
+    return admin::migrate(connection_, migrations, out_, live_services);
   }
   ScratchDatabase database_;
   Connection connection_ = database_.connect();
@@ -68,6 +69,50 @@ TEST_F(Migrate, AppliesOnlyWhatIsMissing) {
   EXPECT_THAT(missing.error().message, HasSubstr("lacks 0002_b.sql: run tally-admin migrate"));
   ASSERT_TRUE(run(kBoth));
   EXPECT_EQ(count(connection_, "b"), 1);
+}
+
+// An old aggregator that counts on leaves the books off: it knows nothing of the new tables.
+TEST_F(Migrate, AnUpgradeIsRefusedWhileServicesAreConnected) {
+  for (const std::string service : {"tally-aggregator", "tally-exporter"}) {
+    SCOPED_TRACE(service);
+    ScratchDatabase database;
+    Connection migrating = database.connect();
+    Connection other = database.connect();
+    other.exec("SET application_name = '" + service + "'");
+    ASSERT_TRUE(admin::migrate(migrating, kFirst, out_))
+        << "a service may wait for the first start";
+    ASSERT_TRUE(admin::migrate(migrating, kFirst, out_)) << "nothing is missing";
+    const auto refused = admin::migrate(migrating, kBoth, out_);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr(service + " (1 sessions); stop every"));
+    EXPECT_EQ(count(migrating, "tally_meta.migration"), 1);
+    other.exec("SET application_name = 'psql'");
+    ASSERT_TRUE(admin::migrate(migrating, kBoth, out_)) << "anybody else may be connected";
+  }
+}
+
+TEST_F(Migrate, ConnectedServicesCanBeTolerated) {
+  ASSERT_TRUE(run(kFirst));
+  Connection other = database_.connect();
+  other.exec("SET application_name = 'tally-aggregator'");
+  ASSERT_FALSE(run(kBoth));
+  ASSERT_TRUE(run(kBoth, admin::LiveServices::kTolerated));
+  EXPECT_EQ(count(connection_, "b"), 1);
+}
+
+// The services of other databases are none of this one's, and a role without any right sees them.
+TEST_F(Migrate, TheNameOfASessionIsSeenByEveryRoleInItsDatabaseOnly) {
+  ScratchDatabase elsewhere;
+  Connection other = elsewhere.connect();
+  other.exec("SET application_name = 'tally-aggregator'");
+  ASSERT_TRUE(run(kFirst));
+  ASSERT_TRUE(run(kBoth));
+  EXPECT_EQ(connection_
+                .exec("SET ROLE pg_signal_backend; SELECT count(*) FROM pg_stat_activity"
+                      " WHERE application_name = 'tally-aggregator' AND datname = '" +
+                      elsewhere.name() + "'")
+                .int64(0, 0),
+            1);
 }
 
 TEST_F(Migrate, AChangedFileIsRefusedByNameAndNothingIsApplied) {
