@@ -175,24 +175,34 @@ TEST(Handoff, ARecordThatWaitedLongerThanTheMemoryCanJudgeIsLate) {
   )");
 }
 
+// A partition, and the home of what it reads.
+struct SourceAndHome {
+  FoldBench source{{count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0)};
+  FoldBench home{{count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1)};
+
+  // The home's plan holds what was handed off and nothing else, and its clock stands at `clock`.
+  void receive_at(std::string_view clock) {
+    home.add(call("nobody"), bench_time(clock));
+    home.start_new_plan();
+    for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
+  }
+};
+
 // The first copy was as far ahead of its log as may be, the second as far behind as counts: 35 days
 // and 10 minutes lie between them. The home's clock was two days ahead of the second, had forgotten
 // the first, and counted both.
 TEST(Handoff, WhatTheMemoryHasToSpareIsOneDay) {
   for (const bool forgotten : {false, true}) {
-    FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
-    FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
+    SourceAndHome pair;
     const std::string event = call(id_with_home(1, 2), "2026-11-22T00:03:30Z");
-    EXPECT_EQ(name_of(home.add(event, bench_time("23:58:30"))), "counted");
-    source.add(event, bench_time("36+00:03:00"));
-    home.add(call("nobody"), bench_time(forgotten ? "38+00:00:00" : "37+23:59:59"));
-    home.start_new_plan();
-    for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
-    expect_statement(home, forgotten ? R"(
+    EXPECT_EQ(name_of(pair.home.add(event, bench_time("23:58:30"))), "counted");
+    pair.source.add(event, bench_time("36+00:03:00"));
+    pair.receive_at(forgotten ? "38+00:00:00" : "37+23:59:59");
+    expect_statement(pair.home, forgotten ? R"(
       consumed 0 received 1 late 1
       #0 late older_than_memory
     )"
-                                     : R"(
+                                          : R"(
       consumed 0 received 1 duplicate 1
     )");
   }
@@ -201,17 +211,14 @@ TEST(Handoff, WhatTheMemoryHasToSpareIsOneDay) {
 // The other side of that edge: a day of lag is judged, and what was never seen counts.
 TEST(Handoff, ARecordThatWaitedADayCounts) {
   for (const bool too_long : {false, true}) {
-    FoldBench source({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(0));
-    FoldBench home({count_meter("calls", "api")}, rules_of(2), 1, PartitionId(1));
-    source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
-    home.add(call("nobody"), bench_time(too_long ? "2+00:00:00" : "1+23:59:59"));
-    home.start_new_plan();
-    for (const HandoffRow& row : rows_for(source.plan, PartitionId(1))) home.receive(row);
-    expect_statement(home, too_long ? R"(
+    SourceAndHome pair;
+    pair.source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
+    pair.receive_at(too_long ? "2+00:00:00" : "1+23:59:59");
+    expect_statement(pair.home, too_long ? R"(
       consumed 0 received 1 late 1
       #0 late older_than_memory
     )"
-                                    : R"(
+                                         : R"(
       consumed 0 received 1 counted 1
       acme calls 2026-11-21T00:00 {} = 1 of 1
     )");
