@@ -239,8 +239,9 @@ class Replay(unittest.TestCase):
     def test_verdicts_past_the_budget_of_a_commit(self):
         """Refused again beyond what a commit keeps, they would look as if they had been counted."""
         self.start()
-        total = 20_100  # a commit keeps the bytes of 20,000
-        records = [(f"c{i}", event_text(f"c{i}", "acme", "chat", {"count": 5}, text(NOW))) for i in range(total)]
+        total = 1_200  # of 60 kB: a commit keeps 64 MiB
+        records = [(f"c{i}", event_text(f"c{i}", "acme", "chat", {"count": 5, "pad": "x" * 60_000}, text(NOW)))
+                   for i in range(total)]
         self.given(records[:total // 2])
         self.given(records[total // 2:])
         self.scene.aggregators[-1].stop()
