@@ -55,7 +55,10 @@ class WorldSource final : public EventSource {
     world_.time += timeout;
     --world_.polls_left;
     kafka::RecordBatch batch;
-    if (world_.log.empty()) return batch;
+    if (world_.log.empty()) {
+      batch.ends.push_back({0, world_.next_offset});
+      return batch;
+    }
     values_ = std::move(world_.log.front());
     world_.log.pop_front();
     for (const std::string& value : values_) {
@@ -70,7 +73,9 @@ class WorldSource final : public EventSource {
   }
   std::optional<kafka::Watermarks> watermarks(std::int32_t /*partition*/,
                                               std::chrono::milliseconds /*timeout*/) override {
-    return kafka::Watermarks{0, world_.next_offset};
+    std::int64_t end = world_.next_offset;
+    for (const auto& unread : world_.log) end += static_cast<std::int64_t>(unread.size());
+    return kafka::Watermarks{0, end};
   }
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds /*timeout*/) override {
     return 1;
@@ -109,10 +114,13 @@ class WorldStore final : public TotalsStore {
     return state;
   }
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
-                                           const std::set<core::HandoffId>& under_way) override {
+                                           const std::set<core::HandoffId>& under_way,
+                                           std::optional<LogDay> last_day) override {
     std::vector<HandoffRow> rows;
     for (const HandoffRow& row : world_.waiting) {
-      if (!under_way.contains(row.id)) rows.push_back(row);
+      const auto first = HandoffReader(row.bytes).next();
+      const LogDay day = log_day_of(core::Timestamp::from_millis(first->record.log_time_ms));
+      if (!under_way.contains(row.id) && day <= last_day.value_or(day)) rows.push_back(row);
     }
     return rows;
   }
@@ -197,6 +205,33 @@ TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
   const std::string reason = run_session(world);
   EXPECT_NE(reason.find("connection to the database broke"), std::string::npos) << reason;
   EXPECT_EQ(world.acquires, 1);
+}
+
+// It would move the clock, and what is unread would be older than what is remembered.
+TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
+  World world;
+  const auto call = [](std::string_view id) {
+    return structured_event(id, "acme", "api", "-", "{}");
+  };
+  kafka::Record today;
+  const std::string value = call("r0");
+  today.log_time_ms = bench_time("7+08:00:00").millis();
+  today.value = value;
+  world.waiting.push_back({core::HandoffId(1), 1, {}});
+  append_handoff(today, Admission::kLog, world.waiting[0].bytes);
+  world.log = {{call("r1")}, {}, {call("r2")}, {call("r3")}};
+  world.polls_left = 200;
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_TRUE(world.waiting.empty());
+  LedgerDelta sum;
+  for (const BatchPlan& plan : world.committed) {
+    for (const auto& [where, line] : plan.ledger) {
+      sum.counted += line.counted;
+      sum.late += line.late;
+    }
+  }
+  EXPECT_EQ(sum.counted, 4);
+  EXPECT_EQ(sum.late, 0);
 }
 
 // Promise P8. Verdicts of replayed records are kept past the budget of rejects, so a plan that has
