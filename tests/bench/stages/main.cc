@@ -1,0 +1,114 @@
+// The micro-benchmarks of the aggregator's stages, run by tests/bench/stages.sh.
+#include "core/check.h"
+#include "runtime/config/settings.h"
+#include "tests/bench/stages/allocations.h"
+#include "tests/bench/stages/report.h"
+#include "tests/bench/stages/stages.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace tally;
+using runtime::config::Kind;
+using runtime::config::Option;
+
+constexpr const char* kName = "stages";
+
+constexpr std::array kOptions = {
+    Option{.name = "filter",
+           .default_value = ".",
+           .sentence = "Only the stages that this regular expression finds, and the baselines."},
+    Option{"repetitions", Kind::kInteger, "5", "Of each benchmark; the median counts.", 1, 100},
+    Option{"time-ms", Kind::kInteger, "300", "Of one repetition, about.", 1, 60'000},
+    Option{"cold-entries", Kind::kInteger, "20000000", "Of the table that fits no cache.", 100'000,
+           200'000'000},
+    Option{.name = "dir", .sentence = "A folder for local runs; emptied.", .required = true},
+    Option{.name = "json", .sentence = "Where the figures go.", .required = true},
+};
+constexpr std::array kCommands = {
+    runtime::config::Command{"",
+                             "Measures the aggregator's stages one by one.",
+                             kOptions,
+                             {},
+                             "stages --dir /tmp/stages --json stages.json --filter decode"},
+};
+
+// A counter that counts nothing would hold every bar.
+void check_counter() {
+  const bench::Allocated before = bench::allocated();
+  const std::vector<char> made(1'000);
+  const bench::Allocated taken = bench::allocated() - before;
+  TALLY_CHECK(made.size() == 1'000 && taken.count == 1 && taken.bytes == 1'000,
+              "the counter saw {} allocations of {} bytes", taken.count, taken.bytes);
+}
+
+void run_benchmarks(const runtime::config::Settings& settings, bench::Report& report) {
+  bench::add_baselines();
+  bench::add_decode();
+  bench::add_identity();
+  bench::add_memory({.cold_entries = static_cast<std::uint64_t>(settings.integer("cold-entries")),
+                     .folder = settings.text("dir")});
+  bench::add_fold();
+  bench::add_plan();
+  bench::add_commit();
+  // Interleaved, so that a stage and its baseline meet the same moods of the machine.
+  std::vector<std::string> arguments = {
+      kName, "--benchmark_enable_random_interleaving=true",
+      fmt::format("--benchmark_repetitions={}", settings.integer("repetitions")),
+      fmt::format("--benchmark_min_time={:.3f}",
+                  static_cast<double>(settings.integer("time-ms")) / 1'000)};
+  std::vector<char*> pointers;
+  pointers.reserve(arguments.size());
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  int count = static_cast<int>(pointers.size());
+  benchmark::Initialize(&count, pointers.data());
+  benchmark::RunSpecifiedBenchmarks(&report, "^baseline/|" + settings.text("filter"));
+  benchmark::ClearRegisteredBenchmarks();  // the databases are dropped while there is a client
+}
+
+int verdict(const bench::Report& report, const bench::Bar& bar) {
+  fmt::print("\n");
+  for (const std::string& failure : report.failures()) fmt::print("{}: {}\n", kName, failure);
+  if (!report.failures().empty()) return 1;
+  if (!bar.measured) {
+    fmt::print("bench stages: done; the path from decode to fold, which has a bar, was not run.\n");
+    return 0;
+  }
+  fmt::print(
+      "bench stages: from decode to fold in steady state at most {:.4f} heap allocations per event "
+      "({}); the bar is {}: {}.\n",
+      bar.worst, bar.of, bench::kMostAllocationsPerEvent, bar.held() ? "met" : "MISSED");
+  return bar.held() ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto parsed = runtime::config::parse(kName, "Micro-benchmarks of the aggregator's stages.",
+                                             kCommands, argc, argv);
+  if (!parsed.settings) return parsed.exit_code;
+  try {
+    check_counter();
+    bench::Report report;
+    run_benchmarks(*parsed.settings, report);
+    const auto figures = report.figures();
+    if (!bench::has_stages(figures) && report.failures().empty()) {
+      throw std::runtime_error("--filter " + parsed.settings->text("filter") +
+                               " finds no stage; without it all are measured");
+    }
+    const bench::Bar bar = bench::bar_of(figures);
+    bench::print_table(figures);
+    bench::write_json(parsed.settings->text("json"), figures, bar);
+    return verdict(report, bar);
+  } catch (const std::exception& failure) {
+    fmt::print(stderr, "{}: {}\n", kName, failure.what());
+    return 1;
+  }
+}

@@ -1,0 +1,109 @@
+// What a commit does to a plan before the first byte goes to Postgres.
+#include "aggregator/batch_plan.h"
+#include "aggregator/span_totals.h"
+#include "aggregator/window_columns.h"
+#include "core/check.h"
+#include "tests/bench/stages/folded.h"
+#include "tests/bench/stages/stage.h"
+#include "tests/bench/stages/stages.h"
+
+#include <map>
+#include <memory>
+#include <string>
+
+namespace tally::bench {
+namespace {
+
+using aggregator::BatchPlan;
+using runtime::postgres::ArrayText;
+
+const BatchPlan& plan_of(const PlanShape& shape) {
+  static std::map<std::string_view, BatchPlan> made;
+  const auto [found, fresh] = made.try_emplace(shape.name);
+  if (!fresh) return found->second;
+  const Material& material = material_of(shape);
+  aggregator::Decoder decoder(*material.meters());
+  aggregator::Fold fold(material.meters(), common_hasher(), kRules, material.tenants());
+  const auto partition = new_partition();
+  BatchPlan& plan = found->second;
+  plan.meters = material.meters();
+  fold_into(plan, material.structured(), decoder, fold, *partition);
+  return plan;
+}
+
+void span_totals(benchmark::State& state, const PlanShape& shape) {
+  const BatchPlan& plan = plan_of(shape);
+  Stage stage(state, kMemcpy);
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(aggregator::span_totals(plan.totals));
+    stage.handled(static_cast<std::size_t>(plan.records));
+  }
+}
+
+void conservation(benchmark::State& state, const PlanShape& shape) {
+  const BatchPlan& plan = plan_of(shape);
+  Stage stage(state, kMemcpy);
+  for ([[maybe_unused]] auto _ : state) {
+    aggregator::check_conservation(plan);
+    stage.handled(static_cast<std::size_t>(plan.records));
+  }
+}
+
+template <class Columns, class Key>
+std::size_t written(Columns& columns, const aggregator::MeterSet& meters, const Key& key,
+                    const core::UsageDelta& delta, ArrayText& quantity, ArrayText& events) {
+  columns.add(meters, key);
+  quantity.add(delta.quantity.to_string());
+  events.add(delta.events);
+  return 1;
+}
+
+// The text of tally.usage_window and tally.usage_total, as commit_windows.cc builds it.
+std::size_t write_columns(const BatchPlan& plan, const aggregator::SpanTotals& spans) {
+  std::size_t rows = 0;
+  ArrayText quantity, events;
+  aggregator::WindowColumns windows;
+  for (const auto* row : aggregator::sorted(plan.totals.usage)) {
+    rows += written(windows, *plan.meters, row->first, row->second, quantity, events);
+  }
+  for (ArrayText* column : {&windows.tenant, &windows.meter, &windows.start, &windows.end,
+                            &windows.dimensions, &quantity, &events}) {
+    benchmark::DoNotOptimize(column->take());
+  }
+  aggregator::SpanColumns totals;
+  for (const auto& [key, delta] : spans.usage) {
+    rows += written(totals, *plan.meters, key, delta, quantity, events);
+  }
+  for (ArrayText* column : {&totals.tenant, &totals.meter, &totals.span, &totals.start, &totals.end,
+                            &totals.first_date, &quantity, &events}) {
+    benchmark::DoNotOptimize(column->take());
+  }
+  return rows;
+}
+
+void columns(benchmark::State& state, const PlanShape& shape) {
+  const BatchPlan& plan = plan_of(shape);
+  const aggregator::SpanTotals spans = aggregator::span_totals(plan.totals);
+  Stage stage(state, kMemcpy);
+  for ([[maybe_unused]] auto _ : state) {
+    const std::size_t rows = write_columns(plan, spans);
+    TALLY_CHECK(rows == plan.totals.usage.size() + spans.usage.size());
+    stage.handled(static_cast<std::size_t>(plan.records));
+  }
+}
+
+}  // namespace
+
+void add_plan() {
+  for (const PlanShape& shape : {kFewRows, kManyRows}) {
+    const auto add = [&shape](const std::string& name, const auto& run) {
+      benchmark::RegisterBenchmark(("plan/" + name + "/" + shape.name).c_str(),
+                                   [run, shape](auto& state) { run(state, shape); });
+    };
+    add("span_totals", span_totals);
+    add("conservation", conservation);
+    add("columns", columns);
+  }
+}
+
+}  // namespace tally::bench
