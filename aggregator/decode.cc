@@ -36,9 +36,54 @@ constexpr std::size_t kMaxNodes =
     core::kMaxMeters * (1 + core::kMaxDimensionsPerMeter + core::kMaxFiltersPerMeter);
 static_assert(kMaxNodes % 64 == 0);
 
+// Eight bytes at a time: a byte below 0x20 borrows into its high bit, unless that was set before.
 bool has_control_character(std::string_view text) {
+  constexpr std::uint64_t kOnes = 0x0101'0101'0101'0101ULL;
+  while (text.size() >= sizeof(std::uint64_t)) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, text.data(), sizeof(bytes));
+    if (((bytes - kOnes * 0x20) & ~bytes & (kOnes * 0x80)) != 0) return true;
+    text.remove_prefix(sizeof(bytes));
+  }
   return std::any_of(text.begin(), text.end(),
                      [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+}
+
+// The member's name. Nearly every name is written as it is: only one with an escape is unescaped.
+simdjson::error_code name_of(simdjson::ondemand::field& field, std::string_view& name) {
+  const char* const begin = field.key().raw();
+  const char* end = begin;
+  while (*end != '"' && *end != '\\') ++end;  // the parser has found the closing quote
+  if (*end == '\\') return field.unescaped_key().get(name);
+  name = std::string_view(begin, static_cast<std::size_t>(end - begin));
+  return simdjson::SUCCESS;
+}
+
+const Attribute* attribute_named(std::string_view name) {
+  const auto* const found = std::find_if(kAttributes.begin(), kAttributes.end(),
+                                         [&](const Attribute& a) { return a.name == name; });
+  return found == kAttributes.end() ? nullptr : found;
+}
+
+enum class Member : std::uint8_t { kOther, kAttribute, kSpecversion, kTime, kDataBase64, kData };
+
+// By its length, which tells all but `time`, `type` and `data` apart.
+Member member_of(std::string_view name) {
+  switch (name.size()) {
+    case 2:
+    case 6:
+    case 7:
+      return attribute_named(name) != nullptr ? Member::kAttribute : Member::kOther;
+    case 4:
+      if (name == "type") return Member::kAttribute;
+      if (name == "time") return Member::kTime;
+      return name == "data" ? Member::kData : Member::kOther;
+    case 11:
+      if (name == "specversion") return Member::kSpecversion;
+      return name == "data_base64" ? Member::kDataBase64 : Member::kOther;
+    default:
+      return Member::kOther;
+  }
 }
 
 bool at_end(simdjson::ondemand::document& document) {
@@ -252,7 +297,7 @@ struct Decoder::Impl {
       simdjson::ondemand::field field;
       if (const auto error = std::move(result).get(field)) return malformed(error);
       std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return malformed(error);
+      if (const auto error = name_of(field, key)) return malformed(error);
       for (std::size_t i = 0; i < nodes.size(); ++i) {
         if (nodes[i].key != key) continue;
         const std::uint64_t bit = 1ULL << (i % 64);
@@ -301,28 +346,29 @@ struct Decoder::Impl {
   }
 
   bool read_member(std::string_view key, value member, std::size_t record_bytes) {
-    for (const Attribute& attribute : kAttributes) {
-      if (key == attribute.name) {
-        std::optional<std::string_view> text;
-        return read_string(key, member, text) && (!text || set_attribute(attribute, *text));
-      }
-    }
     std::optional<std::string_view> text;
-    if (key == "specversion") {
-      return read_string(key, member, text) && (!text || set_specversion(*text));
-    }
-    if (key == "time") return read_string(key, member, text) && (!text || set_time(*text));
-    if (key == "data_base64") {
-      if (is_null(member)) return true;
-      return reject(RejectReason::kDataNotObject,
-                    "`data_base64` is not read: put a JSON object into `data`");
-    }
-    if (key == "data") {
-      if (std::exchange(seen_data, true)) {
-        return reject(RejectReason::kDuplicateAttribute, "`data` appears twice");
-      }
-      data_deferred = event.type.empty();
-      return data_deferred || read_data(member, record_bytes);
+    const auto read = [&](auto&& set) {
+      return read_string(key, member, text) && (!text || set());
+    };
+    switch (member_of(key)) {
+      case Member::kOther:
+        return true;
+      case Member::kAttribute:
+        return read([&] { return set_attribute(*attribute_named(key), *text); });
+      case Member::kSpecversion:
+        return read([&] { return set_specversion(*text); });
+      case Member::kTime:
+        return read([&] { return set_time(*text); });
+      case Member::kDataBase64:
+        if (is_null(member)) return true;
+        return reject(RejectReason::kDataNotObject,
+                      "`data_base64` is not read: put a JSON object into `data`");
+      case Member::kData:
+        if (std::exchange(seen_data, true)) {
+          return reject(RejectReason::kDuplicateAttribute, "`data` appears twice");
+        }
+        data_deferred = event.type.empty();
+        return data_deferred || read_data(member, record_bytes);
     }
     return true;
   }
@@ -357,7 +403,7 @@ struct Decoder::Impl {
       simdjson::ondemand::field field;
       if (const auto error = std::move(result).get(field)) return malformed(error);
       std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return malformed(error);
+      if (const auto error = name_of(field, key)) return malformed(error);
       if (!read_member(key, field.value(), bytes.size())) return false;
     }
     if (!at_end(document)) {
@@ -379,7 +425,7 @@ struct Decoder::Impl {
       simdjson::ondemand::field field;
       if (const auto error = std::move(result).get(field)) return malformed(error);
       std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return malformed(error);
+      if (const auto error = name_of(field, key)) return malformed(error);
       if (key == "data") return read_data(field.value(), record_bytes);
     }
     TALLY_CHECK(false, "`data` was there in the first pass");
@@ -388,17 +434,15 @@ struct Decoder::Impl {
   bool read_header(const runtime::kafka::Header& header) {
     if (!header.name.starts_with("ce_")) return true;
     const std::string_view name = header.name.substr(3);
-    const auto* attribute =
-        std::find_if(kAttributes.begin(), kAttributes.end(),
-                     [&](const Attribute& candidate) { return candidate.name == name; });
-    const bool is_attribute = attribute != kAttributes.end();
-    if (!is_attribute && name != "specversion" && name != "time") return true;
+    const Member member = member_of(name);
+    if (member != Member::kAttribute && member != Member::kSpecversion && member != Member::kTime)
+      return true;
     if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
       return reject(RejectReason::kInvalidUtf8,
                     fmt::format("the header `ce_{}` is not valid UTF-8", name));
     }
-    if (is_attribute) return set_attribute(*attribute, header.value);
-    return name == "time" ? set_time(header.value) : set_specversion(header.value);
+    if (member == Member::kAttribute) return set_attribute(*attribute_named(name), header.value);
+    return member == Member::kTime ? set_time(header.value) : set_specversion(header.value);
   }
 
   bool read_binary(const Record& record) {

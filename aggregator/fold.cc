@@ -103,15 +103,77 @@ LogDay remembered_days(const FoldRules& rules) {
   return whole_days(rules.horizon_seconds + rules.future_bound_seconds) + 1;
 }
 
-struct Fold::Site {
-  const runtime::kafka::Record& record;
-  Admission admission;
-  const DecodedEvent& event;
+// The places of the plan that the records of one partition write to: looked up once for all of a
+// day.
+struct Fold::Turn {
+  Turn(PartitionState& partition, BatchPlan& batch, PartitionAdvance& advance_in_plan)
+      : state(partition), plan(batch), advance(advance_in_plan) {}
+
+  LedgerDelta& line_of(LogDay day) {
+    if (line_ == nullptr || day != line_day_) {
+      line_ = &plan.ledger[{state.id, day}];
+      line_day_ = day;
+    }
+    return *line_;
+  }
+  // The partition's day after a record of this log time. Its clock never steps back. One that has
+  // none yet remembers what others stored: a claim is not older than what is remembered.
+  LogDay today_at(core::Timestamp log_time) {
+    state.last_log_time = std::max(state.last_log_time, log_time);
+    const LogDay day = log_day_of(state.last_log_time);
+    if (!clock_day_ || day != *clock_day_) {
+      state.memory.advance(day);
+      clock_day_ = day;
+      today_ = std::max(day, state.memory.oldest_day());
+    }
+    return today_;
+  }
+  Segment& segment_of(LogDay today) {
+    if (segment_ == nullptr || today != segment_day_) {
+      segment_ = &plan.segments[{state.id, today}];
+      segment_day_ = today;
+    }
+    return *segment_;
+  }
+
   PartitionState& state;
   BatchPlan& plan;
+  PartitionAdvance& advance;
+
+ private:
+  LedgerDelta* line_ = nullptr;
+  LogDay line_day_ = 0;
+  Segment* segment_ = nullptr;
+  LogDay segment_day_ = 0;
+  std::optional<LogDay> clock_day_;
+  LogDay today_ = 0;
+};
+
+struct Fold::Site {
+  Desk& desk;
+  Admission admission;
+  Turn& turn;
+  PartitionState& state;
+  BatchPlan& plan;
+  const runtime::kafka::Record& record;
+  const DecodedEvent& event;
   LedgerDelta& line;
   core::Timestamp log_time;
   core::Timestamp event_time;
+  LogDay today;
+
+  Site(Desk& at, Admission let_in, Turn& of)
+      : desk(at),
+        admission(let_in),
+        turn(of),
+        state(of.state),
+        plan(of.plan),
+        record(at.record),
+        event(*at.event),
+        line(of.line_of(log_day_of(core::Timestamp::from_millis(at.record.log_time_ms)))),
+        log_time(core::Timestamp::from_millis(at.record.log_time_ms)),
+        event_time(event.time.value_or(log_time)),
+        today(of.today_at(log_time)) {}
 };
 
 Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher,
@@ -121,7 +183,7 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
       rules_(rules),
       spare_days_(remembered_days(rules) -
                   whole_days(rules.horizon_seconds + rules.future_bound_seconds)),
-      reader_(meters_, hasher),
+      desks_{Desk(meters_, hasher), Desk(meters_, hasher)},
       contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
               rules.partitions);
@@ -145,44 +207,66 @@ PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) const
   return advance;
 }
 
-RecordClass Fold::add(const runtime::kafka::Record& record, const DecodedEvent& event,
-                      PartitionState& state, BatchPlan& plan) {
-  TALLY_CHECK(record.offset >= state.position.value(),
-              "partition {}: offset {} is below the position {}", state.id.value(), record.offset,
-              state.position.value());
-  const runtime::kafka::Record mended = under_ceiling(record, state);
-  const auto log_time = core::Timestamp::from_millis(mended.log_time_ms);
-  state.last_log_time = std::max(state.last_log_time, log_time);
-  skip_to(core::Offset(record.offset), state, plan);
-  PartitionAdvance& advance = advance_of(state, plan);
-  LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
-  Site site{
-      mended, Admission::kLog, event, state, plan, line, log_time, event.time.value_or(log_time)};
+// One record ahead: while one has its turn, what the next one will look for is fetched.
+RecordClass Fold::add(std::span<const runtime::kafka::Record> records, PartitionState& state,
+                      BatchPlan& plan) {
+  TALLY_CHECK(!records.empty());
+  Turn turn(state, plan, advance_of(state, plan));
+  RecordClass last = RecordClass::kRejected;
+  prepare(under_ceiling(records[0], state), state, desks_[0]);
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    if (i + 1 < records.size())
+      prepare(under_ceiling(records[i + 1], state), state, desks_.at((i + 1) % 2));
+    last = take_turn(desks_.at(i % 2), turn);
+  }
+  return last;
+}
+
+// Reads a record as far as it can be without a look at what those before it do.
+void Fold::prepare(const runtime::kafka::Record& record, const PartitionState& state,
+                   Desk& desk) const {
+  desk.record = record;
+  desk.event = &desk.decoder.decode(desk.record);
+  const DecodedEvent& event = *desk.event;
+  if (event.reject != RejectReason::kNone) return;
+  const std::uint32_t home = core::home_bits(event.id);
+  desk.home = core::PartitionId(
+      static_cast<std::int32_t>(home % static_cast<std::uint32_t>(rules_.partitions)));
+  if (desk.home != state.id || event.plan == nullptr) return;
+  desk.reader.read(event);
+  if (desk.reader.taken().empty()) return;
+  desk.entry = hasher_.entry(event.subject, event.source, event.type, event.id,
+                             desk.reader.content_check(), meters_->definition_version().value());
+  state.memory.prefetch(desk.entry);
+}
+
+RecordClass Fold::take_turn(Desk& desk, Turn& turn) {
+  PartitionState& state = turn.state;
+  const std::int64_t offset = desk.record.offset;
+  TALLY_CHECK(offset >= state.position.value(), "partition {}: offset {} is below the position {}",
+              state.id.value(), offset, state.position.value());
+  Site site(desk, Admission::kLog, turn);
+  skip_to(core::Offset(offset), state, turn.plan);
   const RecordClass record_class = classify(site);
-  ++line.consumed;
-  state.position = core::Offset(record.offset + 1);
-  state.last_offset = core::Offset(record.offset);
-  advance.next = state.position;
-  advance.last_offset = state.last_offset;
-  advance.last_log_time = state.last_log_time;
+  ++site.line.consumed;
+  state.position = core::Offset(offset + 1);
+  state.last_offset = core::Offset(offset);
+  turn.advance.next = state.position;
+  turn.advance.last_offset = state.last_offset;
+  turn.advance.last_log_time = state.last_log_time;
   return record_class;
 }
 
-void Fold::receive(const HandoffRow& row, Decoder& decoder, PartitionState& state,
-                   BatchPlan& plan) {
-  PartitionAdvance& advance = advance_of(state, plan);
+void Fold::receive(const HandoffRow& row, PartitionState& state, BatchPlan& plan) {
+  Turn turn(state, plan, advance_of(state, plan));
   HandoffReader reader(row.bytes);
+  Desk& desk = desks_[0];
   std::int64_t records = 0;
   while (const auto handoff = reader.next()) {
-    const runtime::kafka::Record& record = handoff->record;
-    const auto log_time = core::Timestamp::from_millis(record.log_time_ms);
-    state.last_log_time = std::max(state.last_log_time, log_time);
-    LedgerDelta& line = plan.ledger[{state.id, log_day_of(log_time)}];
-    const DecodedEvent& event = decoder.decode(record);
-    Site site{record,   handoff->admission,           event, state, plan, line,
-              log_time, event.time.value_or(log_time)};
+    prepare(handoff->record, state, desk);
+    Site site(desk, handoff->admission, turn);
     classify(site);
-    ++line.received;
+    ++site.line.received;
     ++records;
   }
   if (records != row.records) {
@@ -192,11 +276,10 @@ void Fold::receive(const HandoffRow& row, Decoder& decoder, PartitionState& stat
                     row.id.value(), row.records, records, state.id.value()));
   }
   plan.taken[state.id].push_back({row.id, row.records});
-  advance.last_log_time = state.last_log_time;
+  turn.advance.last_log_time = state.last_log_time;
 }
 
 RecordClass Fold::classify(Site& site) {
-  site.state.memory.advance(log_day_of(site.state.last_log_time));
   const RecordClass record_class = decide(site);
   count_class(record_class, site.line);
   ++site.plan.records;
@@ -212,9 +295,7 @@ RecordClass Fold::decide(Site& site) {
         fmt::format("the log's time, which stands for the `time` that the event lacks, {}",
                     core::kNoEventTime));
   }
-  const core::PartitionId home(static_cast<std::int32_t>(
-      core::home_bits(event.id) % static_cast<std::uint32_t>(rules_.partitions)));
-  if (home != site.state.id) return hand_off(site, home);
+  if (site.desk.home != site.state.id) return hand_off(site, site.desk.home);
   const std::int64_t ahead = site.event_time.micros() - site.log_time.micros();
   if (ahead > rules_.future_bound_seconds * 1'000'000 && site.admission == Admission::kLog) {
     return reject(site, RejectReason::kTimeInFuture,
@@ -222,10 +303,10 @@ RecordClass Fold::decide(Site& site) {
                               ahead / 1'000'000, rules_.future_bound_seconds));
   }
   if (event.plan == nullptr) return RecordClass::kUnmetered;
-  reader_.read(event);
-  if (reader_.taken().empty() && reader_.failures().empty()) return RecordClass::kFiltered;
-  if (reader_.taken().empty()) {
-    const MeterFailure& first = reader_.failures().front();
+  MeterReader& reader = site.desk.reader;
+  if (reader.taken().empty() && reader.failures().empty()) return RecordClass::kFiltered;
+  if (reader.taken().empty()) {
+    const MeterFailure& first = reader.failures().front();
     return reject(site, first.reason,
                   fmt::format("meter {}: {}", meters_->meters()[first.meter].slug, first.detail));
   }
@@ -241,14 +322,8 @@ RecordClass Fold::hand_off(Site& site, core::PartitionId home) {
 }
 
 RecordClass Fold::deduplicate(Site& site) {
-  const DecodedEvent& event = site.event;
-  const core::DedupEntry entry =
-      hasher_.entry(event.subject, event.source, event.type, event.id, reader_.content_check(),
-                    meters_->definition_version().value());
-  // Its clock never steps back. A partition that has none yet remembers what others stored: a claim
-  // is not older than what is remembered.
-  const LogDay today =
-      std::max(log_day_of(site.state.last_log_time), site.state.memory.oldest_day());
+  const core::DedupEntry& entry = site.desk.entry;
+  const LogDay today = site.today;
   switch (site.state.memory.probe(entry, today)) {
     case dedup::Seen::kNever:
       break;
@@ -281,7 +356,7 @@ RecordClass Fold::deduplicate(Site& site) {
     return RecordClass::kLate;
   }
   site.state.memory.insert(entry, today);
-  site.plan.segments[{site.state.id, today}].entries.push_back(entry);
+  site.turn.segment_of(today).entries.push_back(entry);
   count(site, entry);
   return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
 }
@@ -320,8 +395,9 @@ bool Fold::may_be_forgotten(const Site& site) {
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {
-  contribution_.add({site.event.subject, site.event_time, entry}, reader_, site.plan.totals);
-  for (MeterFailure& failure : reader_.failures()) {
+  contribution_.add({site.event.subject, site.event_time, entry}, site.desk.reader,
+                    site.plan.totals);
+  for (MeterFailure& failure : site.desk.reader.failures()) {
     ++site.plan.meter_rejects[{failure.meter, log_day_of(site.log_time)}];
     keep(site, RejectClass::kMeter, to_string(failure.reason), std::move(failure.detail),
          meters_->meters()[failure.meter].slug);

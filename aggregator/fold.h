@@ -9,9 +9,11 @@
 #include "aggregator/meter_reader.h"
 #include "core/identity.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -75,15 +77,16 @@ class Fold {
   Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& hasher,
        const FoldRules& rules, std::shared_ptr<const TenantBook> tenants = nullptr);
 
-  // Adds a record at exactly state.position or beyond it (a gap counts as skipped offsets) to the
-  // plan and to the state's memory. An offset below the position is a caller's bug. Its log time is
-  // what the broker stamped, or the state's ceiling.
-  RecordClass add(const runtime::kafka::Record& record, const DecodedEvent& event,
-                  PartitionState& state, BatchPlan& plan);
+  // Adds records of the state's partition to the plan and to the state's memory, in the order of
+  // their offsets; the first at exactly state.position or beyond it (a gap counts as skipped
+  // offsets). An offset below the position is a caller's bug. A record's log time is what the
+  // broker stamped, or the state's ceiling. Returns the class of the last one.
+  RecordClass add(std::span<const runtime::kafka::Record> records, PartitionState& state,
+                  BatchPlan& plan);
 
   // Adds what another partition handed off to this one, or an admin readmitted: a whole row, whose
   // removal is part of the plan. Throws std::runtime_error for a row that cannot be read.
-  void receive(const HandoffRow& row, Decoder& decoder, PartitionState& state, BatchPlan& plan);
+  void receive(const HandoffRow& row, PartitionState& state, BatchPlan& plan);
 
   // Moves over offsets without records: up to `next`, which is not below the position.
   void skip_to(core::Offset next, PartitionState& state, BatchPlan& plan);
@@ -91,8 +94,23 @@ class Fold {
   void lose_to(core::Offset next, PartitionState& state, BatchPlan& plan);
 
  private:
-  struct Site;  // the record, its event, state, plan and line of the ledger
+  // Where a record is read before its turn comes, so that what its turn needs of the memory is on
+  // its way into the cache meanwhile.
+  struct Desk {
+    Desk(const std::shared_ptr<const MeterSet>& meters, const core::IdentityHasher& hasher)
+        : decoder(*meters), reader(meters, hasher) {}
+    Decoder decoder;
+    MeterReader reader;
+    runtime::kafka::Record record;
+    const DecodedEvent* event = nullptr;
+    core::PartitionId home;  // of an event that could be decoded
+    core::DedupEntry entry;  // of one that a meter here took something from
+  };
+  struct Turn;  // of a partition in a plan: what its records share
+  struct Site;  // a record whose turn it is
 
+  void prepare(const runtime::kafka::Record& record, const PartitionState& state, Desk& desk) const;
+  RecordClass take_turn(Desk& desk, Turn& turn);
   RecordClass classify(Site& site);
   RecordClass decide(Site& site);
   RecordClass hand_off(Site& site, core::PartitionId home);
@@ -110,7 +128,7 @@ class Fold {
   const core::IdentityHasher& hasher_;
   FoldRules rules_;
   LogDay spare_days_;  // that a record may lag its home's clock and still be judged exactly
-  MeterReader reader_;
+  std::array<Desk, 2> desks_;
   Contribution contribution_;
 };
 

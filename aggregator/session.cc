@@ -22,7 +22,8 @@ namespace log = runtime::log;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
 
-constexpr std::size_t kPollRecords = 20'000;
+constexpr std::size_t kPollRecords =
+    2'000;  // what stays in the processor's caches until it is folded
 constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
@@ -119,7 +120,6 @@ bool Session::open() {
   hasher_.emplace(deployment.identity_key);
   generation_ = deployment.generation;
   partitions_ = deployment.partitions;
-  decoder_.emplace(*meters_);
   fold_.emplace(meters_, *hasher_,
                 FoldRules{settings_.horizon_seconds, settings_.future_bound_seconds, partitions_},
                 std::move(deployment.tenants));
@@ -148,33 +148,58 @@ void Session::ingest(const kafka::RecordBatch& batch) {
               {{"at_us", std::chrono::duration_cast<std::chrono::microseconds>(now).count()}});
   }
   BatchPlan& plan = open_plan();
-  std::map<std::int32_t, const kafka::Record*> last;
-  for (const kafka::Record& record : batch.records) {
-    const auto found = owned_.find(record.partition);
+  std::span<const kafka::Record> rest(batch.records);
+  while (!rest.empty() && end_reason_.empty()) {
+    const auto other = std::ranges::find_if(rest, [&](const kafka::Record& record) {
+      return record.partition != rest.front().partition;
+    });
+    const auto same = rest.first(static_cast<std::size_t>(other - rest.begin()));
+    rest = rest.subspan(same.size());
+    const auto found = owned_.find(same.front().partition);
     if (found == owned_.end()) continue;  // of a partition that was revoked meanwhile
-    Owned& owned = found->second;
-    if (owned.verifying) {
-      verify(record, owned);
-      continue;
-    }
-    if (record.offset < owned.state->position.value()) continue;
-    if (!goes_on(owned, record.offset)) return;
-    if (record.log_time_kind != kafka::LogTimeKind::kLogAppendTime) {
-      throw Misconfigured(
-          "topic " + settings_.topic +
-          " does not carry the broker's time: set its "
-          "message.timestamp.type to LogAppendTime (schemas/topics) and start with a new topic");
-    }
-    fold_->add(record, decoder_->decode(record), *owned.state, plan);
-    owned.caught_up = false;
-    last[record.partition] = &record;
-  }
-  for (const auto& [partition, record] : last) {
-    PartitionState& state = *owned_.at(partition).state;
-    state.last_digest = record_digest(*record);
-    plan.partitions.at(state.id).last_digest = state.last_digest;
+    fold_records(same, found->second, plan);
   }
   runtime::lifecycle::failpoint("aggregator.after_fold");
+}
+
+// Of one partition, as the client gave them out: after a rebalance it may begin anew in the middle.
+void Session::fold_records(std::span<const kafka::Record> records, Owned& owned, BatchPlan& plan) {
+  while (!records.empty() && owned.verifying && end_reason_.empty()) {
+    verify(records.front(), owned);
+    records = records.subspan(1);
+  }
+  while (!records.empty() && end_reason_.empty()) {
+    const auto turn = std::ranges::adjacent_find(
+        records, [](const auto& a, const auto& b) { return b.offset <= a.offset; });
+    const bool all = turn == records.end();
+    const auto ascending =
+        all ? records : records.first(static_cast<std::size_t>(turn - records.begin()) + 1);
+    records = records.subspan(ascending.size());
+    fold_ascending(ascending, owned, plan);
+  }
+}
+
+void Session::fold_ascending(std::span<const kafka::Record> records, Owned& owned,
+                             BatchPlan& plan) {
+  PartitionState& state = *owned.state;
+  const auto below = [&](const kafka::Record& record) {
+    return record.offset < state.position.value();
+  };
+  records = {std::ranges::find_if_not(records, below), records.end()};
+  if (records.empty() || !goes_on(owned, records.front().offset)) return;
+  const auto stamped = [](const kafka::Record& record) {
+    return record.log_time_kind == kafka::LogTimeKind::kLogAppendTime;
+  };
+  if (!std::ranges::all_of(records, stamped)) {
+    throw Misconfigured(
+        "topic " + settings_.topic +
+        " does not carry the broker's time: set its "
+        "message.timestamp.type to LogAppendTime (schemas/topics) and start with a new topic");
+  }
+  fold_->add(records, state, plan);
+  owned.caught_up = false;
+  state.last_digest = record_digest(records.back());
+  plan.partitions.at(state.id).last_digest = state.last_digest;
 }
 
 void Session::note_ends(const kafka::RecordBatch& batch) {
@@ -269,7 +294,7 @@ void Session::receive_handoffs(Owned& owned) {
     if (full_for_handoffs()) return;  // the rest waits, and is read again
     const bool fresh = owned.under_way.insert(row.id).second;
     TALLY_CHECK(fresh, "handoff {} came twice", row.id.value());
-    fold_->receive(row, *decoder_, *owned.state, open_plan());
+    fold_->receive(row, *owned.state, open_plan());
   }
 }
 

@@ -20,6 +20,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,9 @@ class Session final : public runtime::kafka::RebalanceListener {
   std::optional<std::int64_t> start_of(Owned& owned, const runtime::kafka::Watermarks& marks);
   BatchPlan& open_plan();
   void ingest(const runtime::kafka::RecordBatch& batch);
+  void fold_records(std::span<const runtime::kafka::Record> records, Owned& owned, BatchPlan& plan);
+  void fold_ascending(std::span<const runtime::kafka::Record> records, Owned& owned,
+                      BatchPlan& plan);
   void verify(const runtime::kafka::Record& record, Owned& owned);
   void doubt_what_is_kept();
   bool goes_on(Owned& owned, std::int64_t next);
@@ -107,7 +111,6 @@ class Session final : public runtime::kafka::RebalanceListener {
   std::unique_ptr<Committer> committer_;
   std::optional<core::IdentityHasher> hasher_;
   std::shared_ptr<const MeterSet> meters_;
-  std::optional<Decoder> decoder_;
   std::optional<Fold> fold_;
   std::map<std::int32_t, Owned> owned_;
   std::set<std::int32_t> ever_owned_;

@@ -36,7 +36,6 @@ struct Memory::Parts {
   }
   // Of the hot table and the runs.
   [[nodiscard]] std::optional<DatedEntry> latest(const OrderedEntry& entry) const {
-    if (runs && !runs->empty()) runs->prefetch(entry);
     auto found = hot.find(entry);
     if (!runs || runs->empty()) return found;
     // Usually what is hot is later; not so when an old segment was loaded beside a young run.
@@ -58,6 +57,12 @@ struct Memory::Parts {
 Memory::Memory(const MemorySettings& settings) : parts_(std::make_unique<Parts>(settings)) {}
 
 Memory::~Memory() = default;
+
+void Memory::prefetch(const core::DedupEntry& entry) const {
+  const OrderedEntry wanted(entry);
+  parts_->hot.prefetch(wanted);
+  if (parts_->runs && !parts_->runs->empty()) parts_->runs->prefetch(wanted);
+}
 
 Seen Memory::probe(const core::DedupEntry& entry, LogDay today) const {
   const OrderedEntry wanted(entry);

@@ -60,6 +60,8 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
+  // Optional, a little before probe() and insert(): what they look at first comes into the cache.
+  void prefetch(const core::DedupEntry& entry) const;
   // May read the local disk. Throws CacheBroken.
   [[nodiscard]] Seen probe(const core::DedupEntry& entry, LogDay today) const;
   // What probe() compares with: the entry that is remembered for this identity.

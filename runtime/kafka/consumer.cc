@@ -57,6 +57,12 @@ std::string_view bytes_of(const void* data, std::size_t size) {
 struct RecordBatch::Storage {
   std::vector<rd_kafka_message_t*> messages;
   std::vector<Header> headers;
+  struct Owner {
+    std::size_t record;
+    std::size_t first;
+    std::size_t count;
+  };
+  std::vector<Owner> owners;  // of headers
   ~Storage() {
     for (auto* message : messages) rd_kafka_message_destroy(message);
   }
@@ -172,6 +178,7 @@ struct Consumer::Impl {
     record.key = bytes_of(message->key, message->key_len);
     record.value = bytes_of(message->payload, message->len);
     batch.records.push_back(record);
+    read_headers(message, batch);
     return true;
   }
 
@@ -254,28 +261,28 @@ struct Consumer::Impl {
     return !subscribed || ever_assigned;
   }
 
-  static void read_headers(RecordBatch& batch) {
+  // Now, while the message is in the cache. Headers move when their number grows: which are whose
+  // is noted by place.
+  static void read_headers(const rd_kafka_message_t* message, RecordBatch& batch) {
+    rd_kafka_headers_t* headers = nullptr;
+    if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
     auto& storage = *batch.storage;
-    std::vector<std::pair<std::size_t, std::size_t>> spans(batch.records.size());
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      spans[i].first = storage.headers.size();
-      rd_kafka_headers_t* headers = nullptr;
-      if (rd_kafka_message_headers(storage.messages[i], &headers) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const char* name = nullptr;
-        const void* value = nullptr;
-        std::size_t size = 0;
-        for (std::size_t h = 0; rd_kafka_header_get_all(headers, h, &name, &value, &size) ==
-                                RD_KAFKA_RESP_ERR_NO_ERROR;
-             ++h) {
-          storage.headers.push_back({name, bytes_of(value, size)});
-        }
-      }
-      spans[i].second = storage.headers.size() - spans[i].first;
+    const std::size_t first = storage.headers.size();
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    for (std::size_t h = 0;
+         rd_kafka_header_get_all(headers, h, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+         ++h) {
+      storage.headers.push_back({name, bytes_of(value, size)});
     }
-    for (std::size_t i = 0; i < batch.records.size(); ++i) {
-      batch.records[i].headers =
-          std::span<const Header>(storage.headers).subspan(spans[i].first, spans[i].second);
-    }
+    storage.owners.push_back({batch.records.size() - 1, first, storage.headers.size() - first});
+  }
+
+  static void give_headers(RecordBatch& batch) {
+    const std::span<const Header> headers(batch.storage->headers);
+    for (const auto& [record, first, count] : batch.storage->owners)
+      batch.records[record].headers = headers.subspan(first, count);
   }
 };
 
@@ -354,7 +361,7 @@ RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds ti
     impl_->problem.clear();
     impl_->has_problem = false;
   }
-  Impl::read_headers(batch);
+  Impl::give_headers(batch);
   impl_->taken_records += batch.records.size();
   impl_->wake_fetcher();
   if (impl_->listener_failure)

@@ -94,7 +94,12 @@ class Pipeline {
   aggregator::BatchPlan consume(const std::vector<StreamRecord>& stream) {
     aggregator::BatchPlan plan;
     plan.meters = fixed_meters();
-    for_each_record(stream, [&](const runtime::kafka::Record& record) { add(record, plan); });
+    std::vector<runtime::kafka::Record> records;
+    for_each_record(stream, [&](const runtime::kafka::Record& record) {
+      records.push_back(record);
+      check_event(decoder_.decode(record));
+    });
+    if (!records.empty()) add(records, plan);
     aggregator::check_conservation(plan);
     return plan;
   }
@@ -108,7 +113,7 @@ class Pipeline {
     for_each_record(stream, [&](const runtime::kafka::Record& record) {
       aggregator::append_handoff(record, aggregator::Admission::kLog, row.bytes);
     });
-    fold_.receive(row, decoder_, state_, plan);
+    fold_.receive(row, state_, plan);
     aggregator::check_conservation(plan);
     return plan;
   }
@@ -117,10 +122,12 @@ class Pipeline {
   template <class Take>
   void for_each_record(const std::vector<StreamRecord>& stream, Take take) {
     std::int64_t log_time_ms = kFirstLogTimeMs;
+    std::int64_t next = state_.position.value();
     for (const StreamRecord& given : stream) {
       log_time_ms += 1'000 + given.hours * kMsPerHour;
       runtime::kafka::Record record;
-      record.offset = state_.position.value() + given.skip;
+      record.offset = next + given.skip;
+      next = record.offset + 1;
       record.log_time_ms = log_time_ms;
       record.log_time_kind = runtime::kafka::LogTimeKind::kLogAppendTime;
       record.headers = given.headers;
@@ -129,13 +136,14 @@ class Pipeline {
     }
   }
 
-  void add(const runtime::kafka::Record& record, aggregator::BatchPlan& plan) {
-    const DecodedEvent& event = decoder_.decode(record);
-    check_event(event);
-    const RecordClass record_class = fold_.add(record, event, state_, plan);
+  // The first by itself, the others together: how they come makes no difference.
+  void add(std::span<const runtime::kafka::Record> records, aggregator::BatchPlan& plan) {
+    const DecodedEvent& event = decoder_.decode(records[0]);
+    const RecordClass record_class = fold_.add(records.first(1), state_, plan);
     TALLY_CHECK(event.reject == RejectReason::kNone || record_class == RecordClass::kRejected,
                 "a rejected record was counted: {}", event.detail);
-    TALLY_CHECK(state_.position.value() == record.offset + 1);
+    if (records.size() > 1) fold_.add(records.subspan(1), state_, plan);
+    TALLY_CHECK(state_.position.value() == records.back().offset + 1);
   }
 
   aggregator::Decoder decoder_{*fixed_meters()};

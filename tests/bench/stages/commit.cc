@@ -42,11 +42,10 @@ class CommitRig {
     TALLY_CHECK(partition != nullptr);
 
     const Records records = material.structured();
-    aggregator::Decoder decoder(*deployment.meters);
     aggregator::Fold fold(deployment.meters, *hasher_, kRules, deployment.tenants);
     plan_.topic = kTopic;
     plan_.meters = deployment.meters;
-    fold_into(plan_, records, decoder, fold, *partition);
+    fold_into(plan_, records, fold, *partition);
     plan_.partitions.at(partition->id).last_digest = aggregator::record_digest(records.back());
     events_ = records.size();
     name_segments();

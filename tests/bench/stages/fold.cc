@@ -44,7 +44,6 @@ void check_ledger(const BatchPlan& plan, Records records, Expected expected) {
 // Each round is one commit's plan from its birth on: what is allocated once a commit is in it, and
 // what is allocated once a session is not. Distinct events meet a memory that starts small.
 void fold(benchmark::State& state, Records records, const Material& material, Expected expected) {
-  Decoder decoder(*material.meters());
   Fold fold(material.meters(), common_hasher(), kRules, material.tenants());
   std::unique_ptr<PartitionState> partition;
   std::optional<BatchPlan> plan;
@@ -55,13 +54,13 @@ void fold(benchmark::State& state, Records records, const Material& material, Ex
     plan.emplace();
   };
   start_over();
-  fold_into(*plan, records, decoder, fold, *partition);  // the first commit of a session
+  fold_into(*plan, records, fold, *partition);  // the first commit of a session
   check_ledger(*plan, records, Expected::kCounted);
   plan.reset();
   Stage stage(state, kMemcpy);
   for ([[maybe_unused]] auto _ : state) {
     stage.aside(start_over);
-    fold_into(*plan, records, decoder, fold, *partition);
+    fold_into(*plan, records, fold, *partition);
     stage.handled(records.size());
   }
   check_ledger(*plan, records, expected);

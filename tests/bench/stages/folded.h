@@ -12,11 +12,9 @@ namespace tally::bench {
 [[nodiscard]] std::unique_ptr<aggregator::PartitionState> new_partition();
 
 // The timed part of the path: bytes to plan.
-inline void fold_into(aggregator::BatchPlan& plan, Records records, aggregator::Decoder& decoder,
-                      aggregator::Fold& fold, aggregator::PartitionState& state) {
-  for (const runtime::kafka::Record& record : records) {
-    fold.add(record, decoder.decode(record), state, plan);
-  }
+inline void fold_into(aggregator::BatchPlan& plan, Records records, aggregator::Fold& fold,
+                      aggregator::PartitionState& state) {
+  fold.add(records, state, plan);
 }
 
 // Two commits: of few rows that many events share, and of more than a row for two events.

@@ -22,12 +22,11 @@ const BatchPlan& plan_of(const PlanShape& shape) {
   const auto [found, fresh] = made.try_emplace(shape.name);
   if (!fresh) return found->second;
   const Material& material = material_of(shape);
-  aggregator::Decoder decoder(*material.meters());
   aggregator::Fold fold(material.meters(), common_hasher(), kRules, material.tenants());
   const auto partition = new_partition();
   BatchPlan& plan = found->second;
   plan.meters = material.meters();
-  fold_into(plan, material.structured(), decoder, fold, *partition);
+  fold_into(plan, material.structured(), fold, *partition);
   return plan;
 }
 

@@ -147,7 +147,6 @@ void FoldBench::change_catalogue(std::vector<core::Meter> meters, std::int64_t d
   meters_ = std::make_shared<const MeterSet>(std::move(meters),
                                              core::CatalogueVersion(definition_version),
                                              core::CatalogueVersion(definition_version));
-  decoder_ = std::make_unique<Decoder>(*meters_);
   fold_ = std::make_unique<Fold>(meters_, hasher_, rules_, tenants_);
 }
 
@@ -169,14 +168,14 @@ RecordClass FoldBench::add_at(std::int64_t offset, const std::string& value,
   record.log_time_kind = runtime::kafka::LogTimeKind::kLogAppendTime;
   record.value = value;
   plan.meters = meters_;
-  const RecordClass record_class = fold_->add(record, decoder_->decode(record), state, plan);
+  const RecordClass record_class = fold_->add({&record, 1}, state, plan);
   check_conservation(plan);
   return record_class;
 }
 
 void FoldBench::receive(const HandoffRow& row) {
   plan.meters = meters_;
-  fold_->receive(row, *decoder_, state, plan);
+  fold_->receive(row, state, plan);
   check_conservation(plan);
 }
 

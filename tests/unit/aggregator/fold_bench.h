@@ -68,7 +68,6 @@ class FoldBench {
   FoldRules rules_;
   std::shared_ptr<const MeterSet> meters_;
   std::shared_ptr<const TenantBook> tenants_;  // null: nobody is known
-  std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<Fold> fold_;
 
  public:

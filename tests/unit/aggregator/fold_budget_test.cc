@@ -42,9 +42,7 @@ TEST(Fold, TheBudgetOfBytesCountsEverythingThatIsKept) {
     record.log_time_ms = bench_time("08:00:00").millis();
     record.value = "[]";
     record.headers = {&header, 1};
-    DecodedEvent event;
-    event.reject = RejectReason::kNotCloudEvent;
-    with_headers.fold().add(record, event, with_headers.state, with_headers.plan);
+    with_headers.fold().add({&record, 1}, with_headers.state, with_headers.plan);
   }
   EXPECT_LE(with_headers.plan.rejects.size(), static_cast<std::size_t>(fit));
   EXPECT_GE(with_headers.plan.rejects.size(), static_cast<std::size_t>(fit - 1));
