@@ -3,6 +3,8 @@
 #include "runtime/kafka/producer.h"
 #include "runtime/kafka/topic.h"
 #include "runtime/terminal/progress.h"
+#include "tests/support/generator/pacer.h"
+#include "tests/support/generator/publications.h"
 
 #include <fmt/format.h>
 
@@ -12,6 +14,7 @@
 #include <fstream>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -25,6 +28,7 @@ using std::chrono::milliseconds;
 constexpr std::int64_t kBlock = 4'096;  // records that one thread makes at a time
 constexpr milliseconds kPatience{120'000};
 constexpr milliseconds kAdminTimeout{10'000};
+constexpr milliseconds kHeadStart{1'000};  // the timetable begins when the producer is connected
 
 class Bench {
  public:
@@ -34,28 +38,43 @@ class Bench {
 
  private:
   void open();
+  void delivered(const runtime::kafka::Delivery& delivery);
   void work();
   bool send_block(std::int64_t first, BenchRecord& record, BenchSums& sums);
+  void write_pace() const;
   void fail(const std::string& why);
   void show_until_done();
 
   const BenchOptions& options_;
   const BenchTarget& target_;
   BenchStream stream_;
+  std::optional<Pacer> pacer_;                // with a rate
+  std::optional<Publications> publications_;  // with a rate; used by the producer's thread
   std::unique_ptr<runtime::kafka::Producer> producer_;
   std::atomic<std::int64_t> next_{0};
   std::atomic<std::int64_t> written_{0};
   std::atomic<int> working_{0};
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
-  std::string why_;  // guarded by mutex_
-  BenchSums sums_;   // guarded by mutex_
+  std::string why_;                  // guarded by mutex_
+  BenchSums sums_;                   // guarded by mutex_
+  Pacer::Clock::duration behind_{};  // guarded by mutex_; the latest that a record was produced
 };
 
 void Bench::fail(const std::string& why) {
   const std::scoped_lock lock(mutex_);
   if (why_.empty()) why_ = why;
   failed_ = true;
+}
+
+void Bench::delivered(const runtime::kafka::Delivery& delivery) {
+  if (!delivery.delivered) {
+    fail(fmt::format("a record was not taken: {}", delivery.detail));
+  } else if (pacer_) {
+    const auto number = static_cast<std::int64_t>(delivery.tag);
+    publications_->note(number, delivery.partition, delivery.offset, pacer_->due(number),
+                        Pacer::Clock::now());
+  }
 }
 
 void Bench::open() {
@@ -67,15 +86,11 @@ void Bench::open() {
       .topic = target_.topic,
       .content_type = "",
       .settings = {{"bootstrap.servers", target_.brokers},
-                   {"linger.ms", "20"},
+                   {"linger.ms", target_.rate > 0 ? "5" : "20"},
                    {"message.timeout.ms", "120000"}},
-      .reports = runtime::kafka::Reports::kFailuresOnly,
-      .on_delivery =
-          [this](const runtime::kafka::Delivery& delivery) {
-            if (!delivery.delivered) {
-              fail(fmt::format("a record was not taken: {}", delivery.detail));
-            }
-          },
+      .reports = target_.rate > 0 ? runtime::kafka::Reports::kEveryMessage
+                                  : runtime::kafka::Reports::kFailuresOnly,
+      .on_delivery = [this](const runtime::kafka::Delivery& delivery) { delivered(delivery); },
   });
   if (!producer) throw std::runtime_error(producer.error().message);
   producer_ = std::move(producer.value());
@@ -83,10 +98,13 @@ void Bench::open() {
 
 bool Bench::send_block(std::int64_t first, BenchRecord& record, BenchSums& sums) {
   const std::int64_t end = std::min(first + kBlock, options_.records);
+  Pacer::Clock::duration behind{};
   for (std::int64_t number = first; number < end; ++number) {
     stream_.make(number, record, sums);
+    if (pacer_) behind = std::max(behind, pacer_->await(number));
     for (;;) {
-      const Enqueued enqueued = producer_->produce(record.id, record.text);
+      const Enqueued enqueued =
+          producer_->produce(record.id, record.text, static_cast<std::uint64_t>(number));
       if (enqueued == Enqueued::kQueued) break;
       if (enqueued != Enqueued::kQueueFull) {
         fail(producer_->fatal_error().value_or("a record is longer than message.max.bytes"));
@@ -97,6 +115,8 @@ bool Bench::send_block(std::int64_t first, BenchRecord& record, BenchSums& sums)
     }
   }
   written_ += end - first;
+  const std::scoped_lock lock(mutex_);
+  behind_ = std::max(behind_, behind);
   return true;
 }
 
@@ -141,10 +161,25 @@ void write_json(const std::filesystem::path& path, const nlohmann::ordered_json&
   if (!file) throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
 }
 
+void Bench::write_pace() const {
+  using Seconds = std::chrono::duration<double>;
+  publications_->write(target_.out / "published.csv");
+  write_json(target_.out / "pace.json",
+             {{"rate_per_second", target_.rate},
+              {"records", options_.records},
+              {"seconds", Seconds(publications_->last_acked() - pacer_->start()).count()},
+              {"behind_max_ms", Seconds(behind_).count() * 1e3},
+              {"sampled_every", target_.sample}});
+}
+
 BenchSums Bench::run() {
   std::filesystem::create_directories(target_.out);
   write_json(target_.out / "bench-catalogue.json", stream_.catalogue());
   open();
+  if (target_.rate > 0) {
+    publications_.emplace(target_.sample, options_.records);
+    pacer_.emplace(target_.rate, Pacer::Clock::now() + kHeadStart);
+  }
   std::vector<std::thread> threads;
   working_ = target_.threads;
   for (int i = 0; i < target_.threads; ++i) threads.emplace_back([this] { work(); });
@@ -152,6 +187,8 @@ BenchSums Bench::run() {
   for (std::thread& thread : threads) thread.join();
   if (failed_) throw std::runtime_error(why_);
   write_json(target_.out / "expected.json", stream_.expected(sums_));
+  producer_.reset();  // its thread notes no more
+  if (pacer_) write_pace();
   return sums_;
 }
 

@@ -1,4 +1,4 @@
-// Writes the benchmark's stream to Kafka, as fast as the broker takes it.
+// Writes the benchmark's stream to Kafka, as fast as the broker takes it or at a rate.
 #pragma once
 
 #include "tests/support/generator/bench_stream.h"
@@ -12,7 +12,12 @@ struct BenchTarget {
   std::string brokers;
   std::string topic;
   int threads = 2;
-  std::filesystem::path out;  // bench-catalogue.json and expected.json are written here
+  // Records a second, by a timetable that does not wait for the broker (pacer.h); 0: no timetable.
+  std::int64_t rate = 0;
+  std::int64_t sample = 20;  // with a rate: one record of so many goes to published.csv
+  // bench-catalogue.json and expected.json are written here; with a rate published.csv and
+  // pace.json too.
+  std::filesystem::path out;
 };
 
 // Throws std::runtime_error with a sentence when the topic is missing or the broker does not take a

@@ -19,6 +19,7 @@ constexpr std::uint64_t kCopyShare = 50;  // one record in fifty is a copy
 constexpr std::int64_t kFarthestCopy = 50'000;
 constexpr std::array<std::string_view, 3> kTypes = {"api.request", "llm.completion",
                                                     "job.finished"};
+constexpr std::int64_t kHourSeconds = 3'600;
 constexpr std::string_view kPadding = "eu-central-1a-gateway";
 
 }  // namespace
@@ -75,7 +76,8 @@ void BenchStream::append_data(std::uint64_t kind, std::uint64_t dice, BenchRecor
   }
   for (int i = 0; i < options_.dimensions; ++i) {
     fmt::format_to(to, R"(,"dim_{}":"value_{}")", i + 1,
-                   scatter(dice + static_cast<std::uint64_t>(i)) % 10);
+                   scatter(dice + static_cast<std::uint64_t>(i)) %
+                       static_cast<std::uint64_t>(options_.dimension_values));
   }
   fmt::format_to(to, R"(,"api_key":"key_{:08x}","region":"{}"}}}})", dice >> 32U, kPadding);
 }
@@ -88,8 +90,9 @@ void BenchStream::make(std::int64_t number, BenchRecord& record, BenchSums& sums
   const std::uint64_t low = scatter(high ^ key);
   const std::uint64_t dice = scatter(low);
   const std::uint64_t kind = (high >> 7U) % kTypes.size();
-  const std::int64_t micros_along = static_cast<std::int64_t>(
-      static_cast<Wide>(origin) * kDaySeconds * kMicrosPerSecond / options_.records);
+  const std::int64_t micros_along =
+      static_cast<std::int64_t>(static_cast<Wide>(origin) * options_.hours * kHourSeconds *
+                                kMicrosPerSecond / options_.records);
 
   record.id.clear();
   append_id(high, low, record.id);

@@ -13,7 +13,9 @@ struct BenchOptions {
   std::int64_t records = 12'000'000;
   std::uint64_t seed = 1;
   int tenants = 1'000;
-  int dimensions = 0;  // group_by dimensions of every meter, ten values each
+  int dimensions = 0;         // group_by dimensions of every meter
+  int dimension_values = 10;  // of each
+  int hours = 24;             // that the events' times span
   std::int64_t start_micros = 0;
 };
 

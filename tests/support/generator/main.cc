@@ -42,11 +42,21 @@ constexpr std::array kBenchOptions = {
     Option{"seed", Kind::kInteger, "1", "Another stream of the same shape.", 0, kMaxRecords},
     Option{.name = "brokers", .sentence = "Kafka, as host:port[,host:port].", .required = true},
     Option{.name = "topic", .sentence = "The topic to write to; it must exist.", .required = true},
-    Option{"tenants", Kind::kInteger, "1000", "Tenants in the stream.", 1, 9'999},
+    Option{"tenants", Kind::kInteger, "1000", "Tenants in the stream.", 1, 99'999},
     Option{"dimensions", Kind::kInteger, "0", "group_by dimensions of each meter.", 0, 8},
+    Option{"dimension-values", Kind::kInteger, "10", "Values of each dimension.", 1, 1'000},
+    Option{"hours", Kind::kInteger, "24", "Hours that the events' times span.", 1, 24},
+    Option{"rate", Kind::kInteger, "0",
+           "Records a second, on a timetable that waits for nobody; 0: as fast as the broker takes "
+           "them.",
+           0, 10'000'000},
+    Option{"sample", Kind::kInteger, "20",
+           "With --rate: one record of so many is noted in published.csv, with the moments when it "
+           "was due and acked.",
+           1, 1'000'000},
     Option{"threads", Kind::kInteger, "2", "Threads that make records.", 1, 64},
     Option{"start", Kind::kText, "",
-           "Where the 24 hours begin, as 2026-11-20T08:00:00Z; 25 hours ago unless given."},
+           "Where the hours begin, as 2026-11-20T08:00:00Z; 25 hours ago unless given."},
     Option{"out", Kind::kText, ".", "Where bench-catalogue.json and expected.json are written."},
 };
 constexpr std::array kCommands = {
@@ -104,10 +114,14 @@ int run_bench(const Settings& settings) {
                    .seed = static_cast<std::uint64_t>(settings.integer("seed")),
                    .tenants = static_cast<int>(settings.integer("tenants")),
                    .dimensions = static_cast<int>(settings.integer("dimensions")),
+                   .dimension_values = static_cast<int>(settings.integer("dimension-values")),
+                   .hours = static_cast<int>(settings.integer("hours")),
                    .start_micros = start},
       BenchTarget{.brokers = settings.text("brokers"),
                   .topic = settings.text("topic"),
                   .threads = static_cast<int>(settings.integer("threads")),
+                  .rate = settings.integer("rate"),
+                  .sample = settings.integer("sample"),
                   .out = settings.text("out")});
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
   const std::int64_t records = sums.counted + sums.duplicates;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 namespace tally::generator {
@@ -64,6 +65,25 @@ TEST(BenchStream, ARecordDependsOnItsNumberAlone) {
   EXPECT_EQ(alone.text, again.text);
   EXPECT_TRUE(json::parse(alone.text)["data"].contains("dim_2"));
   EXPECT_EQ(stream.catalogue()["meters"][0]["group_by"]["dim_1"], "/dim_1");
+}
+
+TEST(BenchStream, DimensionsHaveAsManyValuesAndTimesSpanAsManyHoursAsAsked) {
+  BenchOptions options = small(1);
+  options.dimension_values = 20;
+  options.hours = 2;
+  const BenchStream stream(options);
+  BenchRecord record;
+  BenchSums sums;
+  std::set<std::string> values;
+  std::set<std::string> hours;
+  for (std::int64_t number = 0; number < 20'000; ++number) {
+    stream.make(number, record, sums);
+    const json event = json::parse(record.text);
+    values.insert(event["data"]["dim_1"].get<std::string>());
+    hours.insert(event["time"].get<std::string>().substr(0, 13));
+  }
+  EXPECT_EQ(values.size(), 20U);
+  EXPECT_EQ(hours.size(), 2U);
 }
 
 }  // namespace
