@@ -7,7 +7,6 @@ all the events are there at once. So loading is not mixed into the cost of an ev
 RssAnon from the first moment on, loading and catching up included.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -16,13 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from stand import (PeakMemory, Psql, check_totals, conninfo_of, cpu_seconds, drop_database,
-                   first_record_times, fresh_database, logged, print_table, run_sql, wait_until)
+from stand import (Aggregator, Figure, Psql, bytes_below, check_totals, conclude, conninfo_of, cpu_seconds, create_topic,
+                   delete_topic, drop_database, expected_totals, first_record_times, fresh_database, judge,
+                   make_catalogue, parse_arguments, print_table, run_sql, write_events, write_json)
 
 JUDGED_FROM = 100_000_000
 PARTITIONS = 8
@@ -48,75 +45,23 @@ class Gate:
         self.producer.abort_transaction(60)
 
 
-class Aggregator:
-    """One process of it, watched."""
-
-    def __init__(self, arguments, name, options, log_name):
-        self.log_path = f"{arguments.dir}/log/{log_name}.log"
-        self.port_file = f"{arguments.dir}/{name}.port"
-        if os.path.exists(self.port_file):
-            os.unlink(self.port_file)
-        with open(self.log_path, "w", encoding="utf-8") as log:
-            self.started = time.time()
-            self.process = subprocess.Popen(
-                [f"{arguments.bin}/tally-aggregator", "--brokers", arguments.brokers, "--topic", name, "--group",
-                 name, "--instance", "bench", "--workers", str(WORKERS), "--database",
-                 conninfo_of(arguments, name), "--listen", "127.0.0.1:0", "--port-file", self.port_file, *options],
-                stderr=log, env={**os.environ, "TALLY_LOG": "json"})
-        self.memory = PeakMemory(self.process.pid)
-
-    def wait(self, condition):
-        wait_until(self.process, self.log_path, condition)
-
-    def ready(self):
-        try:
-            with open(self.port_file, encoding="ascii") as file:
-                port = int(file.read() or 0)
-            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as reply:
-                return reply.status == 200
-        except (FileNotFoundError, urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
-
-    def owns_everything(self):
-        """Ready, and each worker holds its share: nothing moves any more."""
-        held = [line["partition"] for line in logged(self.log_path, "partition_acquired")]
-        held_back = len(logged(self.log_path, "partition_revoked"))
-        return len(held) - held_back == PARTITIONS and self.ready()
-
-    def peak_mb(self):
-        return self.memory.peak / 1e6
-
-    def stop(self, how=signal.SIGTERM):
-        self.memory.done.set()
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(60)
+def start(arguments, name, options, log_name):
+    return Aggregator(arguments, name, "--instance", "bench", "--workers", str(WORKERS), *options, log_name=log_name)
 
 
-
-def create_topic(arguments, name):
-    subprocess.run([sys.executable, f"{arguments.root}/tests/support/stack/create_topic.py", arguments.brokers,
-                    f"{arguments.root}/schemas/topics/usage.events.json", name, "--partitions", str(PARTITIONS)],
-                   check=True, stdout=subprocess.DEVNULL)
-
-
-def write_events(arguments, topic, records, seed, folder):
-    os.makedirs(folder, exist_ok=True)
-    subprocess.run([f"{arguments.bin}/tally-generator", "bench", "--records", str(records), "--seed", str(seed),
-                    "--brokers", arguments.brokers, "--topic", topic, "--out", folder], check=True,
-                   stdout=subprocess.DEVNULL, stderr=None if sys.stderr.isatty() else subprocess.DEVNULL)
+def owns_everything(aggregator):
+    """Ready, and each worker holds its share: nothing moves any more."""
+    return lambda: aggregator.holds(PARTITIONS)
 
 
 def claim_and_seed(arguments):
     """The databases `nothing` and `everything`: claimed by an aggregator on an empty topic, one of them seeded."""
-    create_topic(arguments, "nothing")
-    create_topic(arguments, "scratch")
-    write_events(arguments, "scratch", 1, 1, arguments.dir)  # makes the catalogue's file
+    create_topic(arguments, "nothing", "--partitions", str(PARTITIONS))
+    make_catalogue(arguments)
     fresh_database(arguments, "nothing")
-    claimer = Aggregator(arguments, "nothing", [], "claim")
+    claimer = start(arguments, "nothing", [], "claim")
     try:
-        claimer.wait(claimer.owns_everything)
+        claimer.wait(owns_everything(claimer))
     finally:
         claimer.stop()
     run_sql(arguments, arguments.conninfo, "CREATE DATABASE everything TEMPLATE nothing")
@@ -137,7 +82,7 @@ class Scene:
         self.arguments, self.name = arguments, name
         run_sql(arguments, arguments.conninfo, f"CREATE DATABASE {name} TEMPLATE {source} STRATEGY file_copy")
         run_sql(arguments, conninfo_of(arguments, name), f"UPDATE tally.deployment SET topic = '{name}'")
-        create_topic(arguments, name)
+        create_topic(arguments, name, "--partitions", str(PARTITIONS))
         self.psql = Psql(arguments.psql, conninfo_of(arguments, name))
         self.written = 0
 
@@ -145,19 +90,18 @@ class Scene:
         return int(self.psql.value("SELECT coalesce(sum(consumed), 0) FROM tally.ledger"))
 
     def write(self, records, seed, folder):
-        write_events(self.arguments, self.name, records, seed, folder)
+        write_events(self.arguments, self.name, records, "--seed", str(seed), folder=folder)
         self.written += records
 
     def close(self):
         self.psql.close()
         drop_database(self.arguments, self.name)
-        client = AdminClient({"bootstrap.servers": self.arguments.brokers})
-        client.delete_topics([self.name])[self.name].result(30)
+        delete_topic(self.arguments, self.name)
 
 
 def measure(scene, aggregator, gate):
     """The cost of the events behind the gate."""
-    aggregator.wait(aggregator.owns_everything)
+    aggregator.wait(owns_everything(aggregator))
     loaded = time.time()
     loading_cpu = cpu_seconds(aggregator.process.pid)
     loaded_peak = aggregator.peak_mb()
@@ -166,8 +110,7 @@ def measure(scene, aggregator, gate):
     ended = time.time()
     cpu = cpu_seconds(aggregator.process.pid) - loading_cpu
     first = min(first_record_times(aggregator.log_path))
-    with open(f"{scene.arguments.dir}/expected.json", encoding="utf-8") as file:
-        problem = check_totals(scene.psql, json.load(file))
+    problem = check_totals(scene.psql, expected_totals(scene.arguments))
     return {"cpu_per_million": cpu / (scene.written / 1e6), "rate": scene.written / (ended - first),
             "loading_seconds": loaded - aggregator.started, "loading_cpu": loading_cpu,
             "loaded_peak_mb": loaded_peak, "problem": problem}
@@ -176,7 +119,7 @@ def measure(scene, aggregator, gate):
 def restart(arguments, scene, options, log_name, seed):
     """Seconds from the start until every worker has records again. The one before was killed."""
     scene.write(RESTART_RECORDS, seed, f"{arguments.dir}/restart")
-    aggregator = Aggregator(arguments, scene.name, options, log_name)
+    aggregator = start(arguments, scene.name, options, log_name)
     try:
         aggregator.wait(lambda: scene.consumed() >= scene.written)
         firsts = first_record_times(aggregator.log_path)
@@ -185,10 +128,6 @@ def restart(arguments, scene, options, log_name, seed):
         return {"seconds": max(firsts) - aggregator.started, "peak_mb": aggregator.peak_mb()}
     finally:
         aggregator.stop(signal.SIGKILL)
-
-
-def bytes_below(folder):
-    return sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(folder) for name in names)
 
 
 def run_one(arguments, kind, number):
@@ -200,7 +139,7 @@ def run_one(arguments, kind, number):
     scene = Scene(arguments, name, "nothing" if kind == "empty" else "everything")
     gate = Gate(arguments.brokers, name)
     scene.write(arguments.records, 1, arguments.dir)
-    aggregator = Aggregator(arguments, name, options, name)
+    aggregator = start(arguments, name, options, name)
     try:
         found = measure(scene, aggregator, gate)
         found["peak_mb"] = aggregator.peak_mb()
@@ -223,7 +162,6 @@ def run_one(arguments, kind, number):
 
 
 def figures(seeded, runs):
-    """(what, bar, measured, unit, digits), each to be at most its bar."""
     def peak(kind):
         restarts = [value["peak_mb"] for run in runs[kind] for key, value in run.items() if key.startswith("restart")]
         return max([run["peak_mb"] for run in runs[kind]] + restarts)
@@ -233,14 +171,14 @@ def figures(seeded, runs):
                                  for run, empty in zip(runs[kind], runs["empty"]))
     hot, budget = runs["hot"][0], runs["budget"][0]
     return [
-        ("peak RssAnon, all hot", 2400, peak("hot"), "MB", 0),
-        ("peak RssAnon, under the budget", 400, peak("budget"), "MB", 0),
-        ("CPU per event, all hot, against none", 1.25, ratio("hot"), "times", 2),
-        ("CPU per event, under the budget, against none", 1.6, ratio("budget"), "times", 2),
-        ("Postgres per identity", 20, seeded["bytes_per_identity"], "bytes", 2),
-        ("restart with the local cache", 10, budget["restart_with_cache"]["seconds"], "s", 1),
-        ("restart without it, all hot", 60, hot["restart_without_cache"]["seconds"], "s", 1),
-        ("restart without it, under the budget", 60, budget["restart_without_cache"]["seconds"], "s", 1),
+        Figure("peak RssAnon, all hot", 2400, peak("hot"), "MB", 0),
+        Figure("peak RssAnon, under the budget", 400, peak("budget"), "MB", 0),
+        Figure("CPU per event, all hot, against none", 1.25, ratio("hot"), "times", 2),
+        Figure("CPU per event, under the budget, against none", 1.6, ratio("budget"), "times", 2),
+        Figure("Postgres per identity", 20, seeded["bytes_per_identity"], "bytes", 2),
+        Figure("restart with the local cache", 10, budget["restart_with_cache"]["seconds"], "s", 1),
+        Figure("restart without it, all hot", 60, hot["restart_without_cache"]["seconds"], "s", 1),
+        Figure("restart without it, under the budget", 60, budget["restart_without_cache"]["seconds"], "s", 1),
     ]
 
 
@@ -254,30 +192,14 @@ def report(arguments, seeded, runs):
                      f"{middle('loading_seconds'):.1f}", f"{middle('loading_cpu'):.1f}",
                      f"{max(run['peak_mb'] for run in found):,.0f}", f"{middle('cache_bytes') / 1e6:,.0f}"))
     print_table(rows)
-    judged = arguments.identities >= JUDGED_FROM
-    rows, missed, out = [("figure", "at most", "measured", "")], [], []
-    for what, bar, measured, unit, digits in figures(seeded, runs):
-        held = measured <= bar
-        if judged and not held:
-            missed.append(what)
-        verdict = ("held" if held else "MISSED") if judged else "not judged"
-        rows.append((what, f"{bar:,} {unit}", f"{measured:,.{digits}f} {unit}", verdict))
-        out.append({"figure": what, "bar": bar, "measured": measured, "unit": unit,
-                    "held": held if judged else None})
-    print_table(rows)
-    with open(arguments.json, "w", encoding="utf-8") as file:
-        json.dump({"identities": arguments.identities, "records": arguments.records, "figures": out,
-                   "budget_mb": arguments.budget_mb, "seeded": seeded, "runs": runs}, file, indent=2)
+    missed, out = judge(figures(seeded, runs), judged=arguments.identities >= JUDGED_FROM)
+    write_json(arguments, {"identities": arguments.identities, "records": arguments.records, "figures": out,
+                           "budget_mb": arguments.budget_mb, "seeded": seeded, "runs": runs})
     return missed
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    for name in ("bin", "dir", "root", "psql", "conninfo", "brokers", "json"):
-        parser.add_argument(f"--{name}", required=True)
-    for name in ("identities", "records", "rounds", "budget-mb"):
-        parser.add_argument(f"--{name}", type=int, required=True)
-    arguments = parser.parse_args()
+    arguments = parse_arguments(["identities", "records", "rounds", "budget-mb"])
     seeded = claim_and_seed(arguments)
     runs = {"empty": [], "hot": [], "budget": []}
     for number in range(1, arguments.rounds + 1):
@@ -285,17 +207,8 @@ def main():
             found.append(run_one(arguments, kind, number))
     missed = report(arguments, seeded, runs)
     wrong = [run["problem"] for found in runs.values() for run in found if run["problem"]]
-    if wrong:
-        print(f"\nbench dedup: the totals are wrong: {wrong[0]}.")
-        return 1
-    if missed:
-        print(f"\nbench dedup: totals exact, but missed: {'; '.join(missed)}.")
-        return 1
-    if arguments.identities < JUDGED_FROM:
-        print(f"\nbench dedup: totals exact; the bars are for {JUDGED_FROM:,} identities and do not apply.")
-    else:
-        print("\nbench dedup: every figure is held, with exact totals.")
-    return 0
+    few = arguments.identities < JUDGED_FROM
+    return conclude("dedup", wrong, missed, f"the bars are for {JUDGED_FROM:,} identities and do not apply" if few else None)
 
 
 if __name__ == "__main__":

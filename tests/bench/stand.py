@@ -1,11 +1,21 @@
-"""What the benches share: processes watched through /proc, a psql kept open, databases made and dropped."""
+"""What the benches share: processes watched through /proc, a psql kept open, databases and topics made and dropped,
+the aggregator as a process, figures held against their bars."""
 
+import argparse
 import json
+import math
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from decimal import Decimal
+from typing import NamedTuple
+
+from confluent_kafka.admin import AdminClient
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -32,6 +42,18 @@ def tree_cpu_seconds(pid):
     return total
 
 
+def rss_anon(pid):
+    """RssAnon in bytes; 0 when the process has ended."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            for line in file:
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return 0
+
+
 class PeakMemory(threading.Thread):
     """Peak RssAnon of a process in bytes, looked at ten times a second; the kernel keeps no such peak."""
 
@@ -42,13 +64,7 @@ class PeakMemory(threading.Thread):
 
     def run(self):
         while not self.done.wait(0.1):
-            try:
-                with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
-                    for line in file:
-                        if line.startswith("RssAnon:"):
-                            self.peak = max(self.peak, int(line.split()[1]) * 1024)
-            except (FileNotFoundError, ProcessLookupError):
-                return
+            self.peak = max(self.peak, rss_anon(self.pid))
 
 
 class Psql:
@@ -66,9 +82,26 @@ class Psql:
             raise RuntimeError("psql ended")
         return line.strip()
 
+    def execute(self, sql):
+        """Waits for a statement that gives no rows."""
+        self.process.stdin.write(f"{sql};\n")
+        self.value("1")
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def parse_arguments(numbers, choices=None):
+    """What stand.sh's run_bench says, and the options of one bench."""
+    parser = argparse.ArgumentParser()
+    for name in ("bin", "dir", "root", "psql", "conninfo", "brokers", "json"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("postgres-pid", "kafka-pid", *numbers):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    for name, values in (choices or {}).items():
+        parser.add_argument(f"--{name}", choices=values, required=True)
+    return parser.parse_args()
 
 
 def run_sql(arguments, conninfo, *statements):
@@ -100,6 +133,43 @@ def drop_database(arguments, name):
     run_sql(arguments, arguments.conninfo, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def create_topic(arguments, name, *options):
+    """`options`: --partitions N, where it is not to have as many as the file says."""
+    subprocess.run([sys.executable, f"{arguments.root}/tests/support/stack/create_topic.py", arguments.brokers,
+                    f"{arguments.root}/schemas/topics/usage.events.json", name, *options],
+                   check=True, stdout=subprocess.DEVNULL)
+
+
+def partitions_of(arguments):
+    with open(f"{arguments.root}/schemas/topics/usage.events.json", encoding="utf-8") as file:
+        return json.load(file)["partitions"]
+
+
+def delete_topic(arguments, name):
+    client = AdminClient({"bootstrap.servers": arguments.brokers})
+    client.delete_topics([name])[name].result(30)
+
+
+def write_events(arguments, topic, records, *options, folder=None):
+    """The generator's stream; `folder` gets bench-catalogue.json, expected.json and what `options` ask for."""
+    folder = folder or arguments.dir
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run([f"{arguments.bin}/tally-generator", "bench", "--records", str(records), "--brokers",
+                    arguments.brokers, "--topic", topic, "--out", folder, *options], check=True,
+                   stdout=subprocess.DEVNULL, stderr=None if sys.stderr.isatty() else subprocess.DEVNULL)
+
+
+def make_catalogue(arguments):
+    """bench-catalogue.json, for databases that are made before their events."""
+    create_topic(arguments, "scratch")
+    write_events(arguments, "scratch", 1)
+
+
+def expected_totals(arguments):
+    with open(f"{arguments.dir}/expected.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
 def logged(log_path, event):
     """The lines of one event in a log of JSON lines, as dictionaries."""
     found = []
@@ -113,6 +183,76 @@ def logged(log_path, event):
 def first_record_times(log_path):
     """When each worker was given its first record, in seconds since 1970."""
     return [int(line["at_us"]) / 1e6 for line in logged(log_path, "first_record")]
+
+
+class Aggregator:
+    """One process of it, watched. Its group and its database are called `name`, and so is its topic unless given."""
+
+    def __init__(self, arguments, name, *options, topic=None, log_name=None):
+        label = log_name or name
+        self.log_path = f"{arguments.dir}/log/{label}.log"
+        self.port_file = f"{arguments.dir}/{label}.port"
+        if os.path.exists(self.port_file):
+            os.unlink(self.port_file)
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            self.started = time.time()
+            self.process = subprocess.Popen(
+                [f"{arguments.bin}/tally-aggregator", "--brokers", arguments.brokers, "--topic", topic or name,
+                 "--group", name, "--database", conninfo_of(arguments, name), "--listen", "127.0.0.1:0",
+                 "--port-file", self.port_file, *options],
+                stderr=log, env={**os.environ, "TALLY_LOG": "json"})
+        self.memory = PeakMemory(self.process.pid)
+
+    def wait(self, condition):
+        wait_until(self.process, self.log_path, condition)
+
+    def get(self, path):
+        """The text of a page of its listener, or None when it does not answer with 200."""
+        try:
+            with open(self.port_file, encoding="ascii") as file:
+                port = int(file.read() or 0)
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+                return reply.read().decode()
+        except (FileNotFoundError, urllib.error.URLError, ConnectionError, TimeoutError):
+            return None
+
+    def dedup_bytes(self):
+        """What it says its dedup memory takes, all workers together."""
+        page = self.get("/metrics")
+        if page is None:
+            raise RuntimeError(f"/metrics does not answer; see {self.log_path}")
+        values = [float(line.rpartition(" ")[2]) for line in page.splitlines()
+                  if line.startswith("tally_aggregator_memory_bytes{")]
+        if not values:
+            raise RuntimeError("/metrics has no tally_aggregator_memory_bytes: the bench must follow its new name")
+        return sum(values)
+
+    def holds(self, partitions):
+        """Ready, and its workers hold as many partitions."""
+        acquired = logged(self.log_path, "partition_acquired")
+        revoked = logged(self.log_path, "partition_revoked")
+        return len(acquired) - len(revoked) == partitions and self.get("/readyz") is not None
+
+    def peak_mb(self):
+        return self.memory.peak / 1e6
+
+    def stop(self, how=signal.SIGTERM):
+        self.memory.done.set()
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(60)
+
+
+def bytes_below(folder):
+    total = 0
+    for at, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.path.getsize(os.path.join(at, name))
+            except FileNotFoundError:
+                pass  # removed meanwhile
+    return total
 
 
 def wait_until(process, log_path, condition, seconds=600):
@@ -141,4 +281,57 @@ def print_table(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     print()
     for row in rows:
-        print("  " + "  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])]))
+        print(("  " + "  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])])).rstrip())
+
+
+def percentile(ordered, share):
+    """The smallest value that at least this share of them does not exceed; of a sorted list."""
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+class Figure(NamedTuple):
+    what: str
+    bar: float
+    measured: float
+    unit: str
+    digits: int
+    least: bool = False  # the bar is a floor and not a ceiling
+
+    def held(self):
+        return self.measured >= self.bar if self.least else self.measured <= self.bar
+
+
+def judge(figures, judged=True):
+    """Prints each figure beside its bar; which were missed, and all of them for the JSON. `judged` False: the run was
+    too small for the bars."""
+    rows, missed, out = [("figure", "bar", "measured", "")], [], []
+    for figure in figures:
+        if judged and not figure.held():
+            missed.append(figure.what)
+        verdict = ("held" if figure.held() else "MISSED") if judged else "not judged"
+        rows.append((figure.what, f"at {'least' if figure.least else 'most'} {figure.bar:,} {figure.unit}".rstrip(),
+                     f"{figure.measured:,.{figure.digits}f} {figure.unit}".rstrip(), verdict))
+        out.append({"figure": figure.what, "bar": figure.bar, "bar_is": "floor" if figure.least else "ceiling",
+                    "measured": figure.measured, "unit": figure.unit, "held": figure.held() if judged else None})
+    print_table(rows)
+    return missed, out
+
+
+def write_json(arguments, content):
+    with open(arguments.json, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2)
+
+
+def conclude(bench, wrong, missed, not_judged=None):
+    """The last line and the exit code. `not_judged`: why the bars do not apply."""
+    if wrong:
+        print(f"\nbench {bench}: the totals are wrong: {wrong[0]}.")
+        return 1
+    if missed:
+        print(f"\nbench {bench}: totals exact, but missed: {'; '.join(missed)}.")
+        return 1
+    if not_judged:
+        print(f"\nbench {bench}: totals exact; {not_judged}.")
+    else:
+        print(f"\nbench {bench}: every figure is held, with exact totals.")
+    return 0
