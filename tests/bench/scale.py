@@ -1,0 +1,294 @@
+"""What an event costs when many were seen before it, and what it costs when two instances share the work.
+
+Called by scale.sh. All runs read the same topic, each into an empty database. While one runs, a second connection and
+/proc are looked at every 20 ms: records consumed by committed batches, CPU time and RssAnon of the aggregator. CPU
+counts from the first record given to a worker, so starting and joining are no part of it; between two commits it is
+taken to grow evenly. The aggregator reads and decodes ahead of its commits: what that costs would weigh on the first
+events and be missing from the last. So a million more is written before and after the records that are measured.
+Now and then a third connection makes a checkpoint and asks for the size of the database.
+
+- `hot`: the whole dedup memory fits its budget. `budget`: half of it does, the rest goes to the local disk.
+- `two`: two instances of one group beside one instance, alternating; the ratio is taken within a round.
+"""
+
+import bisect
+import shutil
+import statistics
+import sys
+import threading
+import time
+
+from plot import Line, Panel, write_svg
+from stand import (Aggregator, Figure, Psql, bytes_below, check_totals, conclude, cpu_seconds, create_topic,
+                   drop_database, expected_totals, first_record_times, fresh_database, judge,
+                   parse_arguments, print_table, rss_anon, tree_cpu_seconds, write_events, write_json)
+
+TOPIC = "bench.events"
+LOOK_SECONDS = 0.02
+PAGE_SECONDS = 0.25  # between two looks at /metrics
+SIZES = 15  # looks at the database's size
+JUDGED_FROM = 30_000_000
+HOT_MB = 1_000_000  # of budget: everything stays in memory
+MILLION = 1_000_000
+MARGIN = MILLION  # before and after; more than is read ahead
+
+
+def written(arguments):
+    return arguments.records + 2 * MARGIN
+
+
+class Sizes(threading.Thread):
+    """The database's size after a checkpoint, each time that another share of the records was consumed."""
+
+    def __init__(self, arguments, conninfo, watch):
+        super().__init__(daemon=True)
+        self.psql = Psql(arguments.psql, conninfo)
+        self.step, self.watch = written(arguments) // SIZES, watch
+        self.empty = self.size()
+        self.found = []  # (records, bytes)
+        self.done = threading.Event()
+
+    def size(self):
+        self.psql.execute("CHECKPOINT")
+        return int(self.psql.value("SELECT pg_database_size(current_database())"))
+
+    def look(self):
+        before = self.watch.consumed()
+        size = self.size()
+        # Half of what was consumed during the checkpoint is taken to be in it.
+        self.found.append(((before + self.watch.consumed()) // 2, size - self.empty))
+
+    def run(self):
+        due = self.step
+        while not self.done.wait(LOOK_SECONDS):
+            if self.watch.consumed() >= due:
+                self.look()
+                due = self.watch.consumed() + self.step
+
+
+class Watch:
+    """Looks at the running aggregators and remembers what was new."""
+
+    def __init__(self, psql, aggregators, cache):
+        self.psql, self.aggregators, self.cache = psql, aggregators, cache
+        self.cpu = []       # (moment, CPU-seconds), of every look
+        self.commits = []   # (moment, records), each time that there were more
+        self.memory = []    # (records, RssAnon, bytes of the dedup memory)
+        self.spilled_at = None  # records consumed when the first run lay in the cache
+        self.next_page = 0
+
+    def consumed(self):
+        return self.commits[-1][1] if self.commits else 0
+
+    def look(self):
+        consumed = int(self.psql.value("SELECT coalesce(sum(consumed), 0) FROM tally.ledger"))
+        now = time.time()
+        self.cpu.append((now, sum(cpu_seconds(each.process.pid) for each in self.aggregators)))
+        if consumed > self.consumed():
+            self.commits.append((now, consumed))
+        if consumed and now >= self.next_page:
+            self.next_page = now + PAGE_SECONDS
+            self.memory.append((consumed, sum(rss_anon(each.process.pid) for each in self.aggregators),
+                                sum(each.dedup_bytes() for each in self.aggregators)))
+            if self.cache and self.spilled_at is None and bytes_below(self.cache):
+                self.spilled_at = consumed
+        return consumed
+
+    def until(self, records):
+        """For Aggregator.wait: one look; True when so many were consumed."""
+        def reached():
+            return self.look() >= records
+        return reached
+
+
+def between(pairs, x):
+    """y at x, of rising (x, y) pairs, on straight lines between them."""
+    place = min(max(bisect.bisect_left(pairs, (x,)), 1), len(pairs) - 1)
+    (x0, y0), (x1, y1) = pairs[place - 1], pairs[place]
+    return y0 + (y1 - y0) * (x - x0) / (x1 - x0) if x1 > x0 else y1
+
+
+def cpu_by_records(watch, first):
+    """(records, CPU-seconds since the first record was given to a worker), rising."""
+    started = between(watch.cpu, first)
+    return [(0, 0.0)] + [(records, between(watch.cpu, when) - started) for when, records in watch.commits]
+
+
+def run_one(arguments, name, options, instances=1, cache=None, sizes=False):
+    conninfo = fresh_database(arguments, name)
+    psql = Psql(arguments.psql, conninfo)
+    postgres_before = tree_cpu_seconds(arguments.postgres_pid)
+    aggregators = [Aggregator(arguments, name, *options, topic=TOPIC, log_name=f"{name}-{number}")
+                   for number in range(instances)]
+    watch = Watch(psql, aggregators, cache)
+    measuring = Sizes(arguments, conninfo, watch) if sizes else None
+    if measuring:
+        measuring.start()
+    try:
+        aggregators[0].wait(watch.until(written(arguments)))
+        if any(each.process.poll() is not None for each in aggregators):
+            raise RuntimeError(f"an instance ended; see {arguments.dir}/log")
+        postgres_cpu = tree_cpu_seconds(arguments.postgres_pid) - postgres_before
+        watch.next_page = 0
+        watch.look()
+        problem = check_totals(psql, expected_totals(arguments))
+    finally:
+        if measuring:
+            measuring.done.set()
+            measuring.join()
+        for each in aggregators:
+            each.stop()
+    if measuring:
+        measuring.look()
+        measuring.psql.close()
+    psql.close()
+    drop_database(arguments, name)
+    first = min(min(first_record_times(each.log_path), default=time.time()) for each in aggregators)
+    cpu = cpu_by_records(watch, first)
+    found = {"name": name, "cpu_per_million": cpu[-1][1] / (written(arguments) / MILLION),
+             "rate": written(arguments) / (watch.commits[-1][0] - first), "problem": problem,
+             "postgres_cpu_per_million": postgres_cpu / (written(arguments) / MILLION), "spilled_at": watch.spilled_at,
+             "cpu_of_each_million": [between(cpu, at + MILLION) - between(cpu, at)
+                                     for at in range(MARGIN, MARGIN + arguments.records - MILLION + 1, MILLION)],
+             "memory": watch.memory, "database": measuring.found if measuring else []}
+    print(f"  {name}: {found['cpu_per_million']:.2f} CPU-s per M, {found['rate']:,.0f} events/s, "
+          + (f"WRONG: {problem}" if problem else "totals exact"), flush=True)
+    return found
+
+
+def run_hot(arguments):
+    return run_one(arguments, "hot", ["--dedup-memory-mb", str(HOT_MB)], sizes=True)
+
+
+def run_budget(arguments):
+    cache = f"{arguments.dir}/cache"
+    try:
+        return run_one(arguments, "budget", ["--dedup-memory-mb", str(arguments.budget_mb), "--cache-folder", cache],
+                       cache=cache, sizes=True)
+    finally:
+        shutil.rmtree(cache, ignore_errors=True)
+
+
+def run_pairs(arguments):
+    pairs = []
+    for number in range(1, arguments.rounds + 1):
+        pairs.append((run_one(arguments, f"one{number}", []), run_one(arguments, f"two{number}", [], instances=2)))
+    return pairs
+
+
+class Thirds:
+    """A run's first and last third beside each other."""
+
+    def __init__(self, run, records):
+        self.run, self.first_end, self.last_begin = run, MARGIN + records / 3, MARGIN + records * 2 / 3
+
+    def cpu(self):
+        each = self.run["cpu_of_each_million"]
+        third = len(each) // 3
+        return sum(each[-third:]) / sum(each[:third])
+
+    def peaks(self, of):
+        """Of the first third (with what lies before it, and at least the first look) and of the last."""
+        memory = self.run["memory"]
+        first = [of(*row) for row in memory if row[0] <= self.first_end] or [of(*memory[0])]
+        return max(first), max(of(*row) for row in memory if row[0] >= self.last_begin)
+
+    def grown_beside_dedup_mb(self):
+        first, last = self.peaks(lambda _, rss, dedup: rss - dedup)
+        return (last - first) / 1e6
+
+    def grown_after_budget(self):
+        """The last third's peak against that of all before it."""
+        memory = self.run["memory"]
+        before = max((rss for records, rss, _ in memory if records < self.last_begin), default=memory[0][1])
+        return self.peaks(lambda _, rss, __: rss)[1] / before
+
+    def bytes_per_event(self):
+        """At the end against the end of the first third."""
+        database = self.run["database"]
+        records, size = next(row for row in database if row[0] >= self.first_end)
+        return (database[-1][1] / database[-1][0]) / (size / records)
+
+
+def figures(arguments, hot, budget, pairs):
+    of_hot, of_budget = Thirds(hot, arguments.records), Thirds(budget, arguments.records)
+    return [
+        Figure("CPU of the last third, of the first's, all hot", 1.05, of_hot.cpu(), "times", 3),
+        Figure("CPU of the last third, of the first's, budget reached", 1.05, of_budget.cpu(), "times", 3),
+        Figure("RssAnon's growth beside the dedup memory, first third to last", 50, of_hot.grown_beside_dedup_mb(), "MB",
+               0),
+        Figure("RssAnon under the budget, last third, of all before", 1.05, of_budget.grown_after_budget(), "times", 3),
+        Figure("Postgres bytes per event at the end, of the first third's", 1.05, of_hot.bytes_per_event(), "times", 3),
+        Figure("two instances, of one", 1.10, statistics.median(two["cpu_per_million"] / one["cpu_per_million"]
+                                                                for one, two in pairs), "times", 3),
+    ]
+
+
+def in_millions(pairs):
+    return [(records / MILLION, value) for records, value in pairs]
+
+
+def plot(arguments, runs):
+    x_label = "million events consumed"
+    cpu = [Line(run["name"], [(number + 1 + MARGIN / MILLION, value) for number, value in enumerate(run["cpu_of_each_million"])])
+           for run in runs]
+    memory = [line for run in runs for line in (
+        Line(f"{run['name']}: RssAnon", in_millions((row[0], row[1] / 1e6) for row in run["memory"])),
+        Line(f"{run['name']}: dedup", in_millions((row[0], row[2] / 1e6) for row in run["memory"]), dashed=True))]
+    database = [Line(run["name"], in_millions((records, size / records) for records, size in run["database"]))
+                for run in runs]
+    write_svg(arguments.json.replace(".json", ".svg"), [
+        Panel("CPU-seconds of the aggregator for each million", x_label, cpu),
+        Panel("Memory, MB", x_label, memory), Panel("Postgres, bytes per event so far", x_label, database)])
+
+
+def report(arguments, hot, budget, pairs):
+    rows = [("", "CPU-s per M", "first third", "last third", "Postgres CPU-s per M", "events/s", "peak RssAnon MB",
+             "dedup MB", "Postgres bytes/event")]
+    for run in (hot, budget):
+        each = run["cpu_of_each_million"]
+        third = len(each) // 3
+        rows.append((run["name"], f"{run['cpu_per_million']:.2f}", f"{sum(each[:third]) / third:.2f}",
+                     f"{sum(each[-third:]) / third:.2f}", f"{run['postgres_cpu_per_million']:.2f}",
+                     f"{run['rate']:,.0f}", f"{max(row[1] for row in run['memory']) / 1e6:,.0f}",
+                     f"{run['memory'][-1][2] / 1e6:,.0f}", f"{run['database'][-1][1] / run['database'][-1][0]:.1f}"))
+    print_table(rows)
+    rows = [("round", "CPU-s per M: one", "two", "events/s: one", "two", "Postgres CPU-s per M: one", "two")]
+    for number, pair in enumerate(pairs, 1):
+        rows.append((str(number), *(f"{run['cpu_per_million']:.2f}" for run in pair),
+                     *(f"{run['rate']:,.0f}" for run in pair),
+                     *(f"{run['postgres_cpu_per_million']:.2f}" for run in pair)))
+    print_table(rows)
+    spilled = budget["spilled_at"]
+    print(f"\n  budget of {arguments.budget_mb} MB: "
+          + (f"reached after {spilled / MILLION:.1f} M events" if spilled else "NOT reached"))
+    missed, out = judge(figures(arguments, hot, budget, pairs), judged=arguments.records >= JUDGED_FROM)
+    write_json(arguments, {"records": arguments.records, "budget_mb": arguments.budget_mb, "figures": out, "hot": hot,
+                           "budget": budget, "pairs": [{"one": one, "two": two} for one, two in pairs]})
+    plot(arguments, [hot, budget])
+    print(f"\n  plotted in {arguments.json.replace('.json', '.svg').rpartition('.tally/')[2]} beside the JSON")
+    return missed
+
+
+def main():
+    arguments = parse_arguments(["records", "rounds", "budget-mb"])
+    if arguments.records < 3 * MILLION:
+        print("bench scale: --records must be 3000000 at least: each third is a million or more.", file=sys.stderr)
+        return 2
+    print(f"==> writing {written(arguments):,} records", flush=True)
+    create_topic(arguments, TOPIC)
+    write_events(arguments, TOPIC, written(arguments))
+    print("==> the dedup memory fits, then half of it", flush=True)
+    hot = run_hot(arguments)
+    budget = run_budget(arguments)
+    print("==> one instance, two instances", flush=True)
+    pairs = run_pairs(arguments)
+    missed = report(arguments, hot, budget, pairs)
+    wrong = [run["problem"] for run in (hot, budget, *(run for pair in pairs for run in pair)) if run["problem"]]
+    few = arguments.records < JUDGED_FROM
+    return conclude("scale", wrong, missed,
+                    f"the bars are for {JUDGED_FROM:,} events and were not applied" if few else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
