@@ -17,9 +17,10 @@ import sys
 import time
 
 from confluent_kafka import Producer
-from stand import (Aggregator, Figure, Psql, bytes_below, check_totals, conclude, conninfo_of, cpu_seconds, create_topic,
-                   delete_topic, drop_database, expected_totals, first_record_times, fresh_database, judge,
-                   make_catalogue, parse_arguments, print_table, run_sql, write_events, write_json)
+from figures import Figure, conclude, judge, print_table
+from stand import (Aggregator, Psql, bytes_below, check_totals, conninfo_of, cpu_seconds, create_topic, delete_topic,
+                   drop_database, expected_totals, first_record_times, fresh_database, make_catalogue, parse_arguments,
+                   run_sql, write_events, write_json)
 
 JUDGED_FROM = 100_000_000
 PARTITIONS = 8
@@ -208,7 +209,8 @@ def main():
     missed = report(arguments, seeded, runs)
     wrong = [run["problem"] for found in runs.values() for run in found if run["problem"]]
     few = arguments.identities < JUDGED_FROM
-    return conclude("dedup", wrong, missed, f"the bars are for {JUDGED_FROM:,} identities and do not apply" if few else None)
+    return conclude("dedup", wrong, missed,
+                    f"the bars are for {JUDGED_FROM:,} identities and do not apply" if few else None)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,20 @@ import sys
 import threading
 import time
 
-from stand import (Aggregator, Figure, Psql, check_totals, conclude, cpu_seconds, create_topic, delete_topic,
-                   drop_database, expected_totals, fresh_database, judge, make_catalogue, parse_arguments,
-                   partitions_of, percentile, print_table, tree_cpu_seconds, write_events, write_json)
+from figures import Figure, conclude, judge, percentile, print_table
+from stand import (Aggregator, Psql, check_totals, cpu_seconds, create_topic, delete_topic, drop_database,
+                   expected_totals, fresh_database, make_catalogue, parse_arguments, partitions_of, tree_cpu_seconds,
+                   write_events, write_json)
 
 LOOK_SECONDS = 0.005
 DEFAULT_MS = 1000
 BARS_MS = {DEFAULT_MS: {"p50": 700, "p99": 1500}, 100: {"p99": 250}}
 LEAST_PACE = 0.99  # of the rate: with less the other figures are about another load
+
+
+def first_beyond(next_offsets, moments, offset):
+    """The moment of the first look that found next_offset beyond this record."""
+    return moments[bisect.bisect_right(next_offsets, offset)]
 
 
 class Looks(threading.Thread):
@@ -56,8 +62,7 @@ class Looks(threading.Thread):
             time.sleep(max(0, due - time.monotonic()))
 
     def first_beyond(self, partition, offset):
-        offsets, moments = self.seen[partition]
-        return moments[bisect.bisect_right(offsets, offset)]
+        return first_beyond(*self.seen[partition], offset)
 
     def longest_gap_ms(self):
         return max(b - a for a, b in zip(self.replies, self.replies[1:])) / 1e6
@@ -126,8 +131,8 @@ def figures(arguments, runs):
         label = f"commit_interval_ms={run['interval_ms']}"
         out += [Figure(f"{label}: readable after, {share}", bar, run["readable_ms"][share], "ms", 0)
                 for share, bar in BARS_MS[run["interval_ms"]].items()]
-        out.append(Figure(f"{label}: published", round(LEAST_PACE * arguments.rate), run["published_per_second"], "events/s",
-                          0, least=True))
+        out.append(Figure(f"{label}: published", round(LEAST_PACE * arguments.rate), run["published_per_second"],
+                          "events/s", 0, least=True))
     return out
 
 

@@ -11,9 +11,9 @@ import subprocess
 import sys
 import time
 
-from stand import (Aggregator, Figure, Psql, check_totals, conclude, cpu_seconds, create_topic, drop_database,
-                   expected_totals, first_record_times, fresh_database, judge, parse_arguments, print_table,
-                   tree_cpu_seconds, write_events, write_json)
+from figures import Figure, conclude, judge, print_table
+from stand import (Aggregator, Psql, check_totals, cpu_seconds, create_topic, drop_database, expected_totals,
+                   first_record_times, fresh_database, parse_arguments, tree_cpu_seconds, write_events, write_json)
 
 TOPIC = "bench.events"
 # Wide: an hour has 600,000 windows, and two hours some 20 times those of the plain stream's day.

@@ -11,17 +11,17 @@ Now and then a third connection makes a checkpoint and asks for the size of the 
 - `two`: two instances of one group beside one instance, alternating; the ratio is taken within a round.
 """
 
-import bisect
 import shutil
 import statistics
 import sys
 import threading
 import time
 
+from figures import Figure, between, conclude, judge, print_table
 from plot import Line, Panel, write_svg
-from stand import (Aggregator, Figure, Psql, bytes_below, check_totals, conclude, cpu_seconds, create_topic,
-                   drop_database, expected_totals, first_record_times, fresh_database, judge,
-                   parse_arguments, print_table, rss_anon, tree_cpu_seconds, write_events, write_json)
+from stand import (Aggregator, Psql, bytes_below, check_totals, cpu_seconds, create_topic, drop_database,
+                   expected_totals, first_record_times, fresh_database, parse_arguments, rss_anon, tree_cpu_seconds,
+                   write_events, write_json)
 
 TOPIC = "bench.events"
 LOOK_SECONDS = 0.02
@@ -99,13 +99,6 @@ class Watch:
         def reached():
             return self.look() >= records
         return reached
-
-
-def between(pairs, x):
-    """y at x, of rising (x, y) pairs, on straight lines between them."""
-    place = min(max(bisect.bisect_left(pairs, (x,)), 1), len(pairs) - 1)
-    (x0, y0), (x1, y1) = pairs[place - 1], pairs[place]
-    return y0 + (y1 - y0) * (x - x0) / (x1 - x0) if x1 > x0 else y1
 
 
 def cpu_by_records(watch, first):
@@ -215,8 +208,8 @@ def figures(arguments, hot, budget, pairs):
     return [
         Figure("CPU of the last third, of the first's, all hot", 1.05, of_hot.cpu(), "times", 3),
         Figure("CPU of the last third, of the first's, budget reached", 1.05, of_budget.cpu(), "times", 3),
-        Figure("RssAnon's growth beside the dedup memory, first third to last", 50, of_hot.grown_beside_dedup_mb(), "MB",
-               0),
+        Figure("RssAnon's growth beside the dedup memory, first third to last", 50,
+               of_hot.grown_beside_dedup_mb(), "MB", 0),
         Figure("RssAnon under the budget, last third, of all before", 1.05, of_budget.grown_after_budget(), "times", 3),
         Figure("Postgres bytes per event at the end, of the first third's", 1.05, of_hot.bytes_per_event(), "times", 3),
         Figure("two instances, of one", 1.10, statistics.median(two["cpu_per_million"] / one["cpu_per_million"]
@@ -230,8 +223,7 @@ def in_millions(pairs):
 
 def plot(arguments, runs):
     x_label = "million events consumed"
-    cpu = [Line(run["name"], [(number + 1 + MARGIN / MILLION, value) for number, value in enumerate(run["cpu_of_each_million"])])
-           for run in runs]
+    cpu = [Line(run["name"], list(enumerate(run["cpu_of_each_million"], 1 + MARGIN // MILLION))) for run in runs]
     memory = [line for run in runs for line in (
         Line(f"{run['name']}: RssAnon", in_millions((row[0], row[1] / 1e6) for row in run["memory"])),
         Line(f"{run['name']}: dedup", in_millions((row[0], row[2] / 1e6) for row in run["memory"]), dashed=True))]

@@ -1,9 +1,8 @@
 """What the benches share: processes watched through /proc, a psql kept open, databases and topics made and dropped,
-the aggregator as a process, figures held against their bars."""
+the aggregator as a process."""
 
 import argparse
 import json
-import math
 import os
 import signal
 import subprocess
@@ -13,9 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from decimal import Decimal
-from typing import NamedTuple
-
-from confluent_kafka.admin import AdminClient
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -146,6 +142,7 @@ def partitions_of(arguments):
 
 
 def delete_topic(arguments, name):
+    from confluent_kafka.admin import AdminClient  # here: self_test.py runs without Kafka's client
     client = AdminClient({"bootstrap.servers": arguments.brokers})
     client.delete_topics([name])[name].result(30)
 
@@ -276,62 +273,6 @@ def check_totals(psql, expected):
     return None
 
 
-def print_table(rows):
-    """The first column to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    print()
-    for row in rows:
-        print(("  " + "  ".join([row[0].ljust(widths[0])] + [c.rjust(w) for c, w in zip(row[1:], widths[1:])])).rstrip())
-
-
-def percentile(ordered, share):
-    """The smallest value that at least this share of them does not exceed; of a sorted list."""
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-class Figure(NamedTuple):
-    what: str
-    bar: float
-    measured: float
-    unit: str
-    digits: int
-    least: bool = False  # the bar is a floor and not a ceiling
-
-    def held(self):
-        return self.measured >= self.bar if self.least else self.measured <= self.bar
-
-
-def judge(figures, judged=True):
-    """Prints each figure beside its bar; which were missed, and all of them for the JSON. `judged` False: the run was
-    too small for the bars."""
-    rows, missed, out = [("figure", "bar", "measured", "")], [], []
-    for figure in figures:
-        if judged and not figure.held():
-            missed.append(figure.what)
-        verdict = ("held" if figure.held() else "MISSED") if judged else "not judged"
-        rows.append((figure.what, f"at {'least' if figure.least else 'most'} {figure.bar:,} {figure.unit}".rstrip(),
-                     f"{figure.measured:,.{figure.digits}f} {figure.unit}".rstrip(), verdict))
-        out.append({"figure": figure.what, "bar": figure.bar, "bar_is": "floor" if figure.least else "ceiling",
-                    "measured": figure.measured, "unit": figure.unit, "held": figure.held() if judged else None})
-    print_table(rows)
-    return missed, out
-
-
 def write_json(arguments, content):
     with open(arguments.json, "w", encoding="utf-8") as file:
         json.dump(content, file, indent=2)
-
-
-def conclude(bench, wrong, missed, not_judged=None):
-    """The last line and the exit code. `not_judged`: why the bars do not apply."""
-    if wrong:
-        print(f"\nbench {bench}: the totals are wrong: {wrong[0]}.")
-        return 1
-    if missed:
-        print(f"\nbench {bench}: totals exact, but missed: {'; '.join(missed)}.")
-        return 1
-    if not_judged:
-        print(f"\nbench {bench}: totals exact; {not_judged}.")
-    else:
-        print(f"\nbench {bench}: every figure is held, with exact totals.")
-    return 0
