@@ -5,25 +5,33 @@
 
 #include "aggregator/meter_reader.h"
 #include "aggregator/meter_set.h"
+#include "aggregator/row_table.h"
 #include "aggregator/tenant_book.h"
 #include "aggregator/totals_plan.h"
 #include "core/calendar.h"
 #include "core/identity.h"
 #include "core/timestamp.h"
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
-#include <functional>
+#include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tally::aggregator {
 
 // Of one record, what all its values share.
 struct CountedEvent {
-  std::string_view tenant;
   core::Timestamp time;
   core::DedupEntry identity;  // breaks ties of equal times
+};
+
+// One meter's part of an event: what, and where it goes.
+struct PlacedValue {
+  const TakenValue* taken = nullptr;
+  core::Aggregation aggregation = core::Aggregation::kCount;
+  WindowKeyView key;
+  std::uint64_t hash = 0;
 };
 
 class Contribution {
@@ -31,16 +39,23 @@ class Contribution {
   // Without a book nobody is known, and everyone is counted in UTC.
   Contribution(std::shared_ptr<const MeterSet> meters, std::shared_ptr<const TenantBook> tenants);
 
-  void add(const CountedEvent& event, const MeterReader& reader, TotalsPlan& totals);
+  // Which windows an event would add to, and fetches what they stand on: before its turn, when it
+  // is not known yet whether it will be counted.
+  void place(std::string_view tenant, core::Timestamp time, const MeterReader& reader,
+             const TotalsPlan& totals, std::vector<PlacedValue>& placed);
+  // A little later, and still before add().
+  static void prefetch_rows(const std::vector<PlacedValue>& placed, const TotalsPlan& totals);
+  // What place() found, into the plan.
+  void add(const CountedEvent& event, const std::vector<PlacedValue>& placed,
+           TotalsPlan& totals) const;
 
  private:
-  [[nodiscard]] core::CalendarReader& calendar_of(std::string_view tenant);
+  [[nodiscard]] core::CalendarReader& calendar_of(std::string_view tenant, std::uint64_t hash);
 
   std::shared_ptr<const MeterSet> meters_;
   std::shared_ptr<const TenantBook> tenants_;
   // Of tenants met so far; the names are the book's.
-  boost::unordered_flat_map<std::string_view, core::CalendarReader, TenantHash, std::equal_to<>>
-      calendars_;
+  RowTable<std::pair<std::string_view, core::CalendarReader>> calendars_;
   core::CalendarReader unknown_;
 };
 

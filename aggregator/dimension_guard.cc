@@ -74,7 +74,7 @@ TotalsPlan with_overflow(const TotalsPlan& plan, const std::set<Combination>& re
         moved.dimensions = kOverflowDimensions;
         overflow[place_of(key)] += value.events;
       }
-      merge((changed.*member)[std::move(moved)], value);
+      merge((changed.*member)[moved], value);
     }
   });
   return changed;

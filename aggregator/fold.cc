@@ -183,7 +183,7 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
       rules_(rules),
       spare_days_(remembered_days(rules) -
                   whole_days(rules.horizon_seconds + rules.future_bound_seconds)),
-      desks_{Desk(meters_, hasher), Desk(meters_, hasher)},
+      desks_{Desk(meters_, hasher), Desk(meters_, hasher), Desk(meters_, hasher)},
       contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
               rules.partitions);
@@ -207,37 +207,40 @@ PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) const
   return advance;
 }
 
-// One record ahead: while one has its turn, what the next one will look for is fetched.
+// Two records ahead: while one has its turn, what the next two will look for is fetched.
 RecordClass Fold::add(std::span<const runtime::kafka::Record> records, PartitionState& state,
                       BatchPlan& plan) {
   TALLY_CHECK(!records.empty());
   Turn turn(state, plan, advance_of(state, plan));
   RecordClass last = RecordClass::kRejected;
-  prepare(under_ceiling(records[0], state), state, desks_[0]);
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    if (i + 1 < records.size())
-      prepare(under_ceiling(records[i + 1], state), state, desks_.at((i + 1) % 2));
-    last = take_turn(desks_.at(i % 2), turn);
+  const auto desk = [&](std::size_t i) -> Desk& { return desks_.at(i % desks_.size()); };
+  for (std::size_t i = 0; i < records.size() + 2; ++i) {
+    if (i < records.size()) prepare(under_ceiling(records[i], state), turn, desk(i));
+    if (i >= 1 && i <= records.size()) Contribution::prefetch_rows(desk(i - 1).placed, plan.totals);
+    if (i >= 2) last = take_turn(desk(i - 2), turn);
   }
   return last;
 }
 
 // Reads a record as far as it can be without a look at what those before it do.
-void Fold::prepare(const runtime::kafka::Record& record, const PartitionState& state,
-                   Desk& desk) const {
+void Fold::prepare(const runtime::kafka::Record& record, const Turn& turn, Desk& desk) {
   desk.record = record;
   desk.event = &desk.decoder.decode(desk.record);
+  desk.placed.clear();
   const DecodedEvent& event = *desk.event;
   if (event.reject != RejectReason::kNone) return;
   const std::uint32_t home = core::home_bits(event.id);
   desk.home = core::PartitionId(
       static_cast<std::int32_t>(home % static_cast<std::uint32_t>(rules_.partitions)));
-  if (desk.home != state.id || event.plan == nullptr) return;
+  const core::Timestamp time =
+      event.time.value_or(core::Timestamp::from_millis(record.log_time_ms));
+  if (desk.home != turn.state.id || event.plan == nullptr || !core::is_event_time(time)) return;
   desk.reader.read(event);
   if (desk.reader.taken().empty()) return;
   desk.entry = hasher_.entry(event.subject, event.source, event.type, event.id,
                              desk.reader.content_check(), meters_->definition_version().value());
-  state.memory.prefetch(desk.entry);
+  turn.state.memory.prefetch(desk.entry);
+  contribution_.place(event.subject, time, desk.reader, turn.plan.totals, desk.placed);
 }
 
 RecordClass Fold::take_turn(Desk& desk, Turn& turn) {
@@ -263,7 +266,7 @@ void Fold::receive(const HandoffRow& row, PartitionState& state, BatchPlan& plan
   Desk& desk = desks_[0];
   std::int64_t records = 0;
   while (const auto handoff = reader.next()) {
-    prepare(handoff->record, state, desk);
+    prepare(handoff->record, turn, desk);
     Site site(desk, handoff->admission, turn);
     classify(site);
     ++site.line.received;
@@ -395,8 +398,7 @@ bool Fold::may_be_forgotten(const Site& site) {
 }
 
 void Fold::count(Site& site, const core::DedupEntry& entry) {
-  contribution_.add({site.event.subject, site.event_time, entry}, site.desk.reader,
-                    site.plan.totals);
+  contribution_.add({site.event_time, entry}, site.desk.placed, site.plan.totals);
   for (MeterFailure& failure : site.desk.reader.failures()) {
     ++site.plan.meter_rejects[{failure.meter, log_day_of(site.log_time)}];
     keep(site, RejectClass::kMeter, to_string(failure.reason), std::move(failure.detail),

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tally::aggregator {
 
@@ -105,11 +106,12 @@ class Fold {
     const DecodedEvent* event = nullptr;
     core::PartitionId home;  // of an event that could be decoded
     core::DedupEntry entry;  // of one that a meter here took something from
+    std::vector<PlacedValue> placed;
   };
   struct Turn;  // of a partition in a plan: what its records share
   struct Site;  // a record whose turn it is
 
-  void prepare(const runtime::kafka::Record& record, const PartitionState& state, Desk& desk) const;
+  void prepare(const runtime::kafka::Record& record, const Turn& turn, Desk& desk);
   RecordClass take_turn(Desk& desk, Turn& turn);
   RecordClass classify(Site& site);
   RecordClass decide(Site& site);
@@ -128,7 +130,7 @@ class Fold {
   const core::IdentityHasher& hasher_;
   FoldRules rules_;
   LogDay spare_days_;  // that a record may lag its home's clock and still be judged exactly
-  std::array<Desk, 2> desks_;
+  std::array<Desk, 3> desks_;
   Contribution contribution_;
 };
 

@@ -1,13 +1,13 @@
 // What one commit adds to the totals, as data: a part of the plan of a batch.
 #pragma once
 
+#include "aggregator/row_table.h"
 #include "aggregator/tenant_book.h"
 #include "core/extreme_reading.h"
 #include "core/gauge_reading.h"
 #include "core/unique_value.h"
 #include "core/usage_delta.h"
 
-#include <boost/unordered/unordered_flat_map.hpp>
 #include <boost/unordered/unordered_flat_set.hpp>
 
 #include <compare>
@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tally::aggregator {
 
@@ -45,19 +46,36 @@ struct WindowKey {
   }
 };
 
-struct WindowKeyHash {
-  using is_transparent = void;
-  std::size_t operator()(const WindowKeyView& key) const;
-  std::size_t operator()(const WindowKey& key) const { return (*this)(key.view()); }
-};
-struct WindowKeyEqual {
-  using is_transparent = void;
-  bool operator()(const WindowKey& a, const WindowKey& b) const { return a.view() == b.view(); }
-  bool operator()(const WindowKey& a, const WindowKeyView& b) const { return a.view() == b; }
-  bool operator()(const WindowKeyView& a, const WindowKey& b) const { return a == b.view(); }
-};
+// Of a tenant; and of a key, by one who knows its tenant's.
+[[nodiscard]] std::uint64_t hash_of(std::string_view tenant);
+[[nodiscard]] std::uint64_t hash_of(const WindowKeyView& key, std::uint64_t tenant_hash);
+
+// Windows by their keys, in the order in which they were first met.
 template <class Value>
-using WindowMap = boost::unordered_flat_map<WindowKey, Value, WindowKeyHash, WindowKeyEqual>;
+class WindowMap {
+ public:
+  using Row = std::pair<WindowKey, Value>;
+
+  Value& at(const WindowKeyView& key, std::uint64_t hash) {
+    return rows_
+        .at(
+            hash, [&](const Row& row) { return row.first.view() == key; },
+            [&] { return Row(WindowKey(key), Value{}); })
+        .second;
+  }
+  Value& operator[](const WindowKeyView& key) { return at(key, hash_of(key, hash_of(key.tenant))); }
+  Value& operator[](const WindowKey& key) { return (*this)[key.view()]; }
+  void prefetch(std::uint64_t hash) const { rows_.prefetch(hash); }
+  void prefetch_row(std::uint64_t hash) const { rows_.prefetch_row(hash); }
+
+  [[nodiscard]] auto begin() const { return rows_.begin(); }
+  [[nodiscard]] auto end() const { return rows_.end(); }
+  [[nodiscard]] std::size_t size() const { return rows_.size(); }
+  [[nodiscard]] bool empty() const { return rows_.empty(); }
+
+ private:
+  RowTable<Row> rows_;
+};
 
 // The different values of a window, a day, a month or a period.
 struct UniqueSet {

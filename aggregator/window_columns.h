@@ -15,8 +15,8 @@ namespace tally::aggregator {
 
 // Ordered as the tables' primary keys are.
 template <class Value>
-std::vector<const std::pair<const WindowKey, Value>*> sorted(const WindowMap<Value>& windows) {
-  std::vector<const std::pair<const WindowKey, Value>*> rows;
+std::vector<const typename WindowMap<Value>::Row*> sorted(const WindowMap<Value>& windows) {
+  std::vector<const typename WindowMap<Value>::Row*> rows;
   rows.reserve(windows.size());
   for (const auto& row : windows) rows.push_back(&row);
   std::sort(rows.begin(), rows.end(),

@@ -67,7 +67,9 @@ class Adder {
     runtime::kafka::Record record;
     record.value = text;
     reader_.read(decoder_.decode(record));
-    contribution_.add({use.tenant, use.time, {use.id, 0}}, reader_, totals);
+    contribution_.place(use.tenant, use.time, reader_, totals, placed_);
+    Contribution::prefetch_rows(placed_, totals);
+    contribution_.add({use.time, {use.id, 0}}, placed_, totals);
   }
   [[nodiscard]] std::size_t refused() { return reader_.failures().size(); }
 
@@ -77,6 +79,7 @@ class Adder {
   Decoder decoder_;
   MeterReader reader_;
   Contribution contribution_;
+  std::vector<PlacedValue> placed_;
 };
 
 std::string shown(const core::UsageDelta& delta) {
@@ -136,12 +139,10 @@ std::vector<Use> uses() {
 template <class Map>
 void merge_into(Map& into, const Map& from) {
   for (const auto& [key, value] : from) {
-    const auto [found, fresh] = into.try_emplace(key, value);
-    if (fresh) continue;
     if constexpr (std::is_same_v<Map, WindowMap<core::UsageDelta>>) {
-      found->second += value;
+      into[key] += value;
     } else {
-      found->second.merge(value);
+      into[key].merge(value);
     }
   }
 }

@@ -71,14 +71,55 @@ TEST(CheckConservationDeathTest, NoMoveWithoutALine) {
   EXPECT_DEATH(check_conservation(plan), "partition 7: 0 offsets accounted for");
 }
 
-TEST(WindowKey, EqualKeysHashAlikeAsViewAndAsValue) {
-  const WindowKeyView view{"acme", 3, 7200, 10800, "{}"};
-  const WindowKey key(view);
-  EXPECT_EQ(WindowKeyHash()(view), WindowKeyHash()(key));
-  EXPECT_TRUE(WindowKeyEqual()(key, view));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 4, 7200, 10800, "{}"}));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 10800, 14400, "{}"}));
-  EXPECT_FALSE(WindowKeyEqual()(key, WindowKeyView{"acme", 3, 7200, 10800, "{\"a\":\"\"}"}));
+TEST(WindowMap, AWindowIsItsWholeKey) {
+  WindowMap<core::UsageDelta> windows;
+  const WindowKeyView key{"acme", 3, 7200, 10800, "{}"};
+  const std::vector<WindowKeyView> others = {{"acm", 3, 7200, 10800, "{}"},
+                                             {"acme", 4, 7200, 10800, "{}"},
+                                             {"acme", 3, 10800, 14400, "{}"},
+                                             {"acme", 3, 7200, 9000, "{}"},
+                                             {"acme", 3, 7200, 10800, "{\"a\":\"\"}"}};
+  windows[key].events = 1;
+  for (const WindowKeyView& other : others) {
+    EXPECT_EQ(windows[other].events, 0);
+    windows[other].events = 2;
+  }
+  EXPECT_EQ(windows[key].events, 1);
+  EXPECT_EQ(windows[WindowKey(key)].events, 1);
+  EXPECT_EQ(windows.size(), 1 + others.size());
+  EXPECT_EQ(windows.begin()->first.view(), key);  // in the order in which they were first met
+}
+
+// A hash says little on purpose: rows of one hash, of one tag, and of one place are told apart.
+TEST(RowTable, FindsEveryRowWhateverItsHash) {
+  for (const std::uint64_t kinds : {1U, 3U, 64U, 100'000U}) {
+    RowTable<std::pair<int, int>> table;
+    const auto hash_of_number = [&](int number) {
+      const std::uint64_t kind = static_cast<std::uint64_t>(number) % kinds;
+      return kind << 32U | kind % 7;
+    };
+    const int rows = kinds < 10 ? 300 : 20'000;
+    for (int number = 0; number < rows; ++number) {
+      const auto same = [&](const auto& row) { return row.first == number; };
+      const std::uint64_t hash = hash_of_number(number);
+      table.prefetch(hash);
+      table.prefetch_row(hash);
+      ASSERT_EQ(table.find(hash, same), nullptr) << number;
+      table.at(hash, same, [&] { return std::pair(number, 0); }).second += 1;
+      table.at(hash, same, [&] { return std::pair(number, 100); }).second += 1;
+    }
+    ASSERT_EQ(table.size(), static_cast<std::size_t>(rows));
+    int next = 0;
+    for (const auto& [number, count] : table) {
+      EXPECT_EQ(number, next++);
+      EXPECT_EQ(count, 2);
+    }
+    for (int number = 0; number < rows; ++number) {
+      auto* const row = table.find(hash_of_number(number),
+                                   [&](const auto& found) { return found.first == number; });
+      ASSERT_NE(row, nullptr);
+    }
+  }
 }
 
 }  // namespace
