@@ -176,7 +176,11 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
   const Rows dropped = transaction.exec(
       "SELECT dropped_before - DATE '1970-01-01' FROM tally.deployment "
       "WHERE dropped_before IS NOT NULL");
-  if (dropped.size() != 0) state->dropped_before = static_cast<LogDay>(dropped.int64(0, 0));
+  state->dropped_before = load.cut_before();
+  if (dropped.size() != 0) {
+    const auto day = static_cast<LogDay>(dropped.int64(0, 0));
+    state->dropped_before = std::max(state->dropped_before.value_or(day), day);
+  }
   state->log_time_ceiling = load_ceiling(request.partition, state->position, transaction);
   load.begin(state->memory);
   load_rows(load, where, state->memory, transaction);

@@ -281,15 +281,18 @@ bool Session::read_to_the_end(const Owned& owned) {
 // A record of today moves the clock. While a partition's own log of last week is still unread, it
 // waits: all of that would come too late to be told from what is forgotten by then.
 void Session::receive_handoffs(Owned& owned) {
-  if (full_for_handoffs()) return;
   const auto waiting = [&](std::optional<LogDay> last_day) {
     return store_->waiting_handoffs(owned.state->id, owned.under_way, last_day);
   };
-  std::vector<HandoffRow> rows;
-  if (owned.caught_up) rows = waiting(std::nullopt);
+  if (full_for_handoffs()) return;
+  receive(waiting(log_day_of(owned.state->last_log_time)), owned);
+  if (!owned.caught_up || full_for_handoffs()) return;
+  const auto later = waiting(std::nullopt);
   // Asked after the rows were read: what comes into the log from now on is later than they are.
-  if (!owned.caught_up || (!rows.empty() && !read_to_the_end(owned)))
-    rows = waiting(log_day_of(owned.state->last_log_time));
+  if (!later.empty() && read_to_the_end(owned)) receive(later, owned);
+}
+
+void Session::receive(const std::vector<HandoffRow>& rows, Owned& owned) {
   for (const HandoffRow& row : rows) {
     if (full_for_handoffs()) return;  // the rest waits, and is read again
     const bool fresh = owned.under_way.insert(row.id).second;

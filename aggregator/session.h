@@ -87,6 +87,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void look_for_orphans();
   [[nodiscard]] bool read_to_the_end(const Owned& owned);
   void receive_handoffs(Owned& owned);
+  void receive(const std::vector<HandoffRow>& rows, Owned& owned);
   void take_report(std::chrono::milliseconds time);
   void remember(const BatchPlan& committed);
   void spill_when_over_budget();

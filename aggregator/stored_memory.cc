@@ -102,6 +102,7 @@ MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timest
   settings_.horizon_days =
       std::min(std::max(settings_.horizon_days, newest_ - oldest), dedup::kMaxHorizonDays);
   const LogDay first = newest_ - settings_.horizon_days;
+  if (first > oldest) cut_before_ = first;
   std::erase_if(rows_, [&](const StoredRow& row) { return row.day < first; });
 }
 

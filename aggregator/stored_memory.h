@@ -43,6 +43,8 @@ class MemoryLoad {
   // The request's, with a horizon that reaches from the newest row back to all that the partition's
   // own, perhaps later, clock still needs.
   [[nodiscard]] const dedup::MemorySettings& settings() const { return settings_; }
+  // Rows before this day are needed, but no memory reaches back so far; nullopt: it does.
+  [[nodiscard]] std::optional<LogDay> cut_before() const { return cut_before_; }
   // Adopts the local runs that the rows prove.
   void begin(dedup::Memory& memory);
   // Ordered by day and token.
@@ -57,6 +59,7 @@ class MemoryLoad {
   std::size_t hot_budget_bytes_;
   dedup::MemorySettings settings_;
   LogDay newest_ = 0;
+  std::optional<LogDay> cut_before_;
   std::vector<StoredRow> rows_;
 };
 

@@ -228,7 +228,9 @@ std::unique_ptr<PartitionState> SimStore::acquire_once(const AcquireRequest& req
   if (row.last_offset) state->last_offset = core::Offset(*row.last_offset);
   state->last_digest = row.last_digest;
   state->last_log_time = row.last_log_time;
-  state->dropped_before = database_.tables().dropped_before;
+  const auto& dropped_before = database_.tables().dropped_before;
+  if (dropped_before)
+    state->dropped_before = std::max(state->dropped_before.value_or(0), *dropped_before);
   line_->step(StoreStep::kMemoryLoaded);
   client.commit();
   line_->met("acquired");
@@ -256,6 +258,7 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
   line_->step(StoreStep::kMemoryListed);
   client.statement();
   auto state = std::make_unique<PartitionState>(request.partition, load.settings());
+  state->dropped_before = load.cut_before();
   load.begin(state->memory);
   if (load.needed().size() < by_token.size()) line_->met("covered");
   for (const aggregator::StoredRow& needed : load.needed()) {

@@ -9,9 +9,11 @@
 #include "runtime/postgres/connection.h"
 #include "tests/unit/aggregator/fold_bench.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -41,7 +43,8 @@ struct World final : Pace {
   std::int64_t next_offset = 0;
   int acquires = 0;
   int acquires_that_break = 0;
-  std::deque<HandoffRow> waiting;  // in tally.handoff, of partition 0
+  std::deque<HandoffRow> waiting;         // in tally.handoff, of partition 0
+  std::function<void()> on_look = [] {};  // after the rows of all days were looked for
   std::vector<BatchPlan> committed;
 };
 
@@ -122,6 +125,7 @@ class WorldStore final : public TotalsStore {
       const LogDay day = log_day_of(core::Timestamp::from_millis(first->record.log_time_ms));
       if (!under_way.contains(row.id) && day <= last_day.value_or(day)) rows.push_back(row);
     }
+    if (!last_day) world_.on_look();
     return rows;
   }
   CommitOutcome commit(const BatchPlan& /*plan*/) override { return CommitOutcome::kCommitted; }
@@ -207,20 +211,19 @@ TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
   EXPECT_EQ(world.acquires, 1);
 }
 
-// It would move the clock, and what is unread would be older than what is remembered.
-TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
-  World world;
-  const auto call = [](std::string_view id) {
-    return structured_event(id, "acme", "api", "-", "{}");
-  };
-  kafka::Record today;
+std::string call(std::string_view id) { return structured_event(id, "acme", "api", "-", "{}"); }
+
+HandoffRow call_of_day(int day) {
   const std::string value = call("r0");
-  today.log_time_ms = bench_time("7+08:00:00").millis();
-  today.value = value;
-  world.waiting.push_back({core::HandoffId(1), 1, {}});
-  append_handoff(today, Admission::kLog, world.waiting[0].bytes);
-  world.log = {{call("r1")}, {}, {call("r2")}, {call("r3")}};
-  world.polls_left = 200;
+  kafka::Record record;
+  record.log_time_ms = bench_time(fmt::format("{}+08:00:00", day)).millis();
+  record.value = value;
+  HandoffRow row{core::HandoffId(1), 1, {}};
+  append_handoff(record, Admission::kLog, row.bytes);
+  return row;
+}
+
+void expect_all_counted(World& world, std::int64_t records) {
   EXPECT_EQ(run_session(world), "stopped");
   EXPECT_TRUE(world.waiting.empty());
   LedgerDelta sum;
@@ -230,8 +233,29 @@ TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
       sum.late += line.late;
     }
   }
-  EXPECT_EQ(sum.counted, 4);
+  EXPECT_EQ(sum.counted, records);
   EXPECT_EQ(sum.late, 0);
+}
+
+// It would move the clock, and what is unread would be older than what is remembered.
+TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
+  World world;
+  world.waiting.push_back(call_of_day(7));
+  world.log = {{call("r1")}, {}, {call("r2")}, {call("r3")}};
+  world.polls_left = 200;
+  expect_all_counted(world, 4);
+}
+
+// The partition is read to its end when the handoff is looked for, and no longer when it is found:
+// records of long ago came meanwhile, as when this process was stopped for days in between.
+TEST(Session, AHandoffOfTodayWaitsForWhatCameWhileItWasLookedFor) {
+  World world;
+  world.waiting.push_back(call_of_day(7));
+  world.polls_left = 200;
+  world.on_look = [&world, looks = 0]() mutable {
+    if (++looks == 1) world.log = {{call("r1")}, {call("r2")}};
+  };
+  expect_all_counted(world, 3);
 }
 
 // Promise P8. Verdicts of replayed records are kept past the budget of rejects, so a plan that has

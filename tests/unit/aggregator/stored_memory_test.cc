@@ -106,8 +106,12 @@ TEST(MemoryLoad, LeavesOutWhatNoMemoryCanHold) {
                   {{kToday - 400, token(1), 3, 1, {}}, {kToday, token(2), 3, 1, {}}});
   ASSERT_EQ(load.needed().size(), 1U);
   EXPECT_EQ(load.needed()[0].day, kToday);
+  EXPECT_EQ(load.cut_before(), kToday - dedup::kMaxHorizonDays);
   Memory memory(load.settings());
   load.begin(memory);
+  MemoryLoad whole(request_for(0, 3), std::nullopt,
+                   {{kToday - 200, token(1), 3, 1, {}}, {kToday, token(2), 3, 1, {}}});
+  EXPECT_FALSE(whole.cut_before().has_value());
 }
 
 class CoveredRows : public testing::Test {
