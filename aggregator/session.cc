@@ -271,8 +271,8 @@ void Session::look_for_orphans() {
   }
 }
 
-// Nothing lies in its log now that was not folded. What was so a moment ago may be days old: this
-// process may have been stopped since.
+// Nothing lies in its log now that was not folded, nor of a transaction that is still open. What
+// was so a moment ago may be days old: this process may have been stopped since.
 bool Session::read_to_the_end(const Owned& owned) {
   const auto marks = source_->watermarks(owned.state->id.value(), kBrokerAnswerTime);
   return marks && marks->high <= owned.state->position.value();

@@ -376,6 +376,13 @@ std::optional<Watermarks> Consumer::watermarks(std::int32_t partition,
       rd_kafka_query_watermark_offsets(impl_->client, impl_->topic.c_str(), partition, &marks.low,
                                        &marks.high, static_cast<int>(timeout.count()));
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
+  // The broker told where a reader of committed records must stop; the last fetch saw what lies
+  // behind that.
+  Watermarks fetched;
+  if (rd_kafka_get_watermark_offsets(impl_->client, impl_->topic.c_str(), partition, &fetched.low,
+                                     &fetched.high) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    marks.high = std::max(marks.high, fetched.high);
+  }
   return marks;
 }
 

@@ -89,7 +89,7 @@ class FatalError : public std::runtime_error {
 
 struct Watermarks {
   std::int64_t low = 0;
-  std::int64_t high = 0;  // one past the last record
+  std::int64_t high = 0;  // one past the last record, be it of a transaction that is still open
 };
 
 class Consumer {

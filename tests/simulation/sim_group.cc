@@ -249,8 +249,8 @@ bool SimSource::silent() {
 std::optional<runtime::kafka::Watermarks> SimSource::watermarks(std::int32_t partition,
                                                                 std::chrono::milliseconds) {
   if (silent() || partition >= group_.log().partitions()) return std::nullopt;
-  return runtime::kafka::Watermarks{group_.log().of(partition).start,
-                                    group_.log().stable_end(partition)};
+  const SimLog::Partition& log = group_.log().of(partition);
+  return runtime::kafka::Watermarks{log.start, static_cast<std::int64_t>(log.entries.size())};
 }
 
 std::optional<std::int32_t> SimSource::partition_count(std::chrono::milliseconds) {
