@@ -22,8 +22,8 @@ namespace log = runtime::log;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
 
-constexpr std::size_t kPollRecords =
-    2'000;  // what stays in the processor's caches until it is folded
+// So many stay in the processor's caches until they are folded.
+constexpr std::size_t kPollRecords = 2'000;
 constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
 constexpr auto kDrainTime = 10s;
