@@ -131,6 +131,11 @@ std::optional<LogTimeCeiling> load_ceiling(core::PartitionId partition, core::Of
 
 }  // namespace
 
+std::optional<LogDay> slowest_day_in(const Rows& answer) {
+  if (answer.is_null(0, 0)) return std::nullopt;
+  return static_cast<LogDay>(answer.int64(0, 0));
+}
+
 void ensure_partition(const AcquireRequest& request, runtime::postgres::Connection& database) {
   // FOR SHARE: a growth, which locks the deployment's row, either sees this row or is seen by it.
   database.exec(
@@ -158,8 +163,9 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
   observe(StoreStep::kEpochRaised);
   std::optional<core::Timestamp> clock;
   if (!row.is_null(0, 5)) clock = core::Timestamp::from_micros(row.int64(0, 5));
-  const std::string where = condition(request, MemoryLoad::first_day(request, clock));
-  MemoryLoad load(request, clock, list_rows(request, where, transaction));
+  const auto slowest_day = slowest_day_in(transaction.exec(kSlowestDay));
+  const std::string where = condition(request, MemoryLoad::first_day(request, clock, slowest_day));
+  MemoryLoad load(request, clock, slowest_day, list_rows(request, where, transaction));
   observe(StoreStep::kMemoryListed);
   auto state = std::make_unique<PartitionState>(request.partition, load.settings());
   state->epoch = core::Epoch(row.int64(0, 0));
@@ -173,6 +179,7 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
     std::memcpy(state->last_digest->data(), digest.data(), digest.size());
   }
   if (clock) state->last_log_time = *clock;
+  state->slowest_day = slowest_day.value_or(0);
   const Rows dropped = transaction.exec(
       "SELECT dropped_before - DATE '1970-01-01' FROM tally.deployment "
       "WHERE dropped_before IS NOT NULL");

@@ -7,8 +7,13 @@
 #include "runtime/postgres/connection.h"
 
 #include <memory>
+#include <optional>
 
 namespace tally::aggregator {
+
+// Of a transaction or a connection.
+inline constexpr const char* kSlowestDay = "SELECT tally.slowest_day() - DATE '1970-01-01'";
+[[nodiscard]] std::optional<LogDay> slowest_day_in(const runtime::postgres::Rows& answer);
 
 // Makes the partition's row when it has none, born with the deployment's generation; not when that
 // is no longer the request's.

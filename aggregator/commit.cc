@@ -142,12 +142,14 @@ void write_handoffs(const BatchPlan& plan, Transaction& transaction) {
   for (const auto& [way, handoff] : plan.handoffs) {
     for (const HandoffBlocks::Block& block : handoff.blocks) {
       transaction.exec(
-          "INSERT INTO tally.handoff (source, home, partitions, records, block, last_log_day) "
+          "INSERT INTO tally.handoff (source, home, partitions, records, block, first_log_day, "
+          "last_log_day) "
           "VALUES ($1::integer, $2::integer, $3::integer, $4::bigint, $5::bytea, "
-          "DATE '1970-01-01' + $6::integer)",
+          "DATE '1970-01-01' + $6::integer, DATE '1970-01-01' + $7::integer)",
           {std::to_string(way.first.value()), std::to_string(way.second.value()),
            std::to_string(plan.topic_partitions), std::to_string(block.records),
-           bytes_text(block.bytes), std::to_string(block.last_day)});
+           bytes_text(block.bytes), std::to_string(block.first_day),
+           std::to_string(block.last_day)});
     }
   }
 }

@@ -103,11 +103,16 @@ LogDay remembered_days(const FoldRules& rules) {
   return whole_days(rules.horizon_seconds + rules.future_bound_seconds) + 1;
 }
 
+LogDay first_kept(LogDay today, std::optional<LogDay> slowest_day, LogDay days) {
+  const LogDay lag = std::clamp(today - slowest_day.value_or(0), 0, LogDay{core::kMaxLagDays});
+  return today - lag - days;
+}
+
 // The places of the plan that the records of one partition write to: looked up once for all of a
 // day.
 struct Fold::Turn {
-  Turn(PartitionState& partition, BatchPlan& batch, PartitionAdvance& advance_in_plan)
-      : state(partition), plan(batch), advance(advance_in_plan) {}
+  Turn(PartitionState& partition, BatchPlan& batch, PartitionAdvance& advance_in_plan, LogDay days)
+      : state(partition), plan(batch), advance(advance_in_plan), remembered_days_(days) {}
 
   LedgerDelta& line_of(LogDay day) {
     if (line_ == nullptr || day != line_day_) {
@@ -122,7 +127,7 @@ struct Fold::Turn {
     state.last_log_time = std::max(state.last_log_time, log_time);
     const LogDay day = log_day_of(state.last_log_time);
     if (!clock_day_ || day != *clock_day_) {
-      state.memory.advance(day);
+      state.memory.advance(day, first_kept(day, state.slowest_day, remembered_days_));
       clock_day_ = day;
       today_ = std::max(day, state.memory.oldest_day());
     }
@@ -141,6 +146,7 @@ struct Fold::Turn {
   PartitionAdvance& advance;
 
  private:
+  LogDay remembered_days_;
   LedgerDelta* line_ = nullptr;
   LogDay line_day_ = 0;
   Segment* segment_ = nullptr;
@@ -181,8 +187,7 @@ Fold::Fold(std::shared_ptr<const MeterSet> meters, const core::IdentityHasher& h
     : meters_(std::move(meters)),
       hasher_(hasher),
       rules_(rules),
-      spare_days_(remembered_days(rules) -
-                  whole_days(rules.horizon_seconds + rules.future_bound_seconds)),
+      copies_days_(whole_days(rules.horizon_seconds + rules.future_bound_seconds)),
       desks_{Desk(meters_, hasher), Desk(meters_, hasher), Desk(meters_, hasher)},
       contribution_(meters_, std::move(tenants)) {
   TALLY_CHECK(rules.partitions > 0 && rules.partitions <= core::kMaxPartitions, "{} partitions",
@@ -211,7 +216,7 @@ PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) const
 RecordClass Fold::add(std::span<const runtime::kafka::Record> records, PartitionState& state,
                       BatchPlan& plan) {
   TALLY_CHECK(!records.empty());
-  Turn turn(state, plan, advance_of(state, plan));
+  Turn turn(state, plan, advance_of(state, plan), remembered_days(rules_));
   RecordClass last = RecordClass::kRejected;
   const auto desk = [&](std::size_t i) -> Desk& { return desks_.at(i % desks_.size()); };
   for (std::size_t i = 0; i < records.size() + 2; ++i) {
@@ -261,7 +266,7 @@ RecordClass Fold::take_turn(Desk& desk, Turn& turn) {
 }
 
 void Fold::receive(const HandoffRow& row, PartitionState& state, BatchPlan& plan) {
-  Turn turn(state, plan, advance_of(state, plan));
+  Turn turn(state, plan, advance_of(state, plan), remembered_days(rules_));
   HandoffReader reader(row.bytes);
   Desk& desk = desks_[0];
   std::int64_t records = 0;
@@ -351,7 +356,7 @@ RecordClass Fold::deduplicate(Site& site) {
          "");
     return RecordClass::kLate;
   }
-  if (std::string why = why_unknown(site, today); !why.empty()) {
+  if (std::string why = why_unknown(site); !why.empty()) {
     keep(site, RejectClass::kLate, "older_than_memory",
          fmt::format("{}: see that it was not counted, then tally-admin rejects replay {}", why,
                      readmitted ? "--again --unchecked" : "--unchecked"),
@@ -364,23 +369,23 @@ RecordClass Fold::deduplicate(Site& site) {
   return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
 }
 
-std::string Fold::why_unknown(const Site& site, LogDay today) const {
+std::string Fold::why_unknown(const Site& site) const {
   if (site.admission == Admission::kReadmittedUnchecked) return {};
   if (site.admission == Admission::kReadmitted) {
     // Checked when it was replayed; its home's clock may have run on since.
     const core::Timestamp earliest = core::earliest_copy(site.event.time, site.log_time);
     const LogDay since =
-        std::max(today - remembered_days(rules_), site.state.dropped_before.value_or(0));
+        std::max(site.state.memory.oldest_day(), site.state.dropped_before.value_or(0));
     if (log_day_of(earliest) >= since) return {};
     return fmt::format("a copy of it can have been counted since {}, and its home forgot that day",
                        core::to_rfc3339(earliest));
   }
   // A copy that came within the horizon of this one may be forgotten already: its home is ahead.
-  const LogDay lag = today - log_day_of(site.log_time);
-  if (lag > spare_days_) {
+  if (log_day_of(site.log_time) - copies_days_ < site.state.memory.oldest_day()) {
     return fmt::format(
-        "the record waited {} days for its home, which cannot tell a copy from it after {}", lag,
-        spare_days_);
+        "the record waited {} days for its home, which has forgotten since what a copy of it may "
+        "be",
+        site.today - log_day_of(site.log_time));
   }
   if (may_be_forgotten(site)) {
     return fmt::format(

@@ -44,6 +44,9 @@ struct PartitionState {
   // horizon anyway, unless the horizon was raised since, or the partition had no clock that would
   // have kept those days.
   std::optional<LogDay> dropped_before;
+  // No record of an earlier day is still to come from any partition. Until its owner says so, the
+  // memory keeps what one may need that lags by kMaxLagDays.
+  LogDay slowest_day = 0;
   dedup::Memory memory;
   // For the partition's own log; what another partition hands off was mended where it was read.
   std::optional<LogTimeCeiling> log_time_ceiling = std::nullopt;
@@ -58,6 +61,9 @@ struct FoldRules {
 // How long an identity is remembered: the horizon and what an event may be ahead, in whole days,
 // and one day more because days are forgotten whole.
 [[nodiscard]] LogDay remembered_days(const FoldRules& rules);
+// The first day that a partition whose clock shows `today` remembers: so many days before the
+// slowest partition's, but for one that lags by more than kMaxLagDays.
+[[nodiscard]] LogDay first_kept(LogDay today, std::optional<LogDay> slowest_day, LogDay days);
 
 // Every consumed record ends in exactly one of these, decided in this order; kReadmitted is
 // kCounted for a record that an admin replayed.
@@ -118,7 +124,7 @@ class Fold {
   RecordClass hand_off(Site& site, core::PartitionId home);
   RecordClass deduplicate(Site& site);
   // Why its home cannot tell whether a copy of it was counted before; empty where it can.
-  [[nodiscard]] std::string why_unknown(const Site& site, LogDay today) const;
+  [[nodiscard]] std::string why_unknown(const Site& site) const;
   [[nodiscard]] static bool may_be_forgotten(const Site& site);
   void count(Site& site, const core::DedupEntry& entry);
   RecordClass reject(Site& site, RejectReason reason, std::string detail);
@@ -129,7 +135,7 @@ class Fold {
   std::shared_ptr<const MeterSet> meters_;
   const core::IdentityHasher& hasher_;
   FoldRules rules_;
-  LogDay spare_days_;  // that a record may lag its home's clock and still be judged exactly
+  LogDay copies_days_;  // two copies of a record lie so many days apart at most
   std::array<Desk, 3> desks_;
   Contribution contribution_;
 };

@@ -39,9 +39,10 @@ std::int64_t HandoffBlocks::add(const runtime::kafka::Record& record, Admission 
   Block& block = blocks.back();
   const std::size_t before = block.bytes.size();
   append_handoff(record, admission, block.bytes);
+  const LogDay day = log_day_of(core::Timestamp::from_millis(record.log_time_ms));
+  block.first_day = block.records == 0 ? day : std::min(block.first_day, day);
+  block.last_day = std::max(block.last_day, day);
   ++block.records;
-  block.last_day =
-      std::max(block.last_day, log_day_of(core::Timestamp::from_millis(record.log_time_ms)));
   ++records;
   return static_cast<std::int64_t>(block.bytes.size() - before);
 }

@@ -48,7 +48,8 @@ struct HandoffBlocks {
   struct Block {
     std::string bytes;
     std::int64_t records = 0;
-    LogDay last_day = 0;  // of which it holds a record
+    LogDay first_day = 0;  // of which it holds a record
+    LogDay last_day = 0;
   };
   std::vector<Block> blocks;
   std::int64_t records = 0;

@@ -262,6 +262,10 @@ std::int32_t PostgresStore::never_owned() {
   });
 }
 
+std::optional<LogDay> PostgresStore::slowest_day() {
+  return guarded([](Connection& database) { return slowest_day_in(database.exec(kSlowestDay)); });
+}
+
 std::vector<HandoffRow> PostgresStore::waiting_handoffs(core::PartitionId home,
                                                         const std::set<core::HandoffId>& under_way,
                                                         std::optional<LogDay> last_day) {

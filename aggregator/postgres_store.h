@@ -23,6 +23,7 @@ class PostgresStore final : public TotalsStore {
   Deployment open(const OpenRequest& request) override;
   std::int32_t never_owned() override;
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override;
+  std::optional<LogDay> slowest_day() override;
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId home,
                                            const std::set<core::HandoffId>& under_way,
                                            std::optional<LogDay> last_day) override;

@@ -234,7 +234,10 @@ void Session::look_for_handoffs() {
   if (owned_.empty() || full_for_handoffs() || pace_.now() < look_for_handoffs_at_) return;
   look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
   try {
+    const auto slowest = store_->slowest_day();
     for (auto& [partition, owned] : owned_) {
+      LogDay& known = owned.state->slowest_day;
+      known = std::max(known, slowest.value_or(known));
       if (!owned.verifying) receive_handoffs(owned);
     }
     probe_.problem("handoff", "");

@@ -77,13 +77,14 @@ bool may_hold(core::PartitionId writer, std::int32_t writer_partitions, core::Pa
 }
 
 std::optional<LogDay> MemoryLoad::first_day(const AcquireRequest& request,
-                                            std::optional<core::Timestamp> clock) {
+                                            std::optional<core::Timestamp> clock,
+                                            std::optional<LogDay> slowest_day) {
   if (!clock) return std::nullopt;
-  return std::max(log_day_of(*clock) - request.memory.horizon_days, 0);
+  return std::max(first_kept(log_day_of(*clock), slowest_day, request.memory.horizon_days), 0);
 }
 
 MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timestamp> clock,
-                       std::vector<StoredRow> rows)
+                       std::optional<LogDay> slowest_day, std::vector<StoredRow> rows)
     : home_(request.partition),
       partitions_(request.partitions),
       hot_budget_bytes_(request.memory.cache_folder.empty()
@@ -95,12 +96,15 @@ MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timest
     return std::tie(a.day, a.token) < std::tie(b.day, b.token);
   });
   if (clock) newest_ = log_day_of(*clock);
-  if (rows_.empty()) return;
-  const LogDay oldest = clock ? *first_day(request, clock) : rows_.front().day;
-  newest_ = std::max(newest_, rows_.back().day);
-  // Another partition of an earlier topology may be days ahead of this one's clock.
+  const LogDay own_day = newest_;
+  if (!rows_.empty()) newest_ = std::max(newest_, rows_.back().day);
+  // Another partition of an earlier topology may be days ahead of this one's clock. Without a clock
+  // nobody knows how far back its first record will lie.
+  const LogDay oldest =
+      first_day(request, clock, slowest_day).value_or(rows_.empty() ? newest_ : rows_.front().day);
   settings_.horizon_days =
-      std::min(std::max(settings_.horizon_days, newest_ - oldest), dedup::kMaxHorizonDays);
+      clock ? std::min(newest_ - std::min(oldest, own_day - 1), dedup::kMaxHorizonDays)
+            : dedup::kMaxHorizonDays;
   const LogDay first = newest_ - settings_.horizon_days;
   if (first > oldest) cut_before_ = first;
   std::erase_if(rows_, [&](const StoredRow& row) { return row.day < first; });

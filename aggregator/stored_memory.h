@@ -33,15 +33,18 @@ struct StoredRow {
 // a Memory made of settings(); begin(); add() for each of needed(), in order.
 class MemoryLoad {
  public:
-  // `clock`: the partition's; nullopt when it has never seen a record.
+  // `clock`: the partition's; nullopt when it has never seen a record. `slowest_day`: of all
+  // partitions; nullopt when nobody has seen one.
   MemoryLoad(const AcquireRequest& request, std::optional<core::Timestamp> clock,
-             std::vector<StoredRow> rows);
+             std::optional<LogDay> slowest_day, std::vector<StoredRow> rows);
 
   // Rows before this day are not needed; nullopt: all are.
   [[nodiscard]] static std::optional<LogDay> first_day(const AcquireRequest& request,
-                                                       std::optional<core::Timestamp> clock);
+                                                       std::optional<core::Timestamp> clock,
+                                                       std::optional<LogDay> slowest_day);
   // The request's, with a horizon that reaches from the newest row back to all that the partition's
-  // own, perhaps later, clock still needs.
+  // own, perhaps earlier, clock still needs, and what lags behind it; as far as can be for one
+  // without a clock.
   [[nodiscard]] const dedup::MemorySettings& settings() const { return settings_; }
   // Rows before this day are needed, but no memory reaches back so far; nullopt: it does.
   [[nodiscard]] std::optional<LogDay> cut_before() const { return cut_before_; }

@@ -87,6 +87,10 @@ class TotalsStore {
   // whose home is this one now. nullptr: the topology is no longer the request's; open() anew.
   virtual std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) = 0;
 
+  // No record of an earlier day is still to come, out of the log or handed off; nullopt: nobody
+  // has read one yet. For what waiting_handoffs() brings, ask this one first.
+  virtual std::optional<LogDay> slowest_day() = 0;
+
   // Records handed off to this home, oldest row first, without the rows under way: those folded
   // into plans that are not yet reported. Without the rows that hold a record of a day after
   // `last_day`, if there is one. At most core::kMaxHandoffReadBytes, but at least one row.

@@ -42,6 +42,9 @@ inline constexpr std::int64_t kFutureBoundSeconds = 300;
 inline constexpr std::int64_t kMaxDedupHorizonSeconds = 21'000'000;
 inline constexpr std::int64_t kMaxFutureBoundSeconds = 86'400;
 inline constexpr std::int64_t kDaySeconds = 86'400;
+// That a partition may lag behind another by the log's clock and what it hands off still be told
+// from a copy: so much longer the others remember. Also in 0013_slowest_clock.sql.
+inline constexpr std::int32_t kMaxLagDays = 14;
 // Since 1970. An event's time: the years 1971 to 9998, so that the days, months and windows that
 // hold it, in any time zone, lie in the years 1970 to 9999, which is what can be written.
 inline constexpr std::int64_t kFirstEventSeconds = 31'536'000;          // 1971-01-01T00:00:00Z

@@ -6,11 +6,16 @@
 
 namespace tally::aggregator::dedup {
 
-HotTable::HotTable(LogDay horizon_days) : horizon_days_(horizon_days) {
-  TALLY_CHECK(horizon_days >= 1 && horizon_days <= kMaxHorizonDays, "horizon of {} days",
-              horizon_days);
+HotTable::HotTable(LogDay horizon_days) {
+  set_horizon(horizon_days);
   shards_.reserve(HotShard::kStaggers);
   for (std::size_t i = 0; i < HotShard::kStaggers; ++i) shards_.emplace_back(kShardBits, i);
+}
+
+void HotTable::set_horizon(LogDay horizon_days) {
+  TALLY_CHECK(horizon_days >= 1 && horizon_days <= kMaxHorizonDays, "horizon of {} days",
+              horizon_days);
+  horizon_days_ = horizon_days;
 }
 
 std::optional<DatedEntry> HotTable::find(const OrderedEntry& entry) const {

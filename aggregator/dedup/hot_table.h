@@ -35,6 +35,8 @@ class HotTable {
   // Of two days the later stands, of one day the last.
   void restore(const OrderedEntry& entry, LogDay day);
   void advance(LogDay today);
+  // From the next advance() on.
+  void set_horizon(LogDay horizon_days);
   void reserve(std::size_t more);
   void clear();
 
@@ -63,7 +65,7 @@ class HotTable {
   void add(HotShard& shard, HotShard::Place place, const OrderedEntry& entry, LogDay day);
   void replace(HotShard& shard, HotShard::Place place, const OrderedEntry& entry, LogDay day);
 
-  LogDay horizon_days_;
+  LogDay horizon_days_ = 0;
   LogDay newest_day_ = 0;
   std::vector<HotShard> shards_;
   std::array<std::size_t, kDayMarks> of_day_{};  // entries with each mark: is anything to drop?

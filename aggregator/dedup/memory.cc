@@ -97,6 +97,16 @@ void Memory::advance(LogDay today) {
   if (parts_->runs) parts_->runs->drop_expired(today);
 }
 
+void Memory::advance(LogDay today, LogDay first_kept) {
+  if (today <= parts_->hot.newest_day()) return;
+  const LogDay first = std::max({first_kept, oldest_day(), today - kMaxHorizonDays});
+  const LogDay horizon_days = std::max(today - first, 1);
+  parts_->settings.horizon_days = horizon_days;
+  parts_->hot.set_horizon(horizon_days);
+  if (parts_->runs) parts_->runs->set_horizon(horizon_days);
+  advance(today);
+}
+
 void Memory::reserve(std::size_t more) { parts_->hot.reserve(more); }
 
 void Memory::adopt(LogDay oldest_day, const std::function<bool(const SegmentToken&)>& stored) {

@@ -78,6 +78,9 @@ class Memory {
   // Once per batch: on a new day drops what has expired, so that every hot entry is at most the
   // horizon older than the newest day, however long the log was idle.
   void advance(LogDay today);
+  // The same with another horizon from today on: what is older than `first_kept` expires. What has
+  // expired already stays so, and nothing is kept for more than kMaxHorizonDays.
+  void advance(LogDay today, LogDay first_kept);
   // Room for `more` further entries without growing in between.
   void reserve(std::size_t more);
 

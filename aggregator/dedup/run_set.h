@@ -52,6 +52,7 @@ class RunSet {
                                                 std::vector<RunToken> tokens) const;
   // Believes it, and merges runs when there are too many. Throws CacheBroken.
   void add(std::unique_ptr<RunFile> run, LogDay today);
+  void set_horizon(LogDay horizon_days) { horizon_days_ = horizon_days; }
   // Removes runs of which every entry has expired.
   void drop_expired(LogDay today);
 

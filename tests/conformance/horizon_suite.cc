@@ -1,9 +1,11 @@
 // How long identities are remembered is said once, in the database.
+#include "core/limits.h"
 #include "tests/conformance/suite.h"
 
 namespace tally::conformance {
 namespace {
 
+using aggregator::BatchPlan;
 using aggregator::CommitOutcome;
 using aggregator::Misconfigured;
 using aggregator::OpenRequest;
@@ -64,15 +66,20 @@ TEST_P(StoreConformance, WhoAcquiresKnowsWhatWasForgottenBefore) {
               CommitOutcome::kCommitted);
     run(connection, [](TotalsStore& store) { store.drop_expired(); });
   };
-  const auto dropped_before = [&] {
-    return acquire(connection, 2, deployment)->dropped_before;  // which never has a clock
-  };
+  const auto dropped_before = [&] { return acquire(connection, 2, deployment)->dropped_before; };
+  // The others are far ahead.
+  for (const std::int32_t other : {0, 2, 3}) {
+    const auto ahead = acquire(connection, other, deployment);
+    ASSERT_EQ(
+        commit(connection, counting(deployment, *ahead, identities_of(other, 4, 1, 90), kDay + 99)),
+        CommitOutcome::kCommitted);
+  }
   commit_on(kDay, 1);
   commit_on(kDay + 9, 2);
-  EXPECT_EQ(store().read().identities.size(), 2U);
+  EXPECT_EQ(store().read().identities.size(), 3U + 2U);
   EXPECT_FALSE(dropped_before().has_value());  // nothing was dropped yet: nothing is missing
   commit_on(kDay + 10, 3);
-  EXPECT_EQ(store().read().identities.size(), 2U);
+  EXPECT_EQ(store().read().identities.size(), 3U + 2U);
   EXPECT_EQ(dropped_before(), kDay + 1);
 
   store().change_horizon(35 * kDaySeconds, 300);
@@ -82,10 +89,44 @@ TEST_P(StoreConformance, WhoAcquiresKnowsWhatWasForgottenBefore) {
   store().change_horizon(1 * kDaySeconds, 300);
   deployment = open(connection, 4, 1 * kDaySeconds);
   commit_on(kDay + 13, 4);
-  EXPECT_EQ(store().read().identities.size(), 2U);
+  EXPECT_EQ(store().read().identities.size(), 3U + 2U);
   store().change_horizon(2 * kDaySeconds, 300);
   deployment = open(connection, 4, 2 * kDaySeconds);
   EXPECT_EQ(dropped_before(), kDay + 10);
+}
+
+TEST_P(StoreConformance, TheSlowestDayIsThatOfWhatIsStillToCome) {
+  auto& connection = connect();
+  const auto deployment = open(connection, 3);
+  const auto slowest = [&] {
+    return run(connection, [](TotalsStore& store) { return store.slowest_day(); });
+  };
+  const auto read_up_to = [&](aggregator::PartitionState& state, LogDay day) {
+    const auto identities = identities_of(state.id.value(), 3, 1, static_cast<std::uint64_t>(day));
+    ASSERT_EQ(commit(connection, counting(deployment, state, identities, day)),
+              CommitOutcome::kCommitted);
+  };
+  const auto first = acquire(connection, 0, deployment);
+  const auto second = acquire(connection, 1, deployment);
+  EXPECT_EQ(slowest(), std::nullopt);  // nobody has read anything
+  read_up_to(*first, kDay + 40);
+  read_up_to(*second, kDay + 30);
+  EXPECT_EQ(slowest(), kDay + 40 - core::kMaxLagDays);  // partition 2 may be anywhere
+  const auto third = acquire(connection, 2, deployment);
+  EXPECT_EQ(third->slowest_day, kDay + 40 - core::kMaxLagDays);
+  read_up_to(*third, kDay + 35);
+  EXPECT_EQ(slowest(), kDay + 30);
+  // What waits for its home is still to come; what an admin puts back is judged by itself.
+  BatchPlan plan = empty_plan(deployment);
+  hand_off(plan, *second, 0, "record", kDay + 20);
+  ASSERT_EQ(commit(connection, plan), CommitOutcome::kCommitted);
+  EXPECT_EQ(slowest(), kDay + 20);
+  BatchPlan taking = empty_plan(deployment);
+  receive(taking, *first, waiting(connection, 0), kDay + 20);
+  ASSERT_EQ(commit(connection, taking), CommitOutcome::kCommitted);
+  EXPECT_EQ(slowest(), kDay + 30);
+  store().readmit(core::PartitionId(0), 1, "record");
+  EXPECT_EQ(slowest(), kDay + 30);
 }
 
 }  // namespace

@@ -215,7 +215,7 @@ void StoreConformance::hand_off(BatchPlan& plan, PartitionState& state, std::int
   consume(plan, state, day);
   ++plan.ledger[{state.id, day}].handed_off;
   aggregator::HandoffBlocks& blocks = plan.handoffs[{state.id, PartitionId(home)}];
-  blocks.blocks.push_back({block, 1, day});
+  blocks.blocks.push_back({block, 1, day, day});
   ++blocks.records;
 }
 

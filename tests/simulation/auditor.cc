@@ -1,6 +1,7 @@
 #include "tests/simulation/auditor.h"
 
 #include "core/identity.h"
+#include "core/limits.h"
 
 #include <fmt/format.h>
 
@@ -219,7 +220,7 @@ void Auditor::note_unknown(const Tables& tables) {
        ++record) {
     const std::int64_t log_time = log_time_us(record->place);
     const LogDay clock = aggregator::log_day_of(tables.states.at(record->home).last_log_time);
-    const bool lags = record->row != 0 && clock - log_time / kDayUs > 1;
+    const bool lags = record->row != 0 && clock - log_time / kDayUs > 1 + core::kMaxLagDays;
     const std::int64_t first_us = message_at(record->place).time_us.value_or(log_time) - kDayUs;
     const bool dropped = tables.dropped_before && first_us < *tables.dropped_before * kDayUs;
     record->unknown = lags || dropped;

@@ -104,6 +104,7 @@ class ProcessStore final : public aggregator::TotalsStore {
       const aggregator::AcquireRequest& request) override {
     return store_.acquire(request);
   }
+  std::optional<LogDay> slowest_day() override { return store_.slowest_day(); }
   std::vector<aggregator::HandoffRow> waiting_handoffs(core::PartitionId home,
                                                        const std::set<core::HandoffId>& under_way,
                                                        std::optional<LogDay> last_day) override {

@@ -241,7 +241,8 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
                                                       const PartitionRow& row, Client& client) {
   std::optional<core::Timestamp> clock;
   if (row.last_log_time != core::Timestamp()) clock = row.last_log_time;
-  const auto first_day = aggregator::MemoryLoad::first_day(request, clock);
+  const auto slowest_day = database_.tables().slowest_day();
+  const auto first_day = aggregator::MemoryLoad::first_day(request, clock, slowest_day);
   std::map<aggregator::dedup::SegmentToken, const SegmentRow*> by_token;
   std::vector<aggregator::StoredRow> listed;
   for (const auto& [id, segment] : database_.tables().segments) {
@@ -254,11 +255,12 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
     listed.push_back({segment.day, segment.token, segment.topic_partitions,
                       static_cast<std::int64_t>(segment.entries.size()), segment.replaces});
   }
-  aggregator::MemoryLoad load(request, clock, std::move(listed));
+  aggregator::MemoryLoad load(request, clock, slowest_day, std::move(listed));
   line_->step(StoreStep::kMemoryListed);
   client.statement();
   auto state = std::make_unique<PartitionState>(request.partition, load.settings());
   state->dropped_before = load.cut_before();
+  state->slowest_day = slowest_day.value_or(0);
   load.begin(state->memory);
   if (load.needed().size() < by_token.size()) line_->met("covered");
   for (const aggregator::StoredRow& needed : load.needed()) {
@@ -270,6 +272,14 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
              state->memory);
   }
   return state;
+}
+
+std::optional<LogDay> SimStore::slowest_day() {
+  Client client(database_, *line_);
+  client.statement();
+  const auto day = database_.tables().slowest_day();
+  client.roll_back();
+  return day;
 }
 
 std::vector<aggregator::HandoffRow> SimStore::waiting_handoffs(
@@ -414,16 +424,11 @@ RollUp SimStore::roll_up(const aggregator::PartitionClaim& claim) {
 void SimStore::drop_expired() {
   Client client(database_, *line_);
   client.statement();
-  std::optional<core::Timestamp> slowest;
-  for (const auto& [partition, row] : database_.tables().states) {
-    if (row.last_log_time == core::Timestamp()) continue;  // it has never seen a record
-    slowest = std::min(slowest.value_or(row.last_log_time), row.last_log_time);
-  }
+  const auto slowest = database_.tables().slowest_day();
   if (!slowest) return;
   const LogDay first_kept =
-      aggregator::log_day_of(*slowest) -
-      aggregator::remembered_days(
-          {database_.tables().horizon_seconds, database_.tables().future_bound_seconds, 1});
+      *slowest - aggregator::remembered_days({database_.tables().horizon_seconds,
+                                              database_.tables().future_bound_seconds, 1});
   const auto expired = [first_kept](const SegmentRow& row) {
     return row.day < first_kept && row.removed == 0;
   };

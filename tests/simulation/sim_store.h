@@ -46,6 +46,7 @@ class SimStore final : public aggregator::TotalsStore {
   aggregator::Deployment open(const aggregator::OpenRequest& request) override;
   std::unique_ptr<aggregator::PartitionState> acquire(
       const aggregator::AcquireRequest& request) override;
+  std::optional<LogDay> slowest_day() override;
   std::vector<aggregator::HandoffRow> waiting_handoffs(core::PartitionId home,
                                                        const std::set<core::HandoffId>& under_way,
                                                        std::optional<LogDay> last_day) override;

@@ -165,8 +165,9 @@ class SimSubject final : public StoreUnderTest {
   StoredBook read() override;
   void readmit(core::PartitionId home, std::int64_t records, const std::string& block) override {
     simulation::Tables& tables = database_.tables();
-    tables.handoffs.emplace(tables.next_handoff++,
-                            simulation::HandoffStored{home.value(), home.value(), records, block});
+    tables.handoffs.emplace(
+        tables.next_handoff++,
+        simulation::HandoffStored{home.value(), home.value(), records, block, 0, 0, true});
   }
 
  private:

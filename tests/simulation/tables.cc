@@ -1,5 +1,7 @@
 #include "tests/simulation/tables.h"
 
+#include "core/limits.h"
+
 #include <algorithm>
 
 namespace tally::simulation {
@@ -54,7 +56,7 @@ void apply_memory(const BatchPlan& plan, CommitNumber commit, Tables& tables) {
     for (const auto& block : blocks.blocks) {
       tables.handoffs.emplace(tables.next_handoff++,
                               HandoffStored{way.first.value(), way.second.value(), block.records,
-                                            block.bytes, block.last_day});
+                                            block.bytes, block.first_day, block.last_day});
     }
   }
 }
@@ -70,6 +72,26 @@ void apply_rejects(const BatchPlan& plan, Tables& tables) {
 }
 
 }  // namespace
+
+std::optional<LogDay> Tables::slowest_day() const {
+  std::optional<LogDay> slowest;
+  std::optional<LogDay> fastest;
+  std::int32_t clocks = 0;
+  const auto consider = [&](LogDay day) { slowest = std::min(slowest.value_or(day), day); };
+  for (const auto& [partition, row] : states) {
+    if (row.last_log_time == core::Timestamp()) continue;  // it has never seen a record
+    const LogDay day = aggregator::log_day_of(row.last_log_time);
+    consider(day);
+    fastest = std::max(fastest.value_or(day), day);
+    ++clocks;
+  }
+  if (!fastest) return std::nullopt;
+  if (clocks < partitions) consider(*fastest - core::kMaxLagDays);
+  for (const auto& [id, row] : handoffs) {
+    if (!row.readmission) consider(row.first_day);
+  }
+  return slowest;
+}
 
 void Tables::apply(const BatchPlan& plan, CommitNumber commit) {
   apply_advances(plan, commit, *this);

@@ -52,7 +52,9 @@ struct HandoffStored {
   std::int32_t home = 0;
   std::int64_t records = 0;
   std::string bytes;
+  LogDay first_day = 0;
   LogDay last_day = 0;
+  bool readmission = false;
 };
 
 // Tenant, meter, start of the window, dimensions.
@@ -131,6 +133,8 @@ struct Tables {
   std::vector<aggregator::OffsetRange> lost;
   std::map<std::pair<std::string, LogDay>, std::int64_t> meter_rejects;
 
+  // tally.slowest_day().
+  [[nodiscard]] std::optional<LogDay> slowest_day() const;
   // What the COMMIT of a plan makes of them.
   void apply(const aggregator::BatchPlan& plan, CommitNumber commit);
   void apply_totals(const aggregator::BatchPlan& plan);

@@ -68,6 +68,7 @@ class ScriptedStore final : public TotalsStore {
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& /*request*/) override {
     TALLY_CHECK(false, "a committer acquires nothing");
   }
+  std::optional<LogDay> slowest_day() override { return std::nullopt; }
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
                                            const std::set<core::HandoffId>& /*known*/,
                                            std::optional<LogDay> /*last_day*/) override {

@@ -1,6 +1,7 @@
 #include "tests/unit/aggregator/fold_bench.h"
 
 #include "core/check.h"
+#include "core/limits.h"
 
 #include <fmt/format.h>
 
@@ -140,6 +141,7 @@ std::string structured_event(std::string_view id, std::string_view tenant, std::
 FoldBench::FoldBench(std::vector<core::Meter> meters, FoldRules rules,
                      std::int64_t definition_version, core::PartitionId partition)
     : state(partition, bench_memory(rules)), hasher_(bench_key()), rules_(rules) {
+  state.slowest_day = log_day_of(core::Timestamp::from_seconds(core::kEndOfEventsSeconds));
   change_catalogue(std::move(meters), definition_version);
 }
 

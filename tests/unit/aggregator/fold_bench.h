@@ -60,7 +60,7 @@ class FoldBench {
   // Ledger, windows, gauges, rejects and meter counts; no line where there is nothing.
   [[nodiscard]] std::string statement() const;
 
-  PartitionState state;
+  PartitionState state;  // nobody lags behind it, unless a test says so
   BatchPlan plan;
 
  private:

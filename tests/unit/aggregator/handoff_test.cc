@@ -225,6 +225,24 @@ TEST(Handoff, ARecordThatWaitedADayCounts) {
   }
 }
 
+// Its home remembers so much longer as a partition lags behind it, within bounds.
+TEST(Handoff, ARecordOfALaggingPartitionCounts) {
+  for (const bool too_long : {false, true}) {
+    SourceAndHome pair;
+    pair.home.state.slowest_day = log_day_of(bench_time("00:00:00"));
+    pair.source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
+    pair.receive_at(too_long ? "16+00:00:00" : "15+23:59:59");
+    expect_statement(pair.home, too_long ? R"(
+      consumed 0 received 1 late 1
+      #0 late older_than_memory
+    )"
+                                         : R"(
+      consumed 0 received 1 counted 1
+      acme calls 2026-11-21T00:00 {} = 1 of 1
+    )");
+  }
+}
+
 // A partition that a growth made loads what others remember before it has a clock of its own: the
 // claim of a record from before all that ended the process, and every heir's.
 TEST(Handoff, APartitionWithoutAClockTakesAnOldReplay) {

@@ -72,7 +72,7 @@ core::Timestamp noon() {
 
 TEST(LoadBudget, WhatIsBeyondItLiesOnDiskAndIsRemembered) {
   const dedup::TempFolder folder;
-  MemoryLoad load(request_with(folder), noon(), all_rows());
+  MemoryLoad load(request_with(folder), noon(), log_day_of(noon()), all_rows());
   dedup::Memory memory(load.settings());
   load.begin(memory);
   const Loaded loaded = load_all(load, memory);
@@ -85,12 +85,12 @@ TEST(LoadBudget, WhatIsBeyondItLiesOnDiskAndIsRemembered) {
 TEST(LoadBudget, TheNextLoadTakesTheRunsOfThisOne) {
   const dedup::TempFolder folder;
   {
-    MemoryLoad load(request_with(folder), noon(), all_rows());
+    MemoryLoad load(request_with(folder), noon(), log_day_of(noon()), all_rows());
     dedup::Memory memory(load.settings());
     load.begin(memory);
     load_all(load, memory);
   }
-  MemoryLoad load(request_with(folder), noon(), all_rows());
+  MemoryLoad load(request_with(folder), noon(), log_day_of(noon()), all_rows());
   dedup::Memory memory(load.settings());
   load.begin(memory);
   EXPECT_LT(load_all(load, memory).rows, kRows / 4);
@@ -103,7 +103,7 @@ TEST(LoadBudget, WithoutAFolderAllStaysInMemory) {
   request.partitions = 1;
   request.memory.horizon_days = 36;
   request.hot_budget_bytes = kBudgetBytes;
-  MemoryLoad load(request, noon(), all_rows());
+  MemoryLoad load(request, noon(), log_day_of(noon()), all_rows());
   dedup::Memory memory(load.settings());
   load.begin(memory);
   EXPECT_GT(load_all(load, memory).most_hot_bytes, kBudgetBytes);

@@ -116,6 +116,7 @@ class WorldStore final : public TotalsStore {
     state->position = request.log_start;
     return state;
   }
+  std::optional<LogDay> slowest_day() override { return std::nullopt; }
   std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
                                            const std::set<core::HandoffId>& under_way,
                                            std::optional<LogDay> last_day) override {

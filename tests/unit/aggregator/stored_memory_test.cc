@@ -1,5 +1,7 @@
 #include "aggregator/stored_memory.h"
 
+#include "core/limits.h"
+
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -68,7 +70,7 @@ TEST(MayHold, AgreesWithTheHomesOfIdentities) {
 }
 
 TEST(MemoryLoad, TakesWhatIsAtHome) {
-  MemoryLoad load(request_for(5, 12), start_of(kToday), {{kToday, token(1), 4, 3, {}}});
+  MemoryLoad load(request_for(5, 12), start_of(kToday), kToday, {{kToday, token(1), 4, 3, {}}});
   Memory memory(load.settings());
   load.begin(memory);
   ASSERT_EQ(load.needed().size(), 1U);
@@ -82,34 +84,42 @@ TEST(MemoryLoad, TakesWhatIsAtHome) {
 
 TEST(MemoryLoad, ReachesFromTheNewestRowBackToTheOwnClocksHorizon) {
   const AcquireRequest request = request_for(0, 3);
-  EXPECT_EQ(MemoryLoad::first_day(request, start_of(kToday)), kToday - 36);
-  EXPECT_EQ(MemoryLoad::first_day(request, std::nullopt), std::nullopt);
+  EXPECT_EQ(MemoryLoad::first_day(request, start_of(kToday), kToday), kToday - 36);
+  EXPECT_EQ(MemoryLoad::first_day(request, std::nullopt, kToday), std::nullopt);
+  // Others lag behind it.
+  EXPECT_EQ(MemoryLoad::first_day(request, start_of(kToday), kToday - 5), kToday - 41);
+  for (const auto& slowest : {std::optional<LogDay>(kToday - 15), std::optional<LogDay>()}) {
+    EXPECT_EQ(MemoryLoad::first_day(request, start_of(kToday), slowest),
+              kToday - 36 - core::kMaxLagDays);
+  }
 
   const std::vector<StoredRow> rows = {{kToday + 20, token(2), 2, 1, {}},
                                        {kToday - 36, token(1), 2, 1, {}}};
-  MemoryLoad lagging(request, start_of(kToday), rows);
+  MemoryLoad lagging(request, start_of(kToday), kToday, rows);
   EXPECT_EQ(lagging.settings().horizon_days, 56);
   ASSERT_EQ(lagging.needed().size(), 2U);
   EXPECT_EQ(lagging.needed()[0].day, kToday - 36);
 
-  MemoryLoad without_clock(request, std::nullopt, rows);
-  EXPECT_EQ(without_clock.settings().horizon_days, 56);
+  MemoryLoad without_clock(request, std::nullopt, kToday, rows);
+  EXPECT_EQ(without_clock.settings().horizon_days, dedup::kMaxHorizonDays);
   EXPECT_EQ(without_clock.needed().size(), 2U);
 
-  MemoryLoad alone(request, start_of(kToday), {});
+  MemoryLoad alone(request, start_of(kToday), kToday, {});
   EXPECT_EQ(alone.settings().horizon_days, 36);
+  MemoryLoad waiting(request, start_of(kToday), kToday - 5, {});
+  EXPECT_EQ(waiting.settings().horizon_days, 41);
 }
 
 // Days that eight bits could not tell apart are left out, not mixed up.
 TEST(MemoryLoad, LeavesOutWhatNoMemoryCanHold) {
-  MemoryLoad load(request_for(0, 3), std::nullopt,
+  MemoryLoad load(request_for(0, 3), std::nullopt, std::nullopt,
                   {{kToday - 400, token(1), 3, 1, {}}, {kToday, token(2), 3, 1, {}}});
   ASSERT_EQ(load.needed().size(), 1U);
   EXPECT_EQ(load.needed()[0].day, kToday);
   EXPECT_EQ(load.cut_before(), kToday - dedup::kMaxHorizonDays);
   Memory memory(load.settings());
   load.begin(memory);
-  MemoryLoad whole(request_for(0, 3), std::nullopt,
+  MemoryLoad whole(request_for(0, 3), std::nullopt, std::nullopt,
                    {{kToday - 200, token(1), 3, 1, {}}, {kToday, token(2), 3, 1, {}}});
   EXPECT_FALSE(whole.cut_before().has_value());
 }
@@ -126,7 +136,7 @@ class CoveredRows : public testing::Test {
     // A run that names the tokens 1 and 2.
     const std::vector<StoredRow> rows = {{kToday, token(1), 1, 1, {}},
                                          {kToday, token(2), 1, 1, {}}};
-    MemoryLoad load(request_, start_of(kToday), rows);
+    MemoryLoad load(request_, start_of(kToday), kToday, rows);
     Memory memory(load.settings());
     load.begin(memory);
     for (const StoredRow& row : load.needed()) {
@@ -139,7 +149,7 @@ class CoveredRows : public testing::Test {
   ~CoveredRows() override { std::filesystem::remove_all(folder_); }
 
   std::vector<SegmentToken> needed(const std::vector<StoredRow>& rows) {
-    MemoryLoad load(request_, start_of(kToday), rows);
+    MemoryLoad load(request_, start_of(kToday), kToday, rows);
     Memory memory(load.settings());
     load.begin(memory);
     std::vector<SegmentToken> tokens;
@@ -175,7 +185,7 @@ TEST_F(CoveredRows, ARunOfAnotherPastIsNotBelieved) {
 }
 
 TEST(MemoryLoadDeathTest, ARowOfAnotherLengthIsNotRead) {
-  MemoryLoad load(request_for(0, 1), start_of(kToday), {{kToday, token(1), 1, 2, {}}});
+  MemoryLoad load(request_for(0, 1), start_of(kToday), kToday, {{kToday, token(1), 1, 2, {}}});
   Memory memory(load.settings());
   load.begin(memory);
   EXPECT_DEATH(load.add(load.needed()[0], bytes_of({entry_at(1, 1)}), memory), "2 entries in 16");
