@@ -331,8 +331,10 @@ RecordClass Fold::hand_off(Site& site, core::PartitionId home) {
 
 RecordClass Fold::deduplicate(Site& site) {
   const core::DedupEntry& entry = site.desk.entry;
-  const LogDay today = site.today;
-  switch (site.state.memory.probe(entry, today)) {
+  // Expired or not is told by the record's own day: what is kept for slower partitions decides
+  // nothing, so a second reading of the log decides as the first did.
+  const LogDay day = log_day_of(site.log_time);
+  switch (site.state.memory.probe(entry, day)) {
     case dedup::Seen::kNever:
       break;
     case dedup::Seen::kSameContent:
@@ -341,7 +343,7 @@ RecordClass Fold::deduplicate(Site& site) {
       ++site.line.unverifiable;
       return RecordClass::kDuplicate;
     case dedup::Seen::kOtherContent: {
-      const auto first = site.state.memory.remembered(entry, today);
+      const auto first = site.state.memory.remembered(entry, day);
       TALLY_CHECK(first.has_value());
       keep(site, RejectClass::kConflict, "other_content", conflict_text(*first, entry), "");
       return RecordClass::kConflict;
@@ -363,8 +365,8 @@ RecordClass Fold::deduplicate(Site& site) {
          "");
     return RecordClass::kLate;
   }
-  site.state.memory.insert(entry, today);
-  site.turn.segment_of(today).entries.push_back(entry);
+  site.state.memory.insert(entry, site.today);
+  site.turn.segment_of(site.today).entries.push_back(entry);
   count(site, entry);
   return readmitted ? RecordClass::kReadmitted : RecordClass::kCounted;
 }

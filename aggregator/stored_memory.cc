@@ -102,10 +102,10 @@ MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timest
   // nobody knows how far back its first record will lie.
   const LogDay oldest =
       first_day(request, clock, slowest_day).value_or(rows_.empty() ? newest_ : rows_.front().day);
-  settings_.horizon_days =
+  settings_.kept_days =
       clock ? std::min(newest_ - std::min(oldest, own_day - 1), dedup::kMaxHorizonDays)
             : dedup::kMaxHorizonDays;
-  const LogDay first = newest_ - settings_.horizon_days;
+  const LogDay first = newest_ - settings_.kept_days;
   if (first > oldest) cut_before_ = first;
   std::erase_if(rows_, [&](const StoredRow& row) { return row.day < first; });
 }
@@ -113,7 +113,7 @@ MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timest
 void MemoryLoad::begin(Memory& memory) {
   memory.advance(newest_);
   const std::vector<SegmentToken> known = tokens_of(rows_);
-  memory.adopt(newest_ - settings_.horizon_days, [&](const SegmentToken& token) {
+  memory.adopt(newest_ - settings_.kept_days, [&](const SegmentToken& token) {
     return std::binary_search(known.begin(), known.end(), token);
   });
   std::erase_if(rows_, [&](const StoredRow& row) { return is_covered(row, memory); });

@@ -42,7 +42,7 @@ class MemoryLoad {
   [[nodiscard]] static std::optional<LogDay> first_day(const AcquireRequest& request,
                                                        std::optional<core::Timestamp> clock,
                                                        std::optional<LogDay> slowest_day);
-  // The request's, with a horizon that reaches from the newest row back to all that the partition's
+  // The request's, with days kept that reach from the newest row back to all that the partition's
   // own, perhaps earlier, clock still needs, and what lags behind it; as far as can be for one
   // without a clock.
   [[nodiscard]] const dedup::MemorySettings& settings() const { return settings_; }

@@ -6,16 +6,15 @@
 
 namespace tally::aggregator::dedup {
 
-HotTable::HotTable(LogDay horizon_days) {
-  set_horizon(horizon_days);
+HotTable::HotTable(LogDay kept_days) {
+  keep(kept_days);
   shards_.reserve(HotShard::kStaggers);
   for (std::size_t i = 0; i < HotShard::kStaggers; ++i) shards_.emplace_back(kShardBits, i);
 }
 
-void HotTable::set_horizon(LogDay horizon_days) {
-  TALLY_CHECK(horizon_days >= 1 && horizon_days <= kMaxHorizonDays, "horizon of {} days",
-              horizon_days);
-  horizon_days_ = horizon_days;
+void HotTable::keep(LogDay kept_days) {
+  TALLY_CHECK(kept_days >= 1 && kept_days <= kMaxHorizonDays, "{} days kept", kept_days);
+  kept_days_ = kept_days;
 }
 
 std::optional<DatedEntry> HotTable::find(const OrderedEntry& entry) const {
@@ -27,7 +26,7 @@ std::optional<DatedEntry> HotTable::find(const OrderedEntry& entry) const {
 
 HotShard& HotTable::shard_to_change(const OrderedEntry& entry, LogDay day) {
   advance(day);
-  TALLY_CHECK(!is_expired(day, newest_day_, horizon_days_), "a claim of day {} on day {}", day,
+  TALLY_CHECK(!is_expired(day, newest_day_, kept_days_), "a claim of day {} on day {}", day,
               newest_day_);
   return shards_[entry.key >> (64U - kShardBits)];
 }
@@ -44,14 +43,14 @@ void HotTable::replace(HotShard& shard, HotShard::Place place, const OrderedEntr
   ++of_day_[mark_of(day)];
 }
 
-void HotTable::insert(const OrderedEntry& entry, LogDay day) {
+void HotTable::insert(const OrderedEntry& entry, LogDay day, LogDay since) {
   HotShard& shard = shard_to_change(entry, day);
   const HotShard::Place place = shard.find(entry);
   if (!place.found) {
     add(shard, place, entry, day);
     return;
   }
-  TALLY_CHECK(is_expired(day_of(shard.day_at(place.index), newest_day_), day, horizon_days_),
+  TALLY_CHECK(day_of(shard.day_at(place.index), newest_day_) < since,
               "an identity was claimed twice");
   replace(shard, place, entry, day);
 }
@@ -69,7 +68,7 @@ void HotTable::restore(const OrderedEntry& entry, LogDay day) {
 void HotTable::advance(LogDay today) {
   if (today <= newest_day_) return;
   const auto expired = [&](DayMark mark) {
-    return is_expired(day_of(mark, newest_day_), today, horizon_days_);
+    return is_expired(day_of(mark, newest_day_), today, kept_days_);
   };
   bool any = false;
   for (std::size_t mark = 0; mark < of_day_.size(); ++mark) {

@@ -2,7 +2,7 @@
 // shards by the leading bits of the digest. Each shard grows for itself, at sizes of its own, so
 // that a growth costs a thirty-second of the table for a moment and not a second copy of it.
 //
-// Exact. Every entry lies within the horizon before `newest_day`; advance() keeps it so, which is
+// Exact. Every entry lies within the days kept before `newest_day`; advance() keeps it so, which is
 // what makes eight bits of a day enough (log_day.h). Threads: one.
 #pragma once
 
@@ -25,18 +25,18 @@ struct DatedEntry {
 
 class HotTable {
  public:
-  explicit HotTable(LogDay horizon_days);
+  explicit HotTable(LogDay kept_days);
 
   void prefetch(const OrderedEntry& entry) const { shard_of(entry).prefetch(entry); }
   // Within the horizon of the newest day or not.
   [[nodiscard]] std::optional<DatedEntry> find(const OrderedEntry& entry) const;
-  // An identity that is not remembered on `day`; advances to it. A CHECK.
-  void insert(const OrderedEntry& entry, LogDay day);
+  // An identity that was not claimed since `since`; advances to the day. A CHECK.
+  void insert(const OrderedEntry& entry, LogDay day, LogDay since);
   // Of two days the later stands, of one day the last.
   void restore(const OrderedEntry& entry, LogDay day);
   void advance(LogDay today);
   // From the next advance() on.
-  void set_horizon(LogDay horizon_days);
+  void keep(LogDay kept_days);
   void reserve(std::size_t more);
   void clear();
 
@@ -65,7 +65,7 @@ class HotTable {
   void add(HotShard& shard, HotShard::Place place, const OrderedEntry& entry, LogDay day);
   void replace(HotShard& shard, HotShard::Place place, const OrderedEntry& entry, LogDay day);
 
-  LogDay horizon_days_ = 0;
+  LogDay kept_days_ = 0;
   LogDay newest_day_ = 0;
   std::vector<HotShard> shards_;
   std::array<std::size_t, kDayMarks> of_day_{};  // entries with each mark: is anything to drop?

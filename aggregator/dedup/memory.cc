@@ -23,11 +23,16 @@ Seen compare(const OrderedEntry& found, const OrderedEntry& probed) {
 
 bool before(const OrderedEntry& a, const OrderedEntry& b) { return a.before(b); }
 
+LogDay days_kept(const MemorySettings& settings) {
+  return std::max(settings.horizon_days, settings.kept_days);
+}
+
 }  // namespace
 
 struct Memory::Parts {
   explicit Parts(const MemorySettings& memory_settings)
-      : settings(memory_settings), hot(memory_settings.horizon_days) {
+      : settings(memory_settings), hot(days_kept(memory_settings)) {
+    settings.kept_days = days_kept(settings);
     if (!settings.cache_folder.empty()) runs.emplace(settings);
   }
 
@@ -44,7 +49,7 @@ struct Memory::Parts {
     return found;
   }
   void forget_expired_tokens() {
-    const LogDay oldest = hot.newest_day() - settings.horizon_days;
+    const LogDay oldest = hot.newest_day() - settings.kept_days;
     std::erase_if(tokens, [&](const RunToken& token) { return token.day < oldest; });
   }
 
@@ -79,11 +84,11 @@ std::optional<core::DedupEntry> Memory::remembered(const core::DedupEntry& entry
 }
 
 LogDay Memory::oldest_day() const {
-  return parts_->hot.newest_day() - parts_->settings.horizon_days;
+  return parts_->hot.newest_day() - parts_->settings.kept_days;
 }
 
 void Memory::insert(const core::DedupEntry& entry, LogDay day) {
-  parts_->hot.insert(OrderedEntry(entry), day);
+  parts_->hot.insert(OrderedEntry(entry), day, day - parts_->settings.horizon_days);
 }
 
 void Memory::restore(const core::DedupEntry& entry, LogDay day) {
@@ -100,10 +105,9 @@ void Memory::advance(LogDay today) {
 void Memory::advance(LogDay today, LogDay first_kept) {
   if (today <= parts_->hot.newest_day()) return;
   const LogDay first = std::max({first_kept, oldest_day(), today - kMaxHorizonDays});
-  const LogDay horizon_days = std::max(today - first, 1);
-  parts_->settings.horizon_days = horizon_days;
-  parts_->hot.set_horizon(horizon_days);
-  if (parts_->runs) parts_->runs->set_horizon(horizon_days);
+  parts_->settings.kept_days = std::max(today - first, 1);
+  parts_->hot.keep(parts_->settings.kept_days);
+  if (parts_->runs) parts_->runs->keep(parts_->settings.kept_days);
   advance(today);
 }
 
@@ -150,7 +154,7 @@ bool Memory::spill(std::span<const core::DedupEntry> provisional) {
     return false;
   }
   hot.clear();
-  for (const DatedEntry& dated : still_hot) hot.insert(dated.entry, dated.day);
+  for (const DatedEntry& dated : still_hot) hot.restore(dated.entry, dated.day);
   parts_->tokens = {};
   parts_->runs->add(std::move(run), today);
   return true;

@@ -43,6 +43,9 @@ struct MemorySettings {
   std::int64_t generation = 0;
   // Names the runs and salts their checksums.
   std::function<SegmentToken()> new_token = SegmentToken::random;
+  // Entries are kept for so many days before the newest, if that is longer: whoever asks about an
+  // earlier day than the newest still meets what counted then.
+  LogDay kept_days = 0;
 };
 
 // A run failed its checksum or could not be read. It has been removed already: the owner gives this
@@ -67,7 +70,7 @@ class Memory {
   // What probe() compares with: the entry that is remembered for this identity.
   [[nodiscard]] std::optional<core::DedupEntry> remembered(const core::DedupEntry& entry,
                                                            LogDay today) const;
-  // The first day of which an entry is remembered.
+  // The first day of which entries are kept.
   [[nodiscard]] LogDay oldest_day() const;
   // The identity must not be remembered (probe said kNever on this day). `day` is not older than
   // the newest day by more than the horizon.
@@ -75,11 +78,11 @@ class Memory {
   // Puts back what a segment holds: of two claims of one identity (the horizon was shorter once)
   // the later day stands, and of one day the last. Twice the same changes nothing.
   void restore(const core::DedupEntry& entry, LogDay day);
-  // Once per batch: on a new day drops what has expired, so that every hot entry is at most the
-  // horizon older than the newest day, however long the log was idle.
+  // Once per batch: on a new day drops what is kept no more, so that every hot entry is at most the
+  // days kept older than the newest day, however long the log was idle.
   void advance(LogDay today);
-  // The same with another horizon from today on: what is older than `first_kept` expires. What has
-  // expired already stays so, and nothing is kept for more than kMaxHorizonDays.
+  // The same, and from today on entries are kept from `first_kept` on, but for kMaxHorizonDays at
+  // most. What is gone stays so.
   void advance(LogDay today, LogDay first_kept);
   // Room for `more` further entries without growing in between.
   void reserve(std::size_t more);

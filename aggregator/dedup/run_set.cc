@@ -36,7 +36,7 @@ std::filesystem::path RunSet::folder_of(const MemorySettings& settings) {
 RunSet::RunSet(const MemorySettings& settings)
     : folder_(folder_of(settings)),
       owner_{settings.deployment, settings.generation, settings.partition},
-      horizon_days_(settings.horizon_days),
+      kept_days_(settings.kept_days),
       new_token_(settings.new_token) {
   std::error_code error;  // a folder that cannot be made or read is one that refuses every spill
   std::filesystem::create_directories(folder_, error);

@@ -52,7 +52,7 @@ class RunSet {
                                                 std::vector<RunToken> tokens) const;
   // Believes it, and merges runs when there are too many. Throws CacheBroken.
   void add(std::unique_ptr<RunFile> run, LogDay today);
-  void set_horizon(LogDay horizon_days) { horizon_days_ = horizon_days; }
+  void keep(LogDay kept_days) { kept_days_ = kept_days; }
   // Removes runs of which every entry has expired.
   void drop_expired(LogDay today);
 
@@ -66,12 +66,12 @@ class RunSet {
   [[nodiscard]] std::vector<std::size_t> due_for_merge(LogDay today) const;
   void merge(const std::vector<std::size_t>& which, LogDay today);
   void write_merged(std::span<const RunFile* const> inputs, LogDay today, RunWriter& writer) const;
-  [[nodiscard]] LogDay oldest_kept(LogDay today) const { return today - horizon_days_; }
+  [[nodiscard]] LogDay oldest_kept(LogDay today) const { return today - kept_days_; }
   void remove(const RunFile& run) const;
 
   std::filesystem::path folder_;
   RunOwner owner_;
-  LogDay horizon_days_;
+  LogDay kept_days_;
   std::function<SegmentToken()> new_token_;
   std::vector<std::unique_ptr<RunFile>> found_;  // on disk, not yet believed
   std::vector<std::unique_ptr<RunFile>> runs_;   // believed; the largest first

@@ -19,7 +19,7 @@ AuditRules audit_rules(const Scenario& scenario) {
       horizon_us, kFutureBoundSeconds * 1'000'000,
       // The horizon, the future bound, the day for whole days, the day it ends in, and the lag:
       // who lags holds back the days that all others could forget.
-      horizon_us + (3 + core::kMaxLagDays) * kDayUs + (scenario.most_lag_ms + kMostStepMs) * 1'000};
+      horizon_us + 3 * kDayUs + (scenario.most_lag_ms + kMostStepMs) * 1'000};
 }
 
 }  // namespace

@@ -43,6 +43,10 @@ class Horizon(unittest.TestCase):
     def reasons(self):
         return self.scene.query("SELECT record_key, reason FROM tally.reject ORDER BY 1, 2")
 
+    def read_everywhere(self):
+        """Nothing is forgotten for a partition that nobody has read, 14 days long."""
+        self.given([(f"noise{i}", event_text(f"noise{i}", "acme", "noise", {})) for i in range(40)])
+
     def forget_like_after(self, days):
         """What is remembered was first seen so many days ago."""
         self.scene.query(f"SELECT tally.ensure_dedup_day(d - {days}) FROM (SELECT DISTINCT log_day AS d "
@@ -85,6 +89,7 @@ class Horizon(unittest.TestCase):
         self.forget_like_after(20)
         second = self.start(7)
         self.scene.await_all_committed()
+        self.read_everywhere()
         wait_until(lambda: self.scene.value("SELECT dropped_before FROM tally.deployment"),
                    "the first commit drops what a horizon of 7 days needs no more")
         self.given([call("old", 20), call("recent", 5)])

@@ -40,7 +40,7 @@ TEST(HotTable, TheHomeBitsThatATenantChoosesDoNotMoveAnEntry) {
     entry.hi = (entry.hi & 0x1ffffffffULL) | 0x2aULL << 33U;
     return OrderedEntry(entry);
   };
-  for (std::uint64_t i = 0; i < kEntries; ++i) table.insert(crafted(i), 100);
+  for (std::uint64_t i = 0; i < kEntries; ++i) table.insert(crafted(i), 100, 64);
   EXPECT_LE(table.bytes() * 10, kEntries * 225);
   for (std::uint64_t i = 0; i < kEntries; ++i) ASSERT_TRUE(table.find(crafted(i))) << i;
   EXPECT_FALSE(table.find(crafted(kEntries)));
@@ -51,7 +51,7 @@ TEST(HotTable, OneRowHoldsWhateverMeetsInIt) {
   for (const std::uint64_t high : {std::uint64_t{0}, ~std::uint64_t{0} << 12U}) {
     HotTable table(36);
     for (std::uint64_t i = 1; i <= 3'000; ++i) {
-      table.insert(OrderedEntry(high | (i * 7 % 4'096), mixed_bits(i)), 100);
+      table.insert(OrderedEntry(high | (i * 7 % 4'096), mixed_bits(i)), 100, 64);
     }
     EXPECT_EQ(table.size(), 3'000U);
     for (std::uint64_t i = 1; i <= 3'000; ++i) {
@@ -65,7 +65,7 @@ TEST(HotTable, StaysInOrderAndKeepsEqualKeysApart) {
   HotTable table(36);
   for (std::uint64_t i = 0; i < 5'000; ++i) {
     const std::uint64_t key = mixed_bits(i / 5);
-    table.insert(OrderedEntry(key, (i % 5 + 1) << 40U), 100);
+    table.insert(OrderedEntry(key, (i % 5 + 1) << 40U), 100, 64);
   }
   std::vector<OrderedEntry> seen;
   table.for_each([&](const OrderedEntry& entry, LogDay day) {
@@ -79,11 +79,11 @@ TEST(HotTable, StaysInOrderAndKeepsEqualKeysApart) {
 TEST(HotTable, GrowsInSmallStepsAndStaysDense) {
   HotTable table(36);
   EXPECT_EQ(table.bytes(), 0U);
-  table.insert(OrderedEntry(entry_of(0)), 100);
+  table.insert(OrderedEntry(entry_of(0)), 100, 64);
   EXPECT_LT(table.bytes(), 4'096U) << "a young partition must be small";
   std::size_t before = table.bytes();
   for (std::uint64_t i = 1; i < 400'000; ++i) {
-    table.insert(OrderedEntry(entry_of(i)), 100);
+    table.insert(OrderedEntry(entry_of(i)), 100, 64);
     const std::size_t bytes = table.bytes();
     if (i < 100'000) {
       before = bytes;
@@ -98,8 +98,8 @@ TEST(HotTable, GrowsInSmallStepsAndStaysDense) {
 
 TEST(HotTable, GivesBackWhatExpiredDaysHeld) {
   HotTable table(2);
-  for (std::uint64_t i = 0; i < 100'000; ++i) table.insert(OrderedEntry(entry_of(i)), 100);
-  for (std::uint64_t i = 100'000; i < 110'000; ++i) table.insert(OrderedEntry(entry_of(i)), 101);
+  for (std::uint64_t i = 0; i < 100'000; ++i) table.insert(OrderedEntry(entry_of(i)), 100, 64);
+  for (std::uint64_t i = 100'000; i < 110'000; ++i) table.insert(OrderedEntry(entry_of(i)), 101, 65);
   const std::size_t full = table.bytes();
   table.advance(103);
   EXPECT_EQ(table.size(), 10'000U);

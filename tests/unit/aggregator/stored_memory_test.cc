@@ -96,18 +96,18 @@ TEST(MemoryLoad, ReachesFromTheNewestRowBackToTheOwnClocksHorizon) {
   const std::vector<StoredRow> rows = {{kToday + 20, token(2), 2, 1, {}},
                                        {kToday - 36, token(1), 2, 1, {}}};
   MemoryLoad lagging(request, start_of(kToday), kToday, rows);
-  EXPECT_EQ(lagging.settings().horizon_days, 56);
+  EXPECT_EQ(lagging.settings().kept_days, 56);
   ASSERT_EQ(lagging.needed().size(), 2U);
   EXPECT_EQ(lagging.needed()[0].day, kToday - 36);
 
   MemoryLoad without_clock(request, std::nullopt, kToday, rows);
-  EXPECT_EQ(without_clock.settings().horizon_days, dedup::kMaxHorizonDays);
+  EXPECT_EQ(without_clock.settings().kept_days, dedup::kMaxHorizonDays);
   EXPECT_EQ(without_clock.needed().size(), 2U);
 
   MemoryLoad alone(request, start_of(kToday), kToday, {});
-  EXPECT_EQ(alone.settings().horizon_days, 36);
+  EXPECT_EQ(alone.settings().kept_days, 36);
   MemoryLoad waiting(request, start_of(kToday), kToday - 5, {});
-  EXPECT_EQ(waiting.settings().horizon_days, 41);
+  EXPECT_EQ(waiting.settings().kept_days, 41);
 }
 
 // Days that eight bits could not tell apart are left out, not mixed up.
