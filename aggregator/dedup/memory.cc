@@ -83,9 +83,7 @@ std::optional<core::DedupEntry> Memory::remembered(const core::DedupEntry& entry
   return found->entry.to_entry();
 }
 
-LogDay Memory::oldest_day() const {
-  return parts_->hot.newest_day() - parts_->settings.kept_days;
-}
+LogDay Memory::oldest_day() const { return parts_->hot.newest_day() - parts_->settings.kept_days; }
 
 void Memory::insert(const core::DedupEntry& entry, LogDay day) {
   parts_->hot.insert(OrderedEntry(entry), day, day - parts_->settings.horizon_days);

@@ -15,11 +15,10 @@ constexpr std::int64_t kDayUs = 86'400'000'000;
 
 AuditRules audit_rules(const Scenario& scenario) {
   const std::int64_t horizon_us = scenario.horizon_days * kDayUs;
-  return {
-      horizon_us, kFutureBoundSeconds * 1'000'000,
-      // The horizon, the future bound, the day for whole days, the day it ends in, and the lag:
-      // who lags holds back the days that all others could forget.
-      horizon_us + 3 * kDayUs + (scenario.most_lag_ms + kMostStepMs) * 1'000};
+  return {horizon_us, kFutureBoundSeconds * 1'000'000,
+          // The horizon, the future bound, the day for whole days, the day it ends in, and the lag:
+          // who lags holds back the days that all others could forget.
+          horizon_us + 3 * kDayUs + (scenario.most_lag_ms + kMostStepMs) * 1'000};
 }
 
 }  // namespace

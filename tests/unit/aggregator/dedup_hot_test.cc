@@ -99,7 +99,8 @@ TEST(HotTable, GrowsInSmallStepsAndStaysDense) {
 TEST(HotTable, GivesBackWhatExpiredDaysHeld) {
   HotTable table(2);
   for (std::uint64_t i = 0; i < 100'000; ++i) table.insert(OrderedEntry(entry_of(i)), 100, 64);
-  for (std::uint64_t i = 100'000; i < 110'000; ++i) table.insert(OrderedEntry(entry_of(i)), 101, 65);
+  for (std::uint64_t i = 100'000; i < 110'000; ++i)
+    table.insert(OrderedEntry(entry_of(i)), 101, 65);
   const std::size_t full = table.bytes();
   table.advance(103);
   EXPECT_EQ(table.size(), 10'000U);
