@@ -165,8 +165,8 @@ TEST(MemoryDeathTest, ClaimingTwiceIsABug) {
 }
 
 TEST(MemoryDeathTest, TheHorizonIsBounded) {
-  EXPECT_DEATH(Memory(hot(0)), "horizon of 0 days");
-  EXPECT_DEATH(Memory(hot(251)), "horizon of 251 days");
+  EXPECT_DEATH(Memory(hot(0)), "0 days kept");
+  EXPECT_DEATH(Memory(hot(251)), "251 days kept");
 }
 
 }  // namespace
