@@ -70,10 +70,12 @@ class Session final : public runtime::kafka::RebalanceListener {
   };
 
   bool open();
-  std::optional<std::int64_t> acquire(std::int32_t partition);
-  std::unique_ptr<PartitionState> acquire_state(std::int32_t partition,
-                                                const runtime::kafka::Watermarks& marks);
-  std::optional<std::int64_t> start_of(Owned& owned, const runtime::kafka::Watermarks& marks);
+  std::optional<std::int64_t> acquire(std::int32_t partition,
+                                      const std::optional<runtime::kafka::Watermarks>& marks);
+  std::unique_ptr<PartitionState> acquire_state(
+      std::int32_t partition, const std::optional<runtime::kafka::Watermarks>& marks);
+  std::optional<std::int64_t> start_of(Owned& owned,
+                                       const std::optional<runtime::kafka::Watermarks>& marks);
   BatchPlan& open_plan();
   void ingest(const runtime::kafka::RecordBatch& batch);
   void fold_records(std::span<const runtime::kafka::Record> records, Owned& owned, BatchPlan& plan);

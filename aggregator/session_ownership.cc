@@ -20,7 +20,8 @@ namespace log = runtime::log;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
 
-constexpr auto kBrokerAnswerTime = 5s;
+constexpr std::chrono::milliseconds kBrokerAnswerTime = 5s;
+constexpr std::chrono::milliseconds kNextAnswerTime = 500ms;  // after one that did not come
 constexpr auto kDrainTime = 10s;
 constexpr auto kSpillAgainAfter = 60s;
 
@@ -37,13 +38,22 @@ std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& par
   doubt_what_is_kept();
   std::vector<std::int64_t> starts;
   starts.reserve(partitions.size());
+  auto answer_time = kBrokerAnswerTime;
   for (const std::int32_t partition : partitions) {
     // A grown topic moves the home of most ids: a new session raises the generation first.
     if (partition >= partitions_) end("the topic has grown");
     // Its records may still wait in the client's queue: a fresh client has none.
     if (ever_owned_.contains(partition)) end("a partition came back");
     if (!end_reason_.empty()) return {};
-    const auto start = acquire(partition);
+    const auto marks = source_->watermarks(partition, answer_time);
+    if (!marks) {
+      // It has no leader, perhaps for long: the others must not wait for it.
+      answer_time = kNextAnswerTime;
+      log::warn("partition_without_leader",
+                {{"partition", partition},
+                 {"what", "it is read from where it was left when its leader is back"}});
+    }
+    const auto start = acquire(partition, marks);
     if (!start) return {};
     starts.push_back(*start);
   }
@@ -54,26 +64,21 @@ std::vector<std::int64_t> Session::assigned(const std::vector<std::int32_t>& par
 }
 
 // nullopt: the session is over.
-std::optional<std::int64_t> Session::acquire(std::int32_t partition) {
+std::optional<std::int64_t> Session::acquire(std::int32_t partition,
+                                             const std::optional<kafka::Watermarks>& marks) {
   while (!pace_.stop_requested()) {
-    const auto marks = source_->watermarks(partition, kBrokerAnswerTime);
-    probe_.problem(
-        "kafka", marks ? std::string()
-                       : fmt::format("no answer on where partition {} begins and ends", partition));
     try {
-      if (marks) {
-        auto state = acquire_state(partition, *marks);
-        probe_.problem("postgres", "");
-        if (!state) {
-          end("the topology moved");
-          return std::nullopt;
-        }
-        Owned& owned = owned_[partition];
-        owned.state = std::move(state);
-        ever_owned_.insert(partition);
-        spill_when_over_budget();
-        return start_of(owned, *marks);
+      auto state = acquire_state(partition, marks);
+      probe_.problem("postgres", "");
+      if (!state) {
+        end("the topology moved");
+        return std::nullopt;
       }
+      Owned& owned = owned_[partition];
+      owned.state = std::move(state);
+      ever_owned_.insert(partition);
+      spill_when_over_budget();
+      return start_of(owned, marks);
     } catch (const Unavailable& failure) {
       probe_.problem("postgres", failure.what());
       end(kConnectionBroke);  // the catalogue, too, may be of another past than what is there now
@@ -87,13 +92,13 @@ std::optional<std::int64_t> Session::acquire(std::int32_t partition) {
   return std::nullopt;
 }
 
-std::unique_ptr<PartitionState> Session::acquire_state(std::int32_t partition,
-                                                       const kafka::Watermarks& marks) {
+std::unique_ptr<PartitionState> Session::acquire_state(
+    std::int32_t partition, const std::optional<kafka::Watermarks>& marks) {
   AcquireRequest request;
   request.partition = core::PartitionId(partition);
   request.generation = generation_;
   request.partitions = partitions_;
-  request.log_start = core::Offset(marks.low);
+  request.log_start = core::Offset(marks ? marks->low : 0);
   request.owner = settings_.owner;
   request.memory.horizon_days = remembered_days(settings_);
   request.memory.cache_folder = settings_.cache_folder;
@@ -105,33 +110,37 @@ std::unique_ptr<PartitionState> Session::acquire_state(std::int32_t partition,
   return store_->acquire(request);
 }
 
-// Where reading begins. Throws Misconfigured when the log is another one than was counted.
-std::optional<std::int64_t> Session::start_of(Owned& owned, const kafka::Watermarks& marks) {
+// Where reading begins. Throws Misconfigured when the log is another one than was counted. Without
+// marks that is found out when the leader is back: an offset that the log does not have ends the
+// session, and the next one has marks. A partition that nobody has owned before begins at 0 then,
+// and what retention had removed of it until today is told as lost.
+std::optional<std::int64_t> Session::start_of(Owned& owned,
+                                              const std::optional<kafka::Watermarks>& marks) {
   PartitionState& state = *owned.state;
   const std::int32_t partition = state.id.value();
   std::int64_t start = state.position.value();
-  if (marks.high < start) {
+  if (marks && marks->high < start) {
     throw Misconfigured(
         fmt::format("partition {} ends at offset {}, but everything below {} was counted: the "
                     "topic was recreated or truncated; give a new topic a new database, or "
                     "restore the topic",
-                    partition, marks.high, start));
+                    partition, marks->high, start));
   }
   log::info("partition_acquired", {{"partition", partition},
                                    {"epoch", state.epoch.value()},
                                    {"offset", start},
-                                   {"log_end", marks.high},
+                                   {"log_end", marks ? marks->high : -1},
                                    {"remembered", state.memory.size()}});
-  if (marks.low > start) {
+  if (marks && marks->low > start) {
     log::error("records_lost", {{"partition", partition},
                                 {"first", start},
-                                {"last", marks.low - 1},
+                                {"last", marks->low - 1},
                                 {"what",
                                  "retention removed them before they were read: raise the "
                                  "topic's retention"}});
-    fold_->lose_to(core::Offset(marks.low), state, open_plan());
-    start = marks.low;
-  } else if (state.last_offset && state.last_offset->value() >= marks.low) {
+    fold_->lose_to(core::Offset(marks->low), state, open_plan());
+    start = marks->low;
+  } else if (state.last_offset && (!marks || state.last_offset->value() >= marks->low)) {
     owned.verifying = true;
     start = state.last_offset->value();
   }

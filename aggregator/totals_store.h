@@ -53,8 +53,8 @@ struct AcquireRequest {
   core::PartitionId partition;
   core::Generation generation;  // as open() returned it
   std::int32_t partitions = 0;  // as open() returned it
-  core::Offset log_start;       // where a partition starts that nobody has owned before
-  std::string owner;            // for people: who holds it
+  core::Offset log_start;  // where a partition starts that nobody has owned before; 0: or unknown
+  std::string owner;       // for people: who holds it
   dedup::MemorySettings memory;
   // Of hot memory while loading: beyond it, what is loaded goes to memory.cache_folder, if any.
   std::size_t hot_budget_bytes = std::numeric_limits<std::size_t>::max();

@@ -14,6 +14,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -39,8 +40,12 @@ struct World final : Pace {
   int polls_left = 20;
   int waits_left = 20;
 
-  std::deque<std::vector<std::string>> log;  // the values that each poll brings
+  std::vector<std::int32_t> assigned = {0};
+  std::set<std::int32_t> leaderless;
+  std::vector<std::int64_t> starts;          // where the session wants what is assigned read from
+  std::deque<std::vector<std::string>> log;  // the values that each poll brings, of partition 0
   std::int64_t next_offset = 0;
+  std::map<std::int32_t, std::int64_t> left_at;  // where the last owner of a partition stopped
   int acquires = 0;
   int acquires_that_break = 0;
   std::deque<HandoffRow> waiting;         // in tally.handoff, of partition 0
@@ -54,7 +59,7 @@ class WorldSource final : public EventSource {
       : world_(world), listener_(listener) {}
 
   kafka::RecordBatch poll(std::size_t /*max_records*/, std::chrono::milliseconds timeout) override {
-    if (!std::exchange(joined_, true)) static_cast<void>(listener_.assigned({0}));
+    if (!std::exchange(joined_, true)) world_.starts = listener_.assigned(world_.assigned);
     world_.time += timeout;
     --world_.polls_left;
     kafka::RecordBatch batch;
@@ -74,14 +79,15 @@ class WorldSource final : public EventSource {
     }
     return batch;
   }
-  std::optional<kafka::Watermarks> watermarks(std::int32_t /*partition*/,
+  std::optional<kafka::Watermarks> watermarks(std::int32_t partition,
                                               std::chrono::milliseconds /*timeout*/) override {
+    if (world_.leaderless.contains(partition)) return std::nullopt;
     std::int64_t end = world_.next_offset;
     for (const auto& unread : world_.log) end += static_cast<std::int64_t>(unread.size());
     return kafka::Watermarks{0, end};
   }
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds /*timeout*/) override {
-    return 1;
+    return static_cast<std::int32_t>(world_.assigned.size());
   }
   void mirror_offsets(
       const std::vector<std::pair<std::int32_t, std::int64_t>>& /*next_offsets*/) override {}
@@ -113,7 +119,9 @@ class WorldStore final : public TotalsStore {
     auto state = std::make_unique<PartitionState>(request.partition, request.memory);
     state->epoch = core::Epoch(1);
     state->generation = request.generation;
-    state->position = request.log_start;
+    const auto left_at = world_.left_at.find(request.partition.value());
+    state->position =
+        left_at == world_.left_at.end() ? request.log_start : core::Offset(left_at->second);
     return state;
   }
   std::optional<LogDay> slowest_day() override { return std::nullopt; }
@@ -210,6 +218,20 @@ TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
   const std::string reason = run_session(world);
   EXPECT_NE(reason.find("connection to the database broke"), std::string::npos) << reason;
   EXPECT_EQ(world.acquires, 1);
+}
+
+// The others of its instance are read meanwhile, and it is read from where it was left.
+TEST(Session, APartitionWithoutALeaderKeepsNothingElseWaiting) {
+  World world;
+  world.assigned = {0, 1, 2};
+  world.leaderless = {1};
+  world.left_at = {{1, 40}};
+  world.log = {{structured_event("r1", "acme", "api", "-", "{}")}};
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_EQ(world.starts, (std::vector<std::int64_t>{0, 40, 0}));
+  ASSERT_EQ(world.committed.size(), 1U);
+  EXPECT_EQ(world.committed[0].partitions.at(core::PartitionId(0)).next, core::Offset(1));
+  EXPECT_FALSE(world.committed[0].partitions.contains(core::PartitionId(1)));
 }
 
 std::string call(std::string_view id) { return structured_event(id, "acme", "api", "-", "{}"); }
