@@ -73,6 +73,7 @@ class Horizon(unittest.TestCase):
 
     def test_lowered_and_raised_with_aggregators_running(self):
         first = self.start(35)
+        self.read_everywhere()
         self.given([call("old", 20)])
         self.assertEqual(self.ledger("counted"), [1])
         dry = self.set_horizon(7).stdout
@@ -89,7 +90,6 @@ class Horizon(unittest.TestCase):
         self.forget_like_after(20)
         second = self.start(7)
         self.scene.await_all_committed()
-        self.read_everywhere()
         wait_until(lambda: self.scene.value("SELECT count(dropped_before) FROM tally.deployment") == "1",
                    "the first commit drops what a horizon of 7 days needs no more")
         self.given([call("old", 20), call("recent", 5)])
