@@ -342,6 +342,8 @@ RecordBatch Consumer::poll(std::size_t max_records, std::chrono::milliseconds ti
   impl_->subscribe_once();
   RecordBatch batch;
   batch.storage = std::make_unique<RecordBatch::Storage>();
+  batch.storage->messages.reserve(max_records);
+  batch.records.reserve(max_records);
   // One message at a time: in librdkafka 2.0.2 a rebalance during a larger batch call drops
   // messages which that call had already collected, and reads on behind them (fixed in its 2.2.0).
   impl_->rebalanced = false;
