@@ -83,6 +83,15 @@ Result<Ceiling> ceiling_of(const LogTimeRequest& request, const Standing& standi
                     "was decided; --before-offset {} is not beyond it",
                     request.partition.value(), standing.next_offset, before_offset)};
   }
+  if (before_offset > standing.next_offset + core::kMaxCeilingRecords) {
+    return Error{ErrorKind::kConflict,
+                 fmt::format("partition {}: --before-offset {} is {} records beyond what is "
+                             "committed, the limit is {}: every one of them would count as of "
+                             "the ceiling at the latest; give the offset behind the last record "
+                             "of the wrong clock",
+                             request.partition.value(), before_offset,
+                             before_offset - standing.next_offset, core::kMaxCeilingRecords)};
+  }
   // A partition's clock may be ahead of the database's by what the fence lets in.
   const Timestamp latest = std::max(standing.now, standing.clock.value_or(standing.now));
   Timestamp time = request.ceiling.value_or(latest);

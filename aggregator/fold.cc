@@ -377,7 +377,8 @@ std::string Fold::why_unknown(const Site& site) const {
     // Checked when it was replayed; its home's clock may have run on since.
     const core::Timestamp earliest = core::earliest_copy(site.event.time, site.log_time);
     const LogDay since =
-        std::max(site.state.memory.oldest_day(), site.state.dropped_before.value_or(0));
+        std::max({site.state.memory.oldest_day(), site.state.dropped_before.value_or(0),
+                  log_day_of(site.log_time) - remembered_days(rules_)});
     if (log_day_of(earliest) >= since) return {};
     return fmt::format("a copy of it can have been counted since {}, and its home forgot that day",
                        core::to_rfc3339(earliest));

@@ -26,6 +26,9 @@ using runtime::postgres::Unavailable;
 constexpr std::size_t kPollRecords = 2'000;
 constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr auto kBrokerAnswerTime = 5s;
+// A partition may lose its leader for long, and all others wait while its end is asked for.
+constexpr std::chrono::milliseconds kEndAnswerTime = 1s;
+constexpr auto kAskEndAgainAfter = 60s;
 constexpr auto kDrainTime = 10s;
 
 }  // namespace
@@ -276,8 +279,9 @@ void Session::look_for_orphans() {
 
 // Nothing lies in its log now that was not folded, nor of a transaction that is still open. What
 // was so a moment ago may be days old: this process may have been stopped since.
-bool Session::read_to_the_end(const Owned& owned) {
-  const auto marks = source_->watermarks(owned.state->id.value(), kBrokerAnswerTime);
+bool Session::read_to_the_end(Owned& owned) {
+  const auto marks = source_->watermarks(owned.state->id.value(), kEndAnswerTime);
+  if (!marks) owned.ask_end_at = pace_.now() + kAskEndAgainAfter;
   return marks && marks->high <= owned.state->position.value();
 }
 
@@ -289,7 +293,7 @@ void Session::receive_handoffs(Owned& owned) {
   };
   if (full_for_handoffs()) return;
   receive(waiting(log_day_of(owned.state->last_log_time)), owned);
-  if (!owned.caught_up || full_for_handoffs()) return;
+  if (!owned.caught_up || full_for_handoffs() || pace_.now() < owned.ask_end_at) return;
   const auto later = waiting(std::nullopt);
   // Asked after the rows were read: what comes into the log from now on is later than they are.
   if (!later.empty() && read_to_the_end(owned)) receive(later, owned);

@@ -67,6 +67,7 @@ class Session final : public runtime::kafka::RebalanceListener {
     bool caught_up = false;
     bool doubtful = false;                // a rebalance came by: is the next record the next one?
     std::set<core::HandoffId> under_way;  // handoff rows folded into plans not yet reported
+    Pace::Clock::time_point ask_end_at;   // not before: the broker did not tell where it ends
   };
 
   bool open();
@@ -87,7 +88,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   void note_ends(const runtime::kafka::RecordBatch& batch);
   void look_for_handoffs();
   void look_for_orphans();
-  [[nodiscard]] bool read_to_the_end(const Owned& owned);
+  [[nodiscard]] bool read_to_the_end(Owned& owned);
   void receive_handoffs(Owned& owned);
   void receive(const std::vector<HandoffRow>& rows, Owned& owned);
   void take_report(std::chrono::milliseconds time);

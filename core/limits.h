@@ -72,6 +72,9 @@ inline constexpr std::int64_t kSegmentsPerRollUp = 256;
 inline constexpr std::size_t kMaxHandoffBlockBytes = 1024 * 1024;
 inline constexpr std::int64_t kMaxHandoffBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr std::size_t kMaxHandoffReadBytes = 32 * 1024 * 1024;
+// Records to which one `tally-admin log-time set` applies: a digit too many must not hold a
+// partition's clock for good.
+inline constexpr std::int64_t kMaxCeilingRecords = 1'000'000'000;
 
 // A commit's sums of values never leave Decimal's 38 digits: records × the largest value fits.
 inline constexpr Int128 kMaxDecimalUnits = (static_cast<Int128>(10'000'000'000'000'000'000ULL) *

@@ -83,6 +83,8 @@ class ClockJump(unittest.TestCase):
         self.scene.publish(self.book.again(self.first[:200]) + self.book.stream(200))
         first.await_not_ready(REFUSED, "tally-admin log-time set --partition")
         committed = self.scene.committed()
+        typo = self.scene.admin("log-time-set", "--partition", "0", "--before-offset", "9223372036854775807", check=False)
+        self.assertIn("the limit is 1000000000", typo.stderr)
         self.let_all_count()
         self.assertEqual(self.scene.committed(), committed)
         # The one that was refused again and again takes it up by itself.

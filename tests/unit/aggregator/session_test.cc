@@ -42,6 +42,8 @@ struct World final : Pace {
 
   std::vector<std::int32_t> assigned = {0};
   std::set<std::int32_t> leaderless;
+  std::set<std::int32_t> leaderless_once_read;
+  int assignments = 1;                       // each of all `assigned`, one poll after the other
   std::vector<std::int64_t> starts;          // where the session wants what is assigned read from
   std::deque<std::vector<std::string>> log;  // the values that each poll brings, of partition 0
   std::int64_t next_offset = 0;
@@ -59,7 +61,10 @@ class WorldSource final : public EventSource {
       : world_(world), listener_(listener) {}
 
   kafka::RecordBatch poll(std::size_t /*max_records*/, std::chrono::milliseconds timeout) override {
-    if (!std::exchange(joined_, true)) world_.starts = listener_.assigned(world_.assigned);
+    if (joins_ < world_.assignments) {
+      if (joins_++ > 0) listener_.revoked(world_.assigned, kafka::Revocation::kOrderly);
+      world_.starts = listener_.assigned(world_.assigned);
+    }
     world_.time += timeout;
     --world_.polls_left;
     kafka::RecordBatch batch;
@@ -80,8 +85,12 @@ class WorldSource final : public EventSource {
     return batch;
   }
   std::optional<kafka::Watermarks> watermarks(std::int32_t partition,
-                                              std::chrono::milliseconds /*timeout*/) override {
+                                              std::chrono::milliseconds timeout) override {
     if (world_.leaderless.contains(partition)) return std::nullopt;
+    if (!world_.starts.empty() && world_.leaderless_once_read.contains(partition)) {
+      world_.time += timeout;
+      return std::nullopt;
+    }
     std::int64_t end = world_.next_offset;
     for (const auto& unread : world_.log) end += static_cast<std::int64_t>(unread.size());
     return kafka::Watermarks{0, end};
@@ -97,7 +106,7 @@ class WorldSource final : public EventSource {
   World& world_;
   kafka::RebalanceListener& listener_;
   std::vector<std::string> values_;  // of the batch handed out last
-  bool joined_ = false;
+  int joins_ = 0;
 };
 
 class WorldStore final : public TotalsStore {
@@ -279,6 +288,25 @@ TEST(Session, AHandoffOfTodayWaitsForWhatCameWhileItWasLookedFor) {
     if (++looks == 1) world.log = {{call("r1")}, {call("r2")}};
   };
   expect_all_counted(world, 3);
+}
+
+// Whether it is read to its end nobody can tell; asking must not take the time of the others.
+TEST(Session, APartitionThatLostItsLeaderKeepsNothingElseWaiting) {
+  World world;
+  world.waiting.push_back(call_of_day(7));
+  world.leaderless_once_read = {0};
+  world.polls_left = 200;
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_LT(world.time.time_since_epoch(), 15s) << "200 polls take 10 s";
+}
+
+// What it had fetched before may lack what came meanwhile, and a gap looks like skipped offsets.
+TEST(Session, EndsWhenAPartitionComesBack) {
+  World world;
+  world.log = {{call("r1")}, {call("r2")}};
+  world.assignments = 2;
+  EXPECT_EQ(run_session(world), "a partition came back");
+  EXPECT_EQ(world.acquires, 1);
 }
 
 // Promise P8. Verdicts of replayed records are kept past the budget of rejects, so a plan that has
