@@ -21,7 +21,7 @@ using core::PartitionId;
 using core::Result;
 using core::Timestamp;
 using runtime::postgres::ArrayText;
-using runtime::postgres::bytes_text;
+using runtime::postgres::Bytes;
 using runtime::postgres::Connection;
 using runtime::postgres::Params;
 using runtime::postgres::Rows;
@@ -254,7 +254,7 @@ void Replay::hand_over(Transaction& transaction, PartitionId home, const Admitte
         "readmission) VALUES ($1::integer, $1::integer, $2::integer, $3::bigint, $4::bytea, "
         "DATE '1970-01-01' + $5::integer, true)",
         {std::to_string(home.value()), std::to_string(partitions), std::to_string(records),
-         bytes_text(block), std::to_string(last_log_day)});
+         Bytes{block}, std::to_string(last_log_day)});
     block.clear();
     records = last_log_day = 0;
   };

@@ -19,6 +19,7 @@ namespace {
 
 using core::Timestamp;
 using runtime::postgres::ArrayText;
+using runtime::postgres::Bytes;
 using runtime::postgres::bytes_text;
 using runtime::postgres::Transaction;
 
@@ -147,9 +148,8 @@ void write_handoffs(const BatchPlan& plan, Transaction& transaction) {
           "VALUES ($1::integer, $2::integer, $3::integer, $4::bigint, $5::bytea, "
           "DATE '1970-01-01' + $6::integer, DATE '1970-01-01' + $7::integer)",
           {std::to_string(way.first.value()), std::to_string(way.second.value()),
-           std::to_string(plan.topic_partitions), std::to_string(block.records),
-           bytes_text(block.bytes), std::to_string(block.first_day),
-           std::to_string(block.last_day)});
+           std::to_string(plan.topic_partitions), std::to_string(block.records), Bytes{block.bytes},
+           std::to_string(block.first_day), std::to_string(block.last_day)});
     }
   }
 }
@@ -270,7 +270,7 @@ void write_segments(const BatchPlan& plan, Transaction& transaction) {
         "$5::integer, $6::bytea)",
         {std::to_string(where.first.value()), std::to_string(where.second),
          std::to_string(plan.topic_partitions), segment.token.to_uuid_text(),
-         std::to_string(segment.entries.size()), bytes_text(bytes)});
+         std::to_string(segment.entries.size()), Bytes{bytes}});
   }
 }
 

@@ -5,9 +5,12 @@
 
 #include <poll.h>
 
+#include <array>
 #include <charconv>
+#include <pqxx/binarystring>
 #include <pqxx/connection>
 #include <pqxx/nontransaction>
+#include <tuple>
 #include <utility>
 
 namespace tally::runtime::postgres {
@@ -109,23 +112,63 @@ void Connection::Impl::refused(const pqxx::sql_error& error) {
   throw StatementFailed(code.empty() ? "XX000" : code, said(error));
 }
 
-pqxx::result Connection::Impl::run(const std::string& sql, const Params& params) {
-  if (!pq.is_open()) lost("it was closed before this statement");
-  std::vector<const char*> values;
-  values.reserve(params.size());
-  for (const Param& param : params) {
+namespace {
+
+// libpqxx 6.4 takes texts in any number, and Bytes too, but not the two mixed in an order that is
+// known at run time only: so they go as runs of texts with Bytes between them.
+class WireParams {
+ public:
+  explicit WireParams(const Params& params) {
+    for (const Param& param : params) {
+      if (const Bytes* bytes = param.bytes()) {
+        TALLY_CHECK(run_ < kMaxBytesParams, "at most {} parameters in binary", kMaxBytesParams);
+        runs_.at(run_++).bytes.emplace_back(bytes->of.data(), bytes->of.size());
+      } else {
+        add_text(param.text());
+      }
+    }
+  }
+  pqxx::result exec(pqxx::nontransaction& carrier, const std::string& sql) const {
+    return exec(carrier, sql, std::make_index_sequence<kMaxBytesParams + 1>());
+  }
+
+ private:
+  struct Run {
+    std::vector<const char*> texts;
+    std::vector<pqxx::binarystring> bytes;  // none or one, after the texts
+  };
+
+  void add_text(const std::string* text) {
     // libpq takes a text up to its first NUL: refused as the server would, never cut.
-    if (param && param->find('\0') != std::string::npos) {
+    if (text != nullptr && text->find('\0') != std::string::npos) {
       throw StatementFailed("22021",
                             "a text parameter holds a NUL byte, which Postgres cannot "
                             "keep: pass such values as bytea");
     }
-    values.push_back(param ? param->c_str() : nullptr);
+    runs_.at(run_).texts.push_back(text == nullptr ? nullptr : text->c_str());
   }
+  template <std::size_t... kRun>
+  pqxx::result exec(pqxx::nontransaction& carrier, const std::string& sql,
+                    std::index_sequence<kRun...> /*all*/) const {
+    const auto in_order = std::tuple_cat(
+        std::make_tuple(pqxx::prepare::make_dynamic_params(std::get<kRun>(runs_).texts),
+                        pqxx::prepare::make_dynamic_params(std::get<kRun>(runs_).bytes))...);
+    return std::apply([&](const auto&... run) { return carrier.exec_params(sql, run...); },
+                      in_order);
+  }
+
+  std::array<Run, kMaxBytesParams + 1> runs_;
+  std::size_t run_ = 0;
+};
+
+}  // namespace
+
+pqxx::result Connection::Impl::run(const std::string& sql, const Params& params) {
+  if (!pq.is_open()) lost("it was closed before this statement");
+  const WireParams wire(params);
   try {
     pqxx::nontransaction carrier(pq);
-    return params.empty() ? carrier.exec(sql)
-                          : carrier.exec_params(sql, pqxx::prepare::make_dynamic_params(values));
+    return params.empty() ? carrier.exec(sql) : wire.exec(carrier, sql);
   } catch (const pqxx::sql_error& error) {
     refused(error);
   } catch (const pqxx::serialization_failure& error) {

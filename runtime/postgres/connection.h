@@ -1,8 +1,8 @@
 // Postgres behind one small surface; libpqxx is included by connection.cc alone.
 //
 // Threads: one connection belongs to one thread at a time. Lifetime: rows outlive their transaction
-// and connection. All parameters travel as text and are cast in the SQL ($1::bigint); bytes through
-// bytes_text().
+// and connection. Parameters travel as text and are cast in the SQL ($1::bigint); Bytes travel as
+// they are.
 #pragma once
 
 #include <cstddef>
@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 namespace tally::runtime::postgres {
@@ -43,8 +45,33 @@ class StatementFailed : public std::runtime_error {
   std::string sqlstate_;
 };
 
-using Param = std::optional<std::string>;  // nullopt: NULL
+// A bytea parameter, sent in binary: neither side turns it into digits and back. Borrowed: what
+// `of` shows must live until the statement has run.
+struct Bytes {
+  std::string_view of;
+};
+
+// A text, Bytes, or (nullopt) NULL.
+class Param {
+ public:
+  Param() = default;  // NULL
+  Param(std::nullopt_t /*null*/) {}
+  Param(std::string text) : value_(std::move(text)) {}
+  Param(const char* text) : value_(std::string(text)) {}
+  Param(std::optional<std::string> text) {
+    if (text) value_ = *std::move(text);
+  }
+  Param(Bytes bytes) : value_(bytes) {}
+  // nullptr: it is something else, or NULL.
+  [[nodiscard]] const std::string* text() const { return std::get_if<std::string>(&value_); }
+  [[nodiscard]] const Bytes* bytes() const { return std::get_if<Bytes>(&value_); }
+
+ private:
+  std::variant<std::monostate, std::string, Bytes> value_;
+};
+// At most kMaxBytesParams of one statement are Bytes.
 using Params = std::vector<Param>;
+inline constexpr std::size_t kMaxBytesParams = 4;
 
 class Rows {
  public:
@@ -104,7 +131,7 @@ class Connection {
 };
 
 // Text forms for parameters.
-[[nodiscard]] std::string bytes_text(std::string_view bytes);  // "\x0011…" for a ::bytea cast
+[[nodiscard]] std::string bytes_text(std::string_view bytes);  // "\x0011…" for a ::bytea[] element
 // Builds "{…}" for a ::text[] (quoted and escaped) or ::bigint[] cast. nullopt becomes NULL.
 class ArrayText {
  public:

@@ -268,8 +268,7 @@ void PostgresSubject::readmit(core::PartitionId home, std::int64_t records,
       "INSERT INTO tally.handoff (source, home, partitions, records, block, readmission) "
       "SELECT $1::integer, $1::integer, partitions, $2::bigint, $3::bytea, true "
       "FROM tally.deployment",
-      {std::to_string(home.value()), std::to_string(records),
-       runtime::postgres::bytes_text(block)});
+      {std::to_string(home.value()), std::to_string(records), runtime::postgres::Bytes{block}});
 }
 
 namespace {

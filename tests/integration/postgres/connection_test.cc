@@ -17,6 +17,7 @@ namespace tally::integration {
 namespace {
 
 using runtime::postgres::ArrayText;
+using runtime::postgres::Bytes;
 using runtime::postgres::bytes_text;
 using runtime::postgres::Connection;
 using runtime::postgres::InDoubt;
@@ -85,6 +86,27 @@ TEST_F(PostgresConnection, CarriesValuesBothWays) {
   EXPECT_TRUE(rows->is_null(1, 4));
   EXPECT_EQ(rows->text(2, 4), "NULL");
   EXPECT_EQ(rows->text(0, 5), "123456789012345678901234567890.000000000001");
+}
+
+// In any place among texts and NULLs, whatever bytes they are, and as large as a segment is.
+TEST_F(PostgresConnection, CarriesBytesInBinary) {
+  const std::string bytes("\x00\x01\xff'\\", 5);
+  std::string large;
+  for (int i = 0; i < 5'000'000; ++i) large += static_cast<char>(i * 7);
+  const Rows rows = other_.exec(
+      "SELECT $1::bytea, $2::text, $3::bytea, $4::bytea, $5::text, $6::bigint, sha256($7::bytea) = "
+      "sha256($8::bytea), octet_length($7::bytea)",
+      {Bytes{bytes}, "a", Bytes{}, std::nullopt, std::nullopt, "6", Bytes{large},
+       bytes_text(large)});
+  EXPECT_EQ(rows.bytes(0, 0), bytes);
+  EXPECT_EQ(rows.text(0, 1), "a");
+  EXPECT_FALSE(rows.is_null(0, 2));
+  EXPECT_EQ(rows.bytes(0, 2), "");
+  EXPECT_TRUE(rows.is_null(0, 3));
+  EXPECT_TRUE(rows.is_null(0, 4));
+  EXPECT_EQ(rows.int64(0, 5), 6);
+  EXPECT_TRUE(rows.boolean(0, 6));
+  EXPECT_EQ(rows.int64(0, 7), 5'000'000);
 }
 
 TEST_F(PostgresConnection, ATextWithNulIsRefusedNotCut) {
