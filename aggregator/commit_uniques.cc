@@ -99,7 +99,7 @@ void add_members(const Sets& sets, const std::vector<std::int64_t>& ids, Transac
   }
   transaction.exec(
       "WITH added AS (INSERT INTO tally.unique_member "
-      "SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) "
+      "SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]) "
       "ON CONFLICT DO NOTHING RETURNING set_id) "
       "UPDATE tally.unique_set u SET members = u.members + n.members "
       "FROM (SELECT set_id, count(*) AS members FROM added GROUP BY set_id) n "

@@ -24,6 +24,8 @@ std::string tiebreak_bytes(const core::DedupEntry& entry) {
   return bytes;
 }
 
+// Here and below unnest() stands in the list of what is selected: in FROM each column would be put
+// into a tuple store of its own, and joined from there.
 void write_usage(const TotalsPlan& plan, const MeterSet& meters, Transaction& transaction) {
   if (plan.usage.empty()) return;
   WindowColumns columns;
@@ -36,9 +38,9 @@ void write_usage(const TotalsPlan& plan, const MeterSet& meters, Transaction& tr
   transaction.exec(
       "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, dimensions, "
       "quantity, events) "
-      "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], "
-      "$5::text[], $6::numeric[], "
-      "$7::bigint[]) ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
+      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
+      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), unnest($7::bigint[]) "
+      "ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
       "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
       {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
        columns.dimensions.take(), quantity.take(), events.take()});
@@ -88,8 +90,9 @@ void write_readings(const WindowMap<Reading>& windows, const MeterSet& meters,
   transaction.exec(
       "INSERT INTO tally.gauge_window AS w "
       "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, events) "
-      "SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], "
-      "$5::text[], $6::numeric[], $7::timestamptz[], $8::bytea[], $9::bigint[]) "
+      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
+      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), "
+      "unnest($7::timestamptz[]), unnest($8::bytea[]), unnest($9::bigint[]) "
       "ON CONFLICT (tenant, meter, window_start, dimensions)" +
           merge_readings(beats),
       {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
@@ -109,9 +112,10 @@ void write_usage_totals(const SpanMap<core::UsageDelta>& spans, const MeterSet& 
   }
   transaction.exec(
       "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, first_date, "
-      "quantity, events) SELECT t, m, s, b, e, DATE '1970-01-01' + d, q, n "
-      "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], "
-      "$6::integer[], $7::numeric[], $8::bigint[]) AS x(t, m, s, b, e, d, q, n) "
+      "quantity, events) "
+      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
+      "unnest($4::timestamptz[]), unnest($5::timestamptz[]), "
+      "DATE '1970-01-01' + unnest($6::integer[]), unnest($7::numeric[]), unnest($8::bigint[]) "
       "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
       "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
       {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
@@ -131,10 +135,10 @@ void write_gauge_totals(const SpanMap<Reading>& spans, const MeterSet& meters,
   transaction.exec(
       "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, dimensions, span_end, "
       "first_date, reading, read_at, tiebreak, events) "
-      "SELECT t, m, s, b, k, e, DATE '1970-01-01' + d, r, a, i, n "
-      "FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], "
-      "$6::timestamptz[], $7::integer[], $8::numeric[], $9::timestamptz[], $10::bytea[], "
-      "$11::bigint[]) AS x(t, m, s, b, k, e, d, r, a, i, n) "
+      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
+      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::timestamptz[]), "
+      "DATE '1970-01-01' + unnest($7::integer[]), unnest($8::numeric[]), "
+      "unnest($9::timestamptz[]), unnest($10::bytea[]), unnest($11::bigint[]) "
       "ON CONFLICT (tenant, meter, span, span_start, dimensions)" +
           merge_readings(beats),
       {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
