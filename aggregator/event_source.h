@@ -25,6 +25,7 @@ class EventSource {
                                            std::chrono::milliseconds timeout) = 0;
   virtual std::optional<runtime::kafka::Watermarks> watermarks(
       std::int32_t partition, std::chrono::milliseconds timeout) = 0;
+  [[nodiscard]] virtual std::optional<std::int64_t> fetched_end(std::int32_t partition) const = 0;
   virtual std::optional<std::int32_t> partition_count(std::chrono::milliseconds timeout) = 0;
   virtual void mirror_offsets(
       const std::vector<std::pair<std::int32_t, std::int64_t>>& next_offsets) = 0;

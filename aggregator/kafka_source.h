@@ -19,6 +19,9 @@ class KafkaSource final : public EventSource {
                                                        std::chrono::milliseconds timeout) override {
     return consumer_.watermarks(partition, timeout);
   }
+  [[nodiscard]] std::optional<std::int64_t> fetched_end(std::int32_t partition) const override {
+    return consumer_.fetched_end(partition);
+  }
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds timeout) override {
     return consumer_.partition_count(timeout);
   }

@@ -44,8 +44,10 @@ constexpr std::array kOptions = {
            0, 0, true},
     Option{"workers", Kind::kInteger, "2",
            "Worker threads, each with its own consumer and connections.", 1, 64},
-    Option{"commit-interval-ms", Kind::kInteger, "1000", "Milliseconds between commits.", 10,
-           60'000},
+    Option{"commit-interval-ms", Kind::kInteger, "1000",
+           "Milliseconds between commits; while a backlog is read, up to four times as many (at "
+           "most 5 s).",
+           10, 60'000},
     Option{"horizon-seconds", Kind::kInteger, "3024000",
            "Seconds that an identity is remembered, and after which an "
            "event is late (35 days).",

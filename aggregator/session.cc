@@ -25,6 +25,9 @@ using runtime::postgres::Unavailable;
 // So many stay in the processor's caches until they are folded.
 constexpr std::size_t kPollRecords = 2'000;
 constexpr std::int64_t kBacklogRecords = 10'000;
+constexpr int kBacklogIntervals = 4;
+constexpr std::size_t kLargeCommit = 50'000;  // windows: other owners wait for its locks
+constexpr std::chrono::milliseconds kLongestBacklogInterval = 5s;
 constexpr auto kBrokerAnswerTime = 5s;
 // A partition may lose its leader for long, and all others wait while its end is asked for.
 constexpr std::chrono::milliseconds kEndAnswerTime = 1s;
@@ -364,7 +367,27 @@ void Session::submit_when_due() {
   // The end of a backlog does not wait for the interval: there is nothing more to put into the
   // plan.
   const bool backlog_done = plan_->records >= kBacklogRecords && caught_up();
-  if (full || backlog_done || pace_.now() - plan_started_ >= settings_.commit_interval) submit();
+  if (full || backlog_done || interval_over()) submit();
+}
+
+// A commit's price is in the rows it touches, and twice the records touch far fewer than twice the
+// rows. Whoever is far behind the log loses nothing by reading on.
+bool Session::interval_over() const {
+  const auto waited = pace_.now() - plan_started_;
+  if (waited < settings_.commit_interval) return false;
+  const std::chrono::milliseconds longest = std::min<std::chrono::milliseconds>(
+      settings_.commit_interval * kBacklogIntervals, kLongestBacklogInterval);
+  return waited >= longest || plan_->totals.windows() > kLargeCommit || !far_behind();
+}
+
+// As much is waiting as the plan has.
+bool Session::far_behind() const {
+  std::int64_t waiting = 0;
+  for (const auto& [partition, owned] : owned_) {
+    const std::int64_t end = source_->fetched_end(partition).value_or(0);
+    waiting += std::max<std::int64_t>(0, end - owned.state->position.value());
+  }
+  return waiting > 0 && waiting >= plan_->records;
 }
 
 // Commits what was folded, and waits for it. False: time is over or the session is.

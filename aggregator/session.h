@@ -97,6 +97,8 @@ class Session final : public runtime::kafka::RebalanceListener {
   void leave_runs();
   void submit();
   void submit_when_due();
+  [[nodiscard]] bool interval_over() const;
+  [[nodiscard]] bool far_behind() const;
   [[nodiscard]] bool plan_full() const;
   [[nodiscard]] bool full_for_handoffs() const;
   bool drain(std::chrono::milliseconds time);

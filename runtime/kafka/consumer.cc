@@ -380,12 +380,16 @@ std::optional<Watermarks> Consumer::watermarks(std::int32_t partition,
   if (error != RD_KAFKA_RESP_ERR_NO_ERROR) return std::nullopt;
   // The broker told where a reader of committed records must stop; the last fetch saw what lies
   // behind that.
-  Watermarks fetched;
-  if (rd_kafka_get_watermark_offsets(impl_->client, impl_->topic.c_str(), partition, &fetched.low,
-                                     &fetched.high) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    marks.high = std::max(marks.high, fetched.high);
-  }
+  marks.high = std::max(marks.high, fetched_end(partition).value_or(marks.high));
   return marks;
+}
+
+std::optional<std::int64_t> Consumer::fetched_end(std::int32_t partition) const {
+  Watermarks fetched;
+  const auto error = rd_kafka_get_watermark_offsets(impl_->client, impl_->topic.c_str(), partition,
+                                                    &fetched.low, &fetched.high);
+  if (error != RD_KAFKA_RESP_ERR_NO_ERROR || fetched.high < 0) return std::nullopt;
+  return fetched.high;
 }
 
 std::optional<std::int32_t> Consumer::partition_count(std::chrono::milliseconds timeout) {

@@ -107,6 +107,8 @@ class Consumer {
 
   // Asks the broker. nullopt: no answer in time.
   std::optional<Watermarks> watermarks(std::int32_t partition, std::chrono::milliseconds timeout);
+  // The end of the partition as the last fetch found it: asks nobody. nullopt: nothing was fetched.
+  [[nodiscard]] std::optional<std::int64_t> fetched_end(std::int32_t partition) const;
   // The topic's partition count. nullopt: no answer in time; 0: no such topic.
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds timeout);
   // Stores next offsets in the group, for lag tools only; not waited for.

@@ -253,6 +253,11 @@ std::optional<runtime::kafka::Watermarks> SimSource::watermarks(std::int32_t par
   return runtime::kafka::Watermarks{log.start, static_cast<std::int64_t>(log.entries.size())};
 }
 
+std::optional<std::int64_t> SimSource::fetched_end(std::int32_t partition) const {
+  if (partition >= group_.log().partitions()) return std::nullopt;
+  return static_cast<std::int64_t>(group_.log().of(partition).entries.size());
+}
+
 std::optional<std::int32_t> SimSource::partition_count(std::chrono::milliseconds) {
   if (silent()) return std::nullopt;
   return known_partitions_;

@@ -93,6 +93,7 @@ class SimSource final : public aggregator::EventSource {
                                    std::chrono::milliseconds timeout) override;
   std::optional<runtime::kafka::Watermarks> watermarks(std::int32_t partition,
                                                        std::chrono::milliseconds timeout) override;
+  [[nodiscard]] std::optional<std::int64_t> fetched_end(std::int32_t partition) const override;
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds timeout) override;
   void mirror_offsets(
       const std::vector<std::pair<std::int32_t, std::int64_t>>& next_offsets) override;
