@@ -40,10 +40,13 @@ std::string month_text(const Place& place) {
 }
 
 // Every part but the last ends where a NUL is: no part holds one.
-std::string text_of(const Combination& combination, const MeterSet& meters) {
+void write_text(const Combination& combination, const MeterSet& meters, std::string& text) {
   const auto& [tenant, meter, month] = combination.first;
-  return fmt::format("{}{}{}{}{}{}{}", tenant, '\0', meters.meters()[meter].slug, '\0', month, '\0',
-                     combination.second);
+  text.assign(tenant).push_back('\0');
+  text.append(meters.meters()[meter].slug).push_back('\0');
+  const fmt::format_int digits(month);
+  text.append(digits.data(), digits.size()).push_back('\0');
+  text.append(combination.second);
 }
 
 template <class Work>
@@ -111,25 +114,28 @@ std::optional<TotalsPlan> DimensionGuard::admit(const TotalsPlan& plan, const Me
   provisional_.clear();
   overflowed_ = 0;
   std::set<Combination> met;
+  std::string text;
   for_each_map(plan, [&](const auto& windows, auto) {
     for (const auto& [key, value] : windows) {
-      if (is_guarded(key)) met.insert(combination_of(key));
+      if (!is_guarded(key)) continue;
+      const Combination combination = combination_of(key);
+      write_text(combination, meters, text);
+      if (!admitted_.contains(text)) met.insert(combination);
     }
   });
+  if (met.empty()) return std::nullopt;
   std::vector<const Combination*> asked;
   ArrayText tenant, meter, month, dimensions;
   for (const Combination& combination : met) {
-    std::string text = text_of(combination, meters);
-    if (admitted_.contains(text)) continue;
     const auto& [place, combined] = combination;
     tenant.add(std::get<0>(place));
     meter.add(meters.meters()[std::get<1>(place)].slug);
     month.add(month_text(place));
     dimensions.add(combined);
     asked.push_back(&combination);
-    provisional_.push_back(std::move(text));
+    write_text(combination, meters, text);
+    provisional_.push_back(text);
   }
-  if (asked.empty()) return std::nullopt;
   const Rows rows = transaction.exec(
       "SELECT refused FROM tally.admit_dimensions($1::text[], $2::text[], $3::date[], $4::text[], "
       "$5::bigint)",
