@@ -46,34 +46,39 @@ void add_to(Reading& reading, const TakenValue& taken, const CountedEvent& event
 Contribution::Contribution(std::shared_ptr<const MeterSet> meters,
                            std::shared_ptr<const TenantBook> tenants)
     : meters_(std::move(meters)),
-      tenants_(tenants ? std::move(tenants) : std::make_shared<const TenantBook>()),
-      unknown_(tenants_->unknown()) {}
+      tenants_(tenants ? std::move(tenants) : std::make_shared<const TenantBook>()) {}
 
-core::CalendarReader& Contribution::calendar_of(std::string_view tenant, std::uint64_t hash) {
-  if (tenants_->size() == 0) return unknown_;
-  const auto same = [&](const auto& row) { return row.first == tenant; };
-  if (auto* const known = calendars_.find(hash, same)) return known->second;
-  const auto found = tenants_->find(tenant);
-  if (found == tenants_->end()) return unknown_;
-  return calendars_
-      .at(hash, same,
-          [&] {
-            return std::pair(std::string_view(found->first), core::CalendarReader(found->second));
-          })
-      .second;
+// The plan's windows will be about as many as the last one's.
+void Contribution::begin(TotalsPlan& totals) {
+  texts_ = totals.texts;
+  none_ = &texts_->intern(kNoDimensions);
+  met_.clear();
+  totals.usage.reserve(usage_windows_);
+}
+
+Contribution::Tenant& Contribution::met(std::string_view tenant) {
+  const std::uint64_t hash = hash_of(tenant);
+  return met_.at(
+      hash, [&](const Tenant& row) { return row.name->view() == tenant; },
+      [&] {
+        return Tenant{&texts_->intern(tenant, hash),
+                      core::CalendarReader(tenants_->calendar_of(tenant))};
+      });
 }
 
 void Contribution::place(std::string_view tenant, core::Timestamp time, const MeterReader& reader,
-                         const TotalsPlan& totals, std::vector<PlacedValue>& placed) {
+                         TotalsPlan& totals, std::vector<PlacedValue>& placed) {
   placed.clear();
-  const std::uint64_t tenant_hash = hash_of(tenant);
-  core::CalendarReader& calendar = calendar_of(tenant, tenant_hash);
+  if (totals.texts != texts_) begin(totals);
+  Tenant& known = met(tenant);
+  const PlanText* dimensions = none_;
   for (const TakenValue& taken : reader.taken()) {
     const core::Meter& meter = meters_->meters()[taken.meter];
-    const core::Window& window = calendar.window_of(time, meter.window);
-    const WindowKeyView key{tenant, taken.meter, window.start.seconds(), window.end.seconds(),
-                            reader.dimensions(taken)};
-    const std::uint64_t hash = hash_of(key, tenant_hash);
+    const core::Window& window = known.calendar.window_of(time, meter.window);
+    if (const std::string_view text = reader.dimensions(taken); text != dimensions->view())
+      dimensions = &texts_->intern(text);
+    const WindowKey key(*known.name, *dimensions, window, taken.meter);
+    const std::uint64_t hash = hash_of(key);
     placed.push_back({&taken, meter.aggregation, key, hash});
     in_map_of(meter.aggregation, totals, [&](const auto& windows) { windows.prefetch(hash); });
   }
@@ -87,7 +92,7 @@ void Contribution::prefetch_rows(const std::vector<PlacedValue>& placed, const T
 }
 
 void Contribution::add(const CountedEvent& event, const std::vector<PlacedValue>& placed,
-                       TotalsPlan& totals) const {
+                       TotalsPlan& totals) {
   if (totals.tenants != tenants_) {
     TALLY_CHECK(totals.tenants == nullptr, "a plan is folded under one catalogue");
     totals.tenants = tenants_;
@@ -97,6 +102,7 @@ void Contribution::add(const CountedEvent& event, const std::vector<PlacedValue>
       add_to(windows.at(value.key, value.hash), *value.taken, event);
     });
   }
+  usage_windows_ = totals.usage.size();
 }
 
 }  // namespace tally::aggregator

@@ -12,10 +12,10 @@
 #include "core/identity.h"
 #include "core/timestamp.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace tally::aggregator {
@@ -30,7 +30,7 @@ struct CountedEvent {
 struct PlacedValue {
   const TakenValue* taken = nullptr;
   core::Aggregation aggregation = core::Aggregation::kCount;
-  WindowKeyView key;
+  WindowKey key;
   std::uint64_t hash = 0;
 };
 
@@ -40,23 +40,28 @@ class Contribution {
   Contribution(std::shared_ptr<const MeterSet> meters, std::shared_ptr<const TenantBook> tenants);
 
   // Which windows an event would add to, and fetches what they stand on: before its turn, when it
-  // is not known yet whether it will be counted.
+  // is not known yet whether it will be counted. The plan gains texts by it, and no window.
   void place(std::string_view tenant, core::Timestamp time, const MeterReader& reader,
-             const TotalsPlan& totals, std::vector<PlacedValue>& placed);
+             TotalsPlan& totals, std::vector<PlacedValue>& placed);
   // A little later, and still before add().
   static void prefetch_rows(const std::vector<PlacedValue>& placed, const TotalsPlan& totals);
-  // What place() found, into the plan.
-  void add(const CountedEvent& event, const std::vector<PlacedValue>& placed,
-           TotalsPlan& totals) const;
+  // What place() found, into the same plan.
+  void add(const CountedEvent& event, const std::vector<PlacedValue>& placed, TotalsPlan& totals);
 
  private:
-  [[nodiscard]] core::CalendarReader& calendar_of(std::string_view tenant, std::uint64_t hash);
+  struct Tenant {
+    const PlanText* name = nullptr;
+    core::CalendarReader calendar;
+  };
+  void begin(TotalsPlan& totals);
+  [[nodiscard]] Tenant& met(std::string_view tenant);
 
   std::shared_ptr<const MeterSet> meters_;
   std::shared_ptr<const TenantBook> tenants_;
-  // Of tenants met so far; the names are the book's.
-  RowTable<std::pair<std::string_view, core::CalendarReader>> calendars_;
-  core::CalendarReader unknown_;
+  std::shared_ptr<PlanTexts> texts_;  // of the plan that is being folded
+  const PlanText* none_ = nullptr;    // of them, of a meter without dimensions
+  RowTable<Tenant> met_;              // tenants met in this plan
+  std::size_t usage_windows_ = 0;     // of the last plan that was added to
 };
 
 }  // namespace tally::aggregator

@@ -26,13 +26,13 @@ using Combination = std::pair<Place, std::string_view>;
 
 Place place_of(const WindowKey& key) {
   const auto start = Timestamp::from_seconds(key.start_seconds);
-  return {key.tenant, key.meter, core::utc_month_of(start).start.seconds()};
+  return {key.tenant(), key.meter, core::utc_month_of(start).start.seconds()};
 }
 
-Combination combination_of(const WindowKey& key) { return {place_of(key), key.dimensions}; }
+Combination combination_of(const WindowKey& key) { return {place_of(key), key.dimensions()}; }
 
 bool is_guarded(const WindowKey& key) {
-  return key.dimensions != "{}" && key.dimensions != kOverflowDimensions;
+  return key.dimensions() != kNoDimensions && key.dimensions() != kOverflowDimensions;
 }
 
 std::string month_text(const Place& place) {
@@ -72,12 +72,12 @@ TotalsPlan with_overflow(const TotalsPlan& plan, const std::set<Combination>& re
   changed.tenants = plan.tenants;
   for_each_map(plan, [&](const auto& windows, auto member) {
     for (const auto& [key, value] : windows) {
-      WindowKey moved(key);
+      WindowKeyView moved = key.view();
       if (is_guarded(key) && refused.contains(combination_of(key))) {
         moved.dimensions = kOverflowDimensions;
         overflow[place_of(key)] += value.events;
       }
-      merge((changed.*member)[moved], value);
+      merge((changed.*member)[changed.key(moved)], value);
     }
   });
   return changed;

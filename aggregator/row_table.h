@@ -6,6 +6,7 @@
 // Threads: one at a time. A row moves when another is born: hold none across at().
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -27,7 +28,8 @@ class RowTable {
   // The same, born by `make` when it is not there.
   template <class Same, class Make>
   Row& at(std::uint64_t hash, const Same& same, const Make& make) {
-    if ((rows_.size() + 1) * 2 > slots_.size()) grow();
+    if ((rows_.size() + 1) * 2 > slots_.size())
+      grow_to(slots_.empty() ? kFirstSlots : 2 * slots_.size());
     Slot* const slot = slot_of(hash, same);
     if (slot->row == kFree) {
       *slot = {tag_of(hash), static_cast<std::uint32_t>(rows_.size())};
@@ -35,6 +37,21 @@ class RowTable {
       hashes_.push_back(hash);
     }
     return rows_[slot->row];
+  }
+
+  // Room for so many rows in all, so that none of them moves for those that follow.
+  void reserve(std::size_t rows) {
+    rows_.reserve(rows);
+    hashes_.reserve(rows);
+    std::size_t slots = std::max(slots_.size(), kFirstSlots);
+    while (slots < (rows + 1) * 2) slots *= 2;
+    if (slots > slots_.size()) grow_to(slots);
+  }
+  // As new, but for the memory, which stays.
+  void clear() {
+    rows_.clear();
+    hashes_.clear();
+    std::fill(slots_.begin(), slots_.end(), Slot{});
   }
 
   // First the one, a little later the other, then at().
@@ -83,8 +100,8 @@ class RowTable {
     }
   }
 
-  void grow() {
-    slots_.assign(slots_.empty() ? kFirstSlots : 2 * slots_.size(), Slot{});
+  void grow_to(std::size_t slots) {
+    slots_.assign(slots, Slot{});
     for (std::size_t row = 0; row < rows_.size(); ++row) {
       std::size_t place = place_of(hashes_[row]);
       while (slots_[place].row != kFree) place = (place + 1) & (slots_.size() - 1);

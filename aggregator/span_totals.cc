@@ -64,12 +64,12 @@ void add_spans(const TotalsPlan& plan, const WindowMap<Value>& windows, SpansOfT
                Dimensions dimensions, SpanMap<Value>& spans) {
   for (const auto& [key, value] : windows) {
     const auto tenant =
-        tenants.try_emplace(key.tenant, plan.tenants->calendar_of(key.tenant)).first;
+        tenants.try_emplace(key.tenant(), plan.tenants->calendar_of(key.tenant())).first;
     const auto& place = tenant->second.of(Timestamp::from_seconds(key.start_seconds));
     const std::string_view kept =
-        dimensions == Dimensions::kKept ? std::string_view(key.dimensions) : kNoDimensions;
+        dimensions == Dimensions::kKept ? key.dimensions() : kNoDimensions;
     const auto add = [&](Span span, const core::LocalSpan& local) {
-      const SpanKey span_key{key.tenant,
+      const SpanKey span_key{key.tenant(),
                              key.meter,
                              span,
                              local.window.start.seconds(),
@@ -112,7 +112,7 @@ SpanTotals span_totals(const TotalsPlan& plan) {
 }
 
 std::int32_t local_date_of(const TotalsPlan& plan, const WindowKey& key) {
-  return plan.tenants->calendar_of(key.tenant)
+  return plan.tenants->calendar_of(key.tenant())
       .day_of(Timestamp::from_seconds(key.start_seconds))
       .first_date;
 }

@@ -31,8 +31,6 @@ struct SpanKey {
 template <class Value>
 using SpanMap = std::map<SpanKey, Value>;
 
-inline constexpr std::string_view kNoDimensions = "{}";
-
 struct SpanTotals {
   SpanMap<core::UsageDelta> usage;  // over all dimensions
   SpanMap<core::GaugeReading> gauges;

@@ -8,10 +8,14 @@
 #include "runtime/postgres/connection.h"
 
 #include <algorithm>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 namespace tally::aggregator {
+
+inline auto place_of(const WindowKey& key) {
+  return std::tuple(key.tenant(), key.meter, key.start_seconds, key.dimensions());
+}
 
 // Ordered as the tables' primary keys are.
 template <class Value>
@@ -20,7 +24,7 @@ std::vector<const typename WindowMap<Value>::Row*> sorted(const WindowMap<Value>
   rows.reserve(windows.size());
   for (const auto& row : windows) rows.push_back(&row);
   std::sort(rows.begin(), rows.end(),
-            [](const auto* a, const auto* b) { return a->first.view() < b->first.view(); });
+            [](const auto* a, const auto* b) { return place_of(a->first) < place_of(b->first); });
   return rows;
 }
 
@@ -28,11 +32,11 @@ struct WindowColumns {
   runtime::postgres::ArrayText tenant, meter, start, end, dimensions;
 
   void add(const MeterSet& meters, const WindowKey& key) {
-    tenant.add(key.tenant);
+    tenant.add(key.tenant());
     meter.add(meters.meters()[key.meter].slug);
     start.add(core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)));
-    end.add(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds)));
-    dimensions.add(key.dimensions);
+    end.add(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds())));
+    dimensions.add(key.dimensions());
   }
 };
 

@@ -198,7 +198,7 @@ void StoreConformance::count(BatchPlan& plan, PartitionState& state,
     ++plan.ledger[{state.id, day}].counted;
     segment.entries.push_back(entry);
     const std::int64_t start = std::int64_t{day} * core::kDaySeconds;
-    plan.totals.usage[aggregator::WindowKey({"acme", 0, start, start + 3600, "{}"})] +=
+    plan.totals.usage[plan.totals.key({"acme", 0, start, start + 3600, "{}"})] +=
         core::UsageDelta{core::Decimal::parse("2").value(), 1};
   }
 }

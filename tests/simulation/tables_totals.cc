@@ -24,10 +24,10 @@ template <class Planned, class Stored>
 void apply_windows(const BatchPlan& plan, const aggregator::WindowMap<Planned>& windows,
                    std::map<TotalKey, Stored>& stored, Tables& tables) {
   for (const auto& [key, value] : windows) {
-    const TotalKey row{key.tenant, plan.meters->meters()[key.meter].slug, key.start_seconds,
-                       key.dimensions};
+    const TotalKey row{std::string(key.tenant()), plan.meters->meters()[key.meter].slug,
+                       key.start_seconds, std::string(key.dimensions())};
     merge(stored[row], value);
-    tables.window_ends.try_emplace(row, key.end_seconds);  // a stored window is never split
+    tables.window_ends.try_emplace(row, key.end_seconds());  // a stored window is never split
   }
 }
 

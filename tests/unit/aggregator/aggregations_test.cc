@@ -103,8 +103,8 @@ std::map<std::string, std::string> page(const TotalsPlan& plan) {
   std::map<std::string, std::string> rows;
   const auto windows = [&](const auto& map) {
     for (const auto& [key, value] : map) {
-      rows[fmt::format("{} window {} {} {}", key.tenant, time_text(key.start_seconds),
-                       time_text(key.end_seconds), key.dimensions)] = shown(value);
+      rows[fmt::format("{} window {} {} {}", key.tenant(), time_text(key.start_seconds),
+                       time_text(key.end_seconds()), key.dimensions())] = shown(value);
     }
   };
   const auto spans = [&](const auto& map) {
@@ -136,13 +136,14 @@ std::vector<Use> uses() {
   return made;
 }
 
-template <class Map>
-void merge_into(Map& into, const Map& from) {
+template <class Value>
+void merge_into(TotalsPlan& plan, WindowMap<Value>& into, const WindowMap<Value>& from) {
   for (const auto& [key, value] : from) {
-    if constexpr (std::is_same_v<Map, WindowMap<core::UsageDelta>>) {
-      into[key] += value;
+    const WindowKey own = plan.key(key.view());
+    if constexpr (std::is_same_v<Value, core::UsageDelta>) {
+      into[own] += value;
     } else {
-      into[key].merge(value);
+      into[own].merge(value);
     }
   }
 }
@@ -165,11 +166,11 @@ TEST(Aggregations, OrderAndCutsOfTheStreamNeverMatter) {
       TotalsPlan second;
       for (std::size_t i = 0; i < stream.size(); ++i)
         adder.add(stream[i], i < cut ? first : second);
-      merge_into(first.usage, second.usage);
-      merge_into(first.gauges, second.gauges);
-      merge_into(first.maxima, second.maxima);
-      merge_into(first.minima, second.minima);
-      merge_into(first.uniques, second.uniques);
+      merge_into(first, first.usage, second.usage);
+      merge_into(first, first.gauges, second.gauges);
+      merge_into(first, first.maxima, second.maxima);
+      merge_into(first, first.minima, second.minima);
+      merge_into(first, first.uniques, second.uniques);
       if (first.tenants == nullptr) first.tenants = second.tenants;
       EXPECT_EQ(page(first), expected) << core::to_string(aggregation);
     }

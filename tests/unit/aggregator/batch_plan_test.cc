@@ -72,22 +72,49 @@ TEST(CheckConservationDeathTest, NoMoveWithoutALine) {
 }
 
 TEST(WindowMap, AWindowIsItsWholeKey) {
-  WindowMap<core::UsageDelta> windows;
+  TotalsPlan plan;
+  WindowMap<core::UsageDelta>& windows = plan.usage;
   const WindowKeyView key{"acme", 3, 7200, 10800, "{}"};
   const std::vector<WindowKeyView> others = {{"acm", 3, 7200, 10800, "{}"},
                                              {"acme", 4, 7200, 10800, "{}"},
                                              {"acme", 3, 10800, 14400, "{}"},
                                              {"acme", 3, 7200, 9000, "{}"},
                                              {"acme", 3, 7200, 10800, "{\"a\":\"\"}"}};
-  windows[key].events = 1;
+  windows[plan.key(key)].events = 1;
   for (const WindowKeyView& other : others) {
-    EXPECT_EQ(windows[other].events, 0);
-    windows[other].events = 2;
+    EXPECT_EQ(windows[plan.key(other)].events, 0);
+    windows[plan.key(other)].events = 2;
   }
-  EXPECT_EQ(windows[key].events, 1);
-  EXPECT_EQ(windows[WindowKey(key)].events, 1);
+  EXPECT_EQ(windows[plan.key(key)].events, 1);
   EXPECT_EQ(windows.size(), 1 + others.size());
   EXPECT_EQ(windows.begin()->first.view(), key);  // in the order in which they were first met
+  EXPECT_EQ(plan.texts->size(), 4U);              // each once
+}
+
+TEST(PlanTexts, EachTextIsThereOnceAndStays) {
+  PlanTexts texts;
+  std::vector<const PlanText*> first;
+  const auto text_of = [](std::size_t i) {  // of all lengths, and longer than a chunk
+    return std::to_string(i) + std::string(i % 97 == 0 ? 70'000 : i % 97, 'x');
+  };
+  for (std::size_t i = 0; i < 2'000; ++i) first.push_back(&texts.intern(text_of(i)));
+  EXPECT_EQ(texts.intern("").view(), "");
+  EXPECT_EQ(texts.size(), 2'001U);
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(&texts.intern(text_of(i)), first[i]);
+    EXPECT_EQ(first[i]->view(), text_of(i));
+    EXPECT_EQ(first[i]->number(), i);
+  }
+}
+
+// Never by their hash alone.
+TEST(PlanTexts, TextsOfOneHashAreToldApart) {
+  PlanTexts texts;
+  const PlanText& one = texts.intern("one", 7);
+  const PlanText& two = texts.intern("two", 7);
+  EXPECT_NE(&one, &two);
+  EXPECT_EQ(&texts.intern("one", 7), &one);
+  EXPECT_EQ(&texts.intern("two", 7), &two);
 }
 
 // A hash says little on purpose: rows of one hash, of one tag, and of one place are told apart.

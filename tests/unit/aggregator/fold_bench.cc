@@ -201,9 +201,9 @@ std::string FoldBench::statement() const {
   std::map<std::string, std::string> rows;
   const auto place = [&](const WindowKey& key) {
     return fmt::format(
-        "{} {} {} {}", key.tenant, plan.meters->meters()[key.meter].slug,
+        "{} {} {} {}", key.tenant(), plan.meters->meters()[key.meter].slug,
         core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)).substr(0, 16),
-        key.dimensions);
+        key.dimensions());
   };
   for (const auto& [key, delta] : plan.totals.usage) {
     rows[place(key)] = fmt::format("{} of {}", delta.quantity.to_string(), delta.events);

@@ -181,8 +181,8 @@ struct Totals {
 void Totals::commit(const BatchPlan& plan) {
   check_conservation(plan);
   const auto place = [&](const WindowKey& key) {
-    return fmt::format("{} {} {} {}", key.tenant, plan.meters->meters()[key.meter].slug,
-                       key.start_seconds / 3'600, key.dimensions);
+    return fmt::format("{} {} {} {}", key.tenant(), plan.meters->meters()[key.meter].slug,
+                       key.start_seconds / 3'600, key.dimensions());
   };
   for (const auto& [where, line] : plan.ledger) {
     for (const auto& [name, value] :
