@@ -1,6 +1,6 @@
 #include "aggregator/decode.h"
 
-#include "core/check.h"
+#include "aggregator/json_index.h"
 #include "core/limits.h"
 
 #include <fmt/format.h>
@@ -17,7 +17,6 @@ namespace tally::aggregator {
 namespace {
 
 using runtime::kafka::Record;
-using simdjson::ondemand::value;
 
 struct Attribute {
   std::string_view name;
@@ -49,35 +48,31 @@ bool has_control_character(std::string_view text) {
                      [](char c) { return static_cast<unsigned char>(c) < 0x20; });
 }
 
-// The member's name. Nearly every name is written as it is: only one with an escape is unescaped.
-simdjson::error_code name_of(simdjson::ondemand::field& field, std::string_view& name) {
-  const char* const begin = field.key().raw();
-  const char* end = begin;
-  while (*end != '"' && *end != '\\') ++end;  // the parser has found the closing quote
-  if (*end == '\\') return field.unescaped_key().get(name);
-  name = std::string_view(begin, static_cast<std::size_t>(end - begin));
-  return simdjson::SUCCESS;
-}
+enum class Member : std::uint8_t {
+  kId,
+  kSource,
+  kType,
+  kSubject,
+  kSpecversion,
+  kTime,
+  kDataBase64,
+  kData,
+  kOther
+};
 
-const Attribute* attribute_named(std::string_view name) {
-  const auto* const found = std::find_if(kAttributes.begin(), kAttributes.end(),
-                                         [&](const Attribute& a) { return a.name == name; });
-  return found == kAttributes.end() ? nullptr : found;
-}
-
-enum class Member : std::uint8_t { kOther, kAttribute, kSpecversion, kTime, kDataBase64, kData };
-
-// By its length, which tells all but `time`, `type` and `data` apart.
-Member member_of(std::string_view name) {
+// By its length and its first eight bytes.
+Member member_of(std::string_view name, NameHead head) {
   switch (name.size()) {
     case 2:
-    case 6:
-    case 7:
-      return attribute_named(name) != nullptr ? Member::kAttribute : Member::kOther;
+      return head == head_of("id") ? Member::kId : Member::kOther;
     case 4:
-      if (name == "type") return Member::kAttribute;
-      if (name == "time") return Member::kTime;
-      return name == "data" ? Member::kData : Member::kOther;
+      if (head == head_of("type")) return Member::kType;
+      if (head == head_of("time")) return Member::kTime;
+      return head == head_of("data") ? Member::kData : Member::kOther;
+    case 6:
+      return head == head_of("source") ? Member::kSource : Member::kOther;
+    case 7:
+      return head == head_of("subject") ? Member::kSubject : Member::kOther;
     case 11:
       if (name == "specversion") return Member::kSpecversion;
       return name == "data_base64" ? Member::kDataBase64 : Member::kOther;
@@ -86,17 +81,31 @@ Member member_of(std::string_view name) {
   }
 }
 
-bool at_end(simdjson::ondemand::document& document) {
-  const char* rest = nullptr;
-  return document.current_location().get(rest) != simdjson::SUCCESS;
+const Attribute& attribute_of(Member member) {
+  return kAttributes.at(static_cast<std::size_t>(member));
 }
 
-std::string_view trimmed(std::string_view token) {
-  while (!token.empty() && (token.back() == ' ' || token.back() == '\n' || token.back() == '\r' ||
-                            token.back() == '\t')) {
-    token.remove_suffix(1);
+bool starts_value(char token) {
+  constexpr std::string_view kFirst = "{[\"ntf-0123456789";
+  return kFirst.find(token) != std::string_view::npos;
+}
+
+bool is_named(const PathNode& node, std::string_view name, NameHead head) {
+  return node.head == head && node.key.size() == name.size() &&
+         (name.size() <= kNameHeadBytes || node.key == name);
+}
+
+// Most events have their members in the order of the meters': where one was found is where the
+// search for the next begins. nodes.size(): none.
+std::size_t node_named(const std::vector<PathNode>& nodes, std::size_t guess, std::string_view name,
+                       NameHead head) {
+  for (std::size_t i = guess; i < nodes.size(); ++i) {
+    if (is_named(nodes[i], name, head)) return i;
   }
-  return token;
+  for (std::size_t i = 0; i < guess; ++i) {
+    if (is_named(nodes[i], name, head)) return i;
+  }
+  return nodes.size();
 }
 
 }  // namespace
@@ -153,15 +162,13 @@ struct Decoder::Impl {
   explicit Impl(const MeterSet& set) : meters(set) {}
 
   const MeterSet& meters;
-  simdjson::ondemand::parser parser;
-  std::vector<char> padded;
+  JsonIndex index;
   std::vector<Slot> slots;
-  std::array<std::string, kAttributes.size()> kept;  // envelope strings across a rewind
   DecodedEvent event;
   bool seen_specversion = false;
   bool seen_time = false;
   bool seen_data = false;
-  bool data_deferred = false;
+  JsonIndex::Place deferred_data = nullptr;  // `data` stood before `type`
 
   bool reject(RejectReason reason, std::string detail) {
     event.reject = reason;
@@ -169,26 +176,17 @@ struct Decoder::Impl {
     return false;
   }
 
-  bool malformed(simdjson::error_code error) {
-    if (error == simdjson::UTF8_ERROR) {
+  bool malformed(JsonFault fault) {
+    if (fault == JsonFault::kUtf8) {
       return reject(RejectReason::kInvalidUtf8, "the value is not valid UTF-8");
     }
-    return reject(RejectReason::kMalformedJson, simdjson::error_message(error));
+    return reject(RejectReason::kMalformedJson, to_string(fault));
   }
 
   void start() {
     event = DecodedEvent{};
-    seen_specversion = seen_time = seen_data = data_deferred = false;
-  }
-
-  simdjson::padded_string_view pad(std::string_view bytes) {
-    if (padded.size() < bytes.size() + simdjson::SIMDJSON_PADDING) {
-      padded.resize(std::max<std::size_t>(4096, 2 * (bytes.size() + simdjson::SIMDJSON_PADDING)));
-    }
-    std::memcpy(padded.data(), bytes.data(), bytes.size());
-    // simdjson looks at the byte behind the end: it must not be one of an earlier record.
-    std::memset(padded.data() + bytes.size(), 0, simdjson::SIMDJSON_PADDING);
-    return simdjson::padded_string_view(padded.data(), bytes.size(), padded.size());
+    seen_specversion = seen_time = seen_data = false;
+    deferred_data = nullptr;
   }
 
   bool set_attribute(const Attribute& attribute, std::string_view text) {
@@ -259,190 +257,182 @@ struct Decoder::Impl {
     return true;
   }
 
-  bool fill_slot(value& member, Slot& slot) {
-    simdjson::ondemand::json_type kind{};
-    if (const auto error = member.type().get(kind)) return malformed(error);
-    switch (kind) {
-      case simdjson::ondemand::json_type::string:
-        slot.kind = SlotKind::kString;
-        if (const auto error = member.get_string().get(slot.text)) return malformed(error);
-        return true;
-      case simdjson::ondemand::json_type::number:
-        slot.kind = SlotKind::kNumber;
-        slot.text = trimmed(member.raw_json_token());
-        return true;
-      case simdjson::ondemand::json_type::boolean: {
-        bool truth = false;
-        if (const auto error = member.get_bool().get(truth)) return malformed(error);
-        slot.kind = truth ? SlotKind::kTrue : SlotKind::kFalse;
-        return true;
-      }
-      case simdjson::ondemand::json_type::null: {
-        bool null = false;
-        if (const auto error = member.is_null().get(null)) return malformed(error);
-        if (!null) return malformed(simdjson::N_ATOM_ERROR);
-        slot.kind = SlotKind::kNull;
-        return true;
-      }
-      default:
-        slot.kind = SlotKind::kComposite;
-        return true;
-    }
+  // Every member from behind the opening brace on: `visit(name, head)`.
+  template <class Visit>
+  bool for_each_member(Visit&& visit) {
+    JsonFault fault = JsonFault::kNone;
+    if (index.each_member(fault, visit)) return true;
+    return fault != JsonFault::kNone && malformed(fault);
   }
 
-  bool walk(simdjson::ondemand::object object, const std::vector<PathNode>& nodes) {
-    std::array<std::uint64_t, kMaxNodes / 64> seen;  // only the words that `nodes` needs are set
-    std::fill_n(seen.begin(), (nodes.size() + 63) / 64, 0);
-    for (auto result : object) {
-      simdjson::ondemand::field field;
-      if (const auto error = std::move(result).get(field)) return malformed(error);
-      std::string_view key;
-      if (const auto error = name_of(field, key)) return malformed(error);
-      for (std::size_t i = 0; i < nodes.size(); ++i) {
-        if (nodes[i].key != key) continue;
-        const std::uint64_t bit = 1ULL << (i % 64);
-        if ((seen.at(i / 64) & bit) != 0) {
-          return reject(RejectReason::kDuplicateAttribute,
-                        fmt::format("`data` has `{}` twice", key));
-        }
-        seen.at(i / 64) |= bit;
-        if (!visit(field.value(), nodes[i])) return false;
-        break;
-      }
-    }
+  bool fill_atom(Slot& slot, std::string_view atom, SlotKind kind) {
+    if (!index.is_atom(atom)) return malformed(JsonFault::kType);
+    index.step();
+    slot.kind = kind;
     return true;
   }
 
-  bool visit(value member, const PathNode& node) {
-    if (node.slot != kNoSlot && !fill_slot(member, slots[node.slot])) return false;
-    if (node.children.empty()) return true;
-    simdjson::ondemand::json_type kind{};
-    if (const auto error = member.type().get(kind)) return malformed(error);
-    if (kind != simdjson::ondemand::json_type::object) return true;  // its children are absent
-    simdjson::ondemand::object inner;
-    if (const auto error = member.get_object().get(inner)) return malformed(error);
-    return walk(inner, node.children);
+  // Leaves the cursor where it is before an object or array.
+  bool fill_slot(Slot& slot) {
+    switch (index.token()) {
+      case '"':
+        slot.kind = SlotKind::kString;
+        if (const auto fault = index.take_string(slot.text); fault != JsonFault::kNone) {
+          return malformed(fault);
+        }
+        return true;
+      case 't':
+        return fill_atom(slot, "true", SlotKind::kTrue);
+      case 'f':
+        return fill_atom(slot, "false", SlotKind::kFalse);
+      case 'n':
+        return fill_atom(slot, "null", SlotKind::kNull);
+      case '{':
+      case '[':
+        slot.kind = SlotKind::kComposite;
+        return true;
+      default:
+        if (!starts_value(index.token())) return malformed(JsonFault::kStructure);
+        slot.kind = SlotKind::kNumber;
+        slot.text = index.raw();
+        index.step();
+        return true;
+    }
   }
 
-  template <class JsonValue>
-  bool read_data(JsonValue&& data, std::size_t record_bytes) {
-    simdjson::ondemand::object object;
-    if (const auto error = data.get_object().get(object)) {
-      if (error != simdjson::INCORRECT_TYPE) return malformed(error);
+  bool walk(const std::vector<PathNode>& nodes) {
+    std::array<std::uint64_t, kMaxNodes / 64> seen;  // only the words that `nodes` needs are set
+    std::fill_n(seen.begin(), (nodes.size() + 63) / 64, 0);
+    std::size_t guess = 0;
+    return for_each_member([&](std::string_view name, NameHead head) {
+      const std::size_t found = node_named(nodes, guess, name, head);
+      if (found == nodes.size()) return true;
+      guess = found + 1;
+      const std::uint64_t bit = 1ULL << (found % 64);
+      if ((seen.at(found / 64) & bit) != 0) {
+        return reject(RejectReason::kDuplicateAttribute,
+                      fmt::format("`data` has `{}` twice", name));
+      }
+      seen.at(found / 64) |= bit;
+      return visit(nodes[found]);
+    });
+  }
+
+  bool visit(const PathNode& node) {
+    const auto value = index.place();
+    if (node.slot != kNoSlot && !fill_slot(slots[node.slot])) return false;
+    if (node.children.empty() || index.place() != value) return true;
+    if (!starts_value(index.token())) return malformed(JsonFault::kStructure);
+    if (index.token() != '{') return true;  // its children are absent
+    index.enter_object();
+    return walk(node.children);
+  }
+
+  // The cursor is at the object's brace and stays there.
+  bool within_limit(std::size_t record_bytes) {
+    if (record_bytes <= core::kMaxDataBytes) return true;
+    const auto data = index.place();
+    std::string_view raw;
+    if (const auto fault = index.take_raw_object(raw); fault != JsonFault::kNone) {
+      return malformed(fault);
+    }
+    index.go_to(data);
+    if (raw.size() <= core::kMaxDataBytes) return true;
+    return reject(RejectReason::kDataTooLarge, fmt::format("`data` has {} bytes, the limit is {}",
+                                                           raw.size(), core::kMaxDataBytes));
+  }
+
+  bool read_data(std::size_t record_bytes) {
+    if (index.token() != '{') {
       return reject(RejectReason::kDataNotObject, "`data` must be a JSON object");
     }
-    if (record_bytes > core::kMaxDataBytes) {
-      std::string_view raw;
-      if (const auto error = object.raw_json().get(raw)) return malformed(error);
-      raw = trimmed(raw);  // it runs up to what follows data
-      if (raw.size() > core::kMaxDataBytes) {
-        return reject(
-            RejectReason::kDataTooLarge,
-            fmt::format("`data` has {} bytes, the limit is {}", raw.size(), core::kMaxDataBytes));
-      }
-      if (const auto error = object.reset().error()) return malformed(error);
-    }
-    return event.plan == nullptr || walk(object, event.plan->roots);
+    if (!within_limit(record_bytes)) return false;
+    index.enter_object();
+    if (event.plan != nullptr) return walk(event.plan->roots);
+    const auto fault = index.leave_object();
+    return fault == JsonFault::kNone || malformed(fault);
   }
 
-  bool read_member(std::string_view key, value member, std::size_t record_bytes) {
+  bool read_member(std::string_view name, NameHead head, std::size_t record_bytes) {
     std::optional<std::string_view> text;
-    const auto read = [&](auto&& set) {
-      return read_string(key, member, text) && (!text || set());
-    };
-    switch (member_of(key)) {
-      case Member::kOther:
-        return true;
-      case Member::kAttribute:
-        return read([&] { return set_attribute(*attribute_named(key), *text); });
+    const auto read = [&](auto&& set) { return read_string(name, text) && (!text || set()); };
+    const Member member = member_of(name, head);
+    switch (member) {
+      case Member::kId:
+      case Member::kSource:
+      case Member::kType:
+      case Member::kSubject:
+        return read([&] { return set_attribute(attribute_of(member), *text); });
       case Member::kSpecversion:
         return read([&] { return set_specversion(*text); });
       case Member::kTime:
         return read([&] { return set_time(*text); });
       case Member::kDataBase64:
-        if (is_null(member)) return true;
+        if (take_null()) return true;
         return reject(RejectReason::kDataNotObject,
                       "`data_base64` is not read: put a JSON object into `data`");
       case Member::kData:
         if (std::exchange(seen_data, true)) {
           return reject(RejectReason::kDuplicateAttribute, "`data` appears twice");
         }
-        data_deferred = event.type.empty();
-        return data_deferred || read_data(member, record_bytes);
+        if (!event.type.empty()) return read_data(record_bytes);
+        deferred_data = index.place();
+        return true;
+      case Member::kOther:
+        return true;
     }
     return true;
   }
 
   // CloudEvents' JSON format reads null as an attribute that is not there.
-  static bool is_null(value& member) {
-    bool null = false;
-    return member.is_null().get(null) == simdjson::SUCCESS && null;
+  bool take_null() {
+    if (!index.is_atom("null")) return false;
+    index.step();
+    return true;
   }
 
   // nullopt: null.
-  bool read_string(std::string_view key, value& member, std::optional<std::string_view>& text) {
-    const auto error = member.get_string().get(text.emplace());
-    if (error == simdjson::SUCCESS) return true;
-    text.reset();
-    if (error == simdjson::INCORRECT_TYPE && is_null(member)) return true;
-    if (error == simdjson::INCORRECT_TYPE) {
-      return reject(RejectReason::kWrongType, fmt::format("`{}` must be a string", key));
+  bool read_string(std::string_view name, std::optional<std::string_view>& text) {
+    if (index.token() == '"') {
+      const auto fault = index.take_string(text.emplace());
+      return fault == JsonFault::kNone || malformed(fault);
     }
-    return malformed(error);
+    if (take_null()) return true;
+    return reject(RejectReason::kWrongType, fmt::format("`{}` must be a string", name));
   }
 
   bool read_structured(std::string_view bytes) {
-    simdjson::ondemand::document document;
-    if (const auto error = parser.iterate(pad(bytes)).get(document)) return malformed(error);
-    simdjson::ondemand::object object;
-    if (const auto error = document.get_object().get(object)) {
-      if (error != simdjson::INCORRECT_TYPE) return malformed(error);
+    if (const auto fault = index.build(bytes); fault != JsonFault::kNone) return malformed(fault);
+    if (const auto fault = index.root_object(); fault != JsonFault::kNone) {
+      if (fault != JsonFault::kType) return malformed(fault);
       return reject(RejectReason::kNotCloudEvent, "the value is not a JSON object");
     }
-    for (auto result : object) {
-      simdjson::ondemand::field field;
-      if (const auto error = std::move(result).get(field)) return malformed(error);
-      std::string_view key;
-      if (const auto error = name_of(field, key)) return malformed(error);
-      if (!read_member(key, field.value(), bytes.size())) return false;
-    }
-    if (!at_end(document)) {
+    index.enter_object();
+    const auto read = [&](std::string_view name, NameHead head) {
+      return read_member(name, head, bytes.size());
+    };
+    if (!for_each_member(read)) return false;
+    if (!index.at_end()) {
       return reject(RejectReason::kMalformedJson, "there is more after the event's closing brace");
     }
-    return require_all() && (!data_deferred || read_deferred(document, bytes.size()));
-  }
-
-  // `data` stood before `type`: once more from the start, now that the type's plan is known.
-  bool read_deferred(simdjson::ondemand::document& document, std::size_t record_bytes) {
-    for (std::size_t i = 0; i < kAttributes.size(); ++i) {
-      kept.at(i) = event.*kAttributes.at(i).field;
-      event.*kAttributes.at(i).field = kept.at(i);
-    }
-    document.rewind();
-    simdjson::ondemand::object object;
-    if (const auto error = document.get_object().get(object)) return malformed(error);
-    for (auto result : object) {
-      simdjson::ondemand::field field;
-      if (const auto error = std::move(result).get(field)) return malformed(error);
-      std::string_view key;
-      if (const auto error = name_of(field, key)) return malformed(error);
-      if (key == "data") return read_data(field.value(), record_bytes);
-    }
-    TALLY_CHECK(false, "`data` was there in the first pass");
+    if (!require_all()) return false;
+    if (deferred_data == nullptr) return true;
+    index.go_to(deferred_data);
+    return read_data(bytes.size());
   }
 
   bool read_header(const runtime::kafka::Header& header) {
     if (!header.name.starts_with("ce_")) return true;
     const std::string_view name = header.name.substr(3);
-    const Member member = member_of(name);
-    if (member != Member::kAttribute && member != Member::kSpecversion && member != Member::kTime)
-      return true;
+    const Member member = member_of(name, head_of(name));
+    if (member > Member::kTime) return true;
     if (!simdjson::validate_utf8(header.value.data(), header.value.size())) {
       return reject(RejectReason::kInvalidUtf8,
                     fmt::format("the header `ce_{}` is not valid UTF-8", name));
     }
-    if (member == Member::kAttribute) return set_attribute(*attribute_named(name), header.value);
-    return member == Member::kTime ? set_time(header.value) : set_specversion(header.value);
+    if (member == Member::kTime) return set_time(header.value);
+    if (member == Member::kSpecversion) return set_specversion(header.value);
+    return set_attribute(attribute_of(member), header.value);
   }
 
   bool read_binary(const Record& record) {
@@ -450,10 +440,18 @@ struct Decoder::Impl {
     if (!std::all_of(record.headers.begin(), record.headers.end(), read)) return false;
     seen_data = true;
     if (!require_all()) return false;
-    simdjson::ondemand::document document;
-    if (const auto error = parser.iterate(pad(record.value)).get(document)) return malformed(error);
-    if (!read_data(document, record.value.size())) return false;
-    if (event.plan == nullptr || at_end(document)) return true;
+    if (const auto fault = index.build(record.value); fault != JsonFault::kNone) {
+      return malformed(fault);
+    }
+    if (const auto fault = index.root_object(); fault != JsonFault::kNone) {
+      if (fault != JsonFault::kType) return malformed(fault);
+      return reject(RejectReason::kDataNotObject, "`data` must be a JSON object");
+    }
+    if (!within_limit(record.value.size())) return false;
+    if (event.plan == nullptr) return true;
+    index.enter_object();
+    if (!walk(event.plan->roots)) return false;
+    if (index.at_end()) return true;
     return reject(RejectReason::kMalformedJson, "there is more after the data's closing brace");
   }
 };

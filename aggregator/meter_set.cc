@@ -17,7 +17,7 @@ SlotIndex slot_for(TypePlan& plan, const core::JsonPath& path) {
     auto found =
         std::find_if(level->begin(), level->end(), [&](const PathNode& n) { return n.key == key; });
     if (found == level->end()) {
-      level->push_back({key, kNoSlot, {}});
+      level->push_back({key, head_of(key), kNoSlot, {}});
       found = level->end() - 1;
     }
     node = &*found;

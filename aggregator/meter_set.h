@@ -2,6 +2,7 @@
 // in one pass, and what each meter makes of them. Immutable after construction; shared by threads.
 #pragma once
 
+#include "aggregator/name_head.h"
 #include "core/ids.h"
 #include "core/meter.h"
 
@@ -21,6 +22,7 @@ inline constexpr SlotIndex kNoSlot = 0xffff;
 // into.
 struct PathNode {
   std::string key;
+  NameHead head = 0;  // the key's
   SlotIndex slot = kNoSlot;
   std::vector<PathNode> children;
 };
