@@ -5,8 +5,12 @@
 
 #include <fmt/format.h>
 
+#include <array>
+#include <bit>
 #include <chrono>
+#include <cstring>
 #include <iterator>
+#include <optional>
 
 namespace tally::core {
 namespace {
@@ -88,9 +92,53 @@ std::int64_t offset_seconds(Reader& reader) {
   return (sign == '-' ? -1 : 1) * (hours * 3600 + minutes * 60);
 }
 
-}  // namespace
+// Of a date and time without fraction or offset: where a digit may stand, and what stands
+// elsewhere.
+constexpr std::string_view kForm = "0000-00-00T00:00:00";
 
-Result<Timestamp> parse_rfc3339(std::string_view text) {
+// Whether eight characters from `at` on have the form's digits and separators. A character xor
+// its form's is at most 9 for a digit and 0 for the rest: with the room above added, below 0x80.
+bool has_form(std::string_view text, std::size_t at) {
+  const auto form = kForm.substr(at, 8);
+  std::array<char, 8> least{};
+  std::array<std::uint8_t, 8> room{};
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    least.at(i) = form[i];
+    room.at(i) = is_digit(form[i]) ? 0x7f - 9 : 0x7f;
+  }
+  std::uint64_t bytes = 0;
+  std::memcpy(&bytes, text.data() + at, sizeof(bytes));
+  bytes ^= std::bit_cast<std::uint64_t>(least);
+  return (((bytes + std::bit_cast<std::uint64_t>(room)) | bytes) & 0x8080'8080'8080'8080ULL) == 0;
+}
+
+// How nearly every time is written: `2026-11-21T08:00:00Z`, with a fraction or without. nullopt:
+// written otherwise, or no time: whoever reads every form tells.
+std::optional<Timestamp> parse_usual(std::string_view text) {
+  if (text.size() <= kForm.size() || text.back() != 'Z') return std::nullopt;
+  if (!has_form(text, 0) || !has_form(text, 8) || !has_form(text, kForm.size() - 8)) {
+    return std::nullopt;
+  }
+  const auto two = [text](std::size_t at) { return (text[at] - '0') * 10 + (text[at + 1] - '0'); };
+  const std::chrono::year_month_day date(std::chrono::year(two(0) * 100 + two(2)),
+                                         std::chrono::month(static_cast<unsigned>(two(5))),
+                                         std::chrono::day(static_cast<unsigned>(two(8))));
+  if (!date.ok() || date.year() < std::chrono::year(1970)) return std::nullopt;
+  if (two(11) > 23 || two(14) > 59 || two(17) > 59) return std::nullopt;
+  const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
+  std::int64_t micros = days * kDaySeconds + two(11) * 3600 + two(14) * 60 + two(17);
+  const std::string_view fraction = text.substr(kForm.size(), text.size() - kForm.size() - 1);
+  if (fraction.empty()) return Timestamp::from_micros(micros * kMicrosPerSecond);
+  if (fraction.front() != '.' || fraction.size() < 2 || fraction.size() > 7) return std::nullopt;
+  for (const char c : fraction.substr(1)) {
+    if (!is_digit(c)) return std::nullopt;
+    micros = micros * 10 + (c - '0');
+  }
+  for (std::size_t i = fraction.size(); i <= 6; ++i) micros *= 10;
+  return Timestamp::from_micros(micros);
+}
+
+Result<Timestamp> parse_any(std::string_view text) {
   Reader reader(text);
   const std::int64_t year = reader.digits(4);
   reader.one_of("-");
@@ -121,6 +169,13 @@ Result<Timestamp> parse_rfc3339(std::string_view text) {
     return refused("outside the years 1970 to 9999");
   }
   return Timestamp::from_micros(seconds * kMicrosPerSecond + fraction);
+}
+
+}  // namespace
+
+Result<Timestamp> parse_rfc3339(std::string_view text) {
+  if (const auto usual = parse_usual(text)) return *usual;
+  return parse_any(text);
 }
 
 bool is_event_time(Timestamp time) {
