@@ -77,19 +77,23 @@ struct WindowKey {
   return mixed(mixed(texts) ^ place);
 }
 
+// A counter's row is one line of the cache.
+template <class Value>
+inline constexpr std::size_t kRowAlign =
+    sizeof(WindowKey) + sizeof(Value) <= kCacheLineBytes ? kCacheLineBytes : alignof(Value);
+
+template <class Value>
+struct alignas(kRowAlign<Value>) WindowRow {
+  WindowKey first;
+  Value second;
+};
+static_assert(sizeof(WindowRow<core::UsageDelta>) == kCacheLineBytes);
+
 // Windows by their keys, which are of one plan, in the order in which they were first met.
 template <class Value>
 class WindowMap {
- private:
-  static constexpr std::size_t kCacheLineBytes = 64;
-  static constexpr std::size_t kRowAlign =
-      sizeof(WindowKey) + sizeof(Value) <= kCacheLineBytes ? kCacheLineBytes : alignof(Value);
-
  public:
-  struct alignas(kRowAlign) Row {
-    WindowKey first;
-    Value second;
-  };
+  using Row = WindowRow<Value>;
 
   Value& at(const WindowKey& key, std::uint64_t hash) {
     return rows_
@@ -111,8 +115,6 @@ class WindowMap {
  private:
   RowTable<Row> rows_;
 };
-
-static_assert(sizeof(WindowMap<core::UsageDelta>::Row) == 64, "a counter's row is a cache line");
 
 // The different values of a window, a day, a month or a period.
 struct UniqueSet {
