@@ -25,13 +25,13 @@ struct Sets {
   std::vector<const UniqueSet*> values;
 };
 
-Sets sets_of_windows(const TotalsPlan& plan, const MeterSet& meters) {
+Sets sets_of_windows(const PlanRows& rows, const MeterSet& meters) {
   Sets sets;
   WindowColumns columns;
-  for (const auto* row : sorted(plan.uniques)) {
+  for (const auto* row : rows.uniques) {
     columns.add(meters, row->first);
     sets.span.add(std::string_view("window"));
-    sets.first_date.add(std::int64_t{local_date_of(plan, row->first)});
+    sets.first_date.add(std::int64_t{local_date_of(rows.plan, row->first)});
     sets.events.add(row->second.events);
     sets.values.push_back(&row->second);
   }
@@ -43,7 +43,7 @@ Sets sets_of_windows(const TotalsPlan& plan, const MeterSet& meters) {
   return sets;
 }
 
-Sets sets_of_spans(const SpanMap<UniqueSet>& spans, const MeterSet& meters) {
+Sets sets_of_spans(const SpanRows<UniqueSet>& spans, const MeterSet& meters) {
   Sets sets;
   SpanColumns columns;
   for (const auto& [key, set] : spans) {
@@ -115,9 +115,9 @@ void write_sets(Sets sets, Transaction& transaction) {
 
 }  // namespace
 
-void write_uniques(const TotalsPlan& plan, const SpanTotals& spans, const MeterSet& meters,
+void write_uniques(const PlanRows& rows, const SpanTotals& spans, const MeterSet& meters,
                    Transaction& transaction) {
-  write_sets(sets_of_windows(plan, meters), transaction);
+  write_sets(sets_of_windows(rows, meters), transaction);
   write_sets(sets_of_spans(spans.uniques, meters), transaction);
 }
 

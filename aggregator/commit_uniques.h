@@ -2,8 +2,8 @@
 #pragma once
 
 #include "aggregator/meter_set.h"
+#include "aggregator/plan_rows.h"
 #include "aggregator/span_totals.h"
-#include "aggregator/totals_plan.h"
 #include "runtime/postgres/connection.h"
 
 namespace tally::aggregator {
@@ -11,7 +11,7 @@ namespace tally::aggregator {
 // Sets of windows, then of days, months and periods. A set's row is locked, in key order, before
 // its members are written, so commits that share a set go one after the other and its count stays
 // exact.
-void write_uniques(const TotalsPlan& plan, const SpanTotals& spans, const MeterSet& meters,
+void write_uniques(const PlanRows& rows, const SpanTotals& spans, const MeterSet& meters,
                    runtime::postgres::Transaction& transaction);
 
 }  // namespace tally::aggregator

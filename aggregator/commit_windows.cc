@@ -26,11 +26,12 @@ std::string tiebreak_bytes(const core::DedupEntry& entry) {
 
 // Here and below unnest() stands in the list of what is selected: in FROM each column would be put
 // into a tuple store of its own, and joined from there.
-void write_usage(const TotalsPlan& plan, const MeterSet& meters, Transaction& transaction) {
-  if (plan.usage.empty()) return;
+void write_usage(const WindowRows<core::UsageDelta>& windows, const MeterSet& meters,
+                 Transaction& transaction) {
+  if (windows.empty()) return;
   WindowColumns columns;
   ArrayText quantity, events;
-  for (const auto* row : sorted(plan.usage)) {
+  for (const auto* row : windows) {
     columns.add(meters, row->first);
     quantity.add(row->second.quantity.to_string());
     events.add(row->second.events);
@@ -78,12 +79,12 @@ std::string merge_readings(std::string_view beats) {
 }
 
 template <class Reading>
-void write_readings(const WindowMap<Reading>& windows, const MeterSet& meters,
+void write_readings(const WindowRows<Reading>& windows, const MeterSet& meters,
                     std::string_view beats, Transaction& transaction) {
   if (windows.empty()) return;
   WindowColumns columns;
   ReadingColumns readings;
-  for (const auto* row : sorted(windows)) {
+  for (const auto* row : windows) {
     columns.add(meters, row->first);
     readings.add(row->second);
   }
@@ -100,7 +101,7 @@ void write_readings(const WindowMap<Reading>& windows, const MeterSet& meters,
        readings.tiebreak.take(), readings.events.take()});
 }
 
-void write_usage_totals(const SpanMap<core::UsageDelta>& spans, const MeterSet& meters,
+void write_usage_totals(const SpanRows<core::UsageDelta>& spans, const MeterSet& meters,
                         Transaction& transaction) {
   if (spans.empty()) return;
   SpanColumns columns;
@@ -123,7 +124,7 @@ void write_usage_totals(const SpanMap<core::UsageDelta>& spans, const MeterSet& 
 }
 
 template <class Reading>
-void write_gauge_totals(const SpanMap<Reading>& spans, const MeterSet& meters,
+void write_gauge_totals(const SpanRows<Reading>& spans, const MeterSet& meters,
                         std::string_view beats, Transaction& transaction) {
   if (spans.empty()) return;
   SpanColumns columns;
@@ -152,13 +153,13 @@ void write_gauge_totals(const SpanMap<Reading>& spans, const MeterSet& meters,
 void write_windows(const TotalsPlan& folded, const MeterSet& meters, DimensionGuard& guard,
                    Transaction& transaction) {
   const auto changed = guard.admit(folded, meters, transaction);
-  const TotalsPlan& plan = changed ? *changed : folded;
-  const SpanTotals spans = span_totals(plan);
-  write_usage(plan, meters, transaction);
-  write_readings(plan.gauges, meters, kBeatsLatest, transaction);
-  write_readings(plan.maxima, meters, kBeatsMax, transaction);
-  write_readings(plan.minima, meters, kBeatsMin, transaction);
-  write_uniques(plan, spans, meters, transaction);
+  const PlanRows rows(changed ? *changed : folded);
+  const SpanTotals spans = span_totals(rows);
+  write_usage(rows.usage, meters, transaction);
+  write_readings(rows.gauges, meters, kBeatsLatest, transaction);
+  write_readings(rows.maxima, meters, kBeatsMax, transaction);
+  write_readings(rows.minima, meters, kBeatsMin, transaction);
+  write_uniques(rows, spans, meters, transaction);
   write_usage_totals(spans.usage, meters, transaction);
   write_gauge_totals(spans.gauges, meters, kBeatsLatest, transaction);
   write_gauge_totals(spans.maxima, meters, kBeatsMax, transaction);

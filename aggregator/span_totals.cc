@@ -2,11 +2,12 @@
 
 #include "core/check.h"
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
-#include <functional>
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <optional>
 #include <utility>
+#include <vector>
 
 namespace tally::aggregator {
 
@@ -54,33 +55,75 @@ class Spans {
   Place last_;
 };
 
-using SpansOfTenants =
-    boost::unordered_flat_map<std::string_view, Spans, TenantHash, std::equal_to<>>;
+// What one tenant's meter gains in spans of one kind.
+template <class Value>
+class Gains {
+ public:
+  struct Gain {
+    core::LocalSpan span;
+    std::uint32_t rank = 0;  // of the dimensions, among the plan's texts
+    std::string_view dimensions;
+    Value value;
+  };
+
+  void add(const core::LocalSpan& span, std::uint32_t rank, std::string_view dimensions,
+           const Value& value) {
+    if (gains_.empty() || place_of(gains_.back()) != std::pair(span.window.start, rank))
+      gains_.push_back({span, rank, dimensions, Value{}});
+    merge(gains_.back().value, value);
+  }
+  // All of them, each span and dimensions once, in key order; and is empty again.
+  template <class Visit>
+  void take(const Visit& visit) {
+    std::sort(gains_.begin(), gains_.end(),
+              [](const Gain& a, const Gain& b) { return place_of(a) < place_of(b); });
+    for (auto gain = gains_.begin(); gain != gains_.end();) {
+      auto next = gain + 1;
+      for (; next != gains_.end() && place_of(*next) == place_of(*gain); ++next)
+        merge(gain->value, next->value);
+      visit(*gain);
+      gain = next;
+    }
+    gains_.clear();
+  }
+
+ private:
+  static std::pair<Timestamp, std::uint32_t> place_of(const Gain& gain) {
+    return {gain.span.window.start, gain.rank};
+  }
+
+  std::vector<Gain> gains_;
+};
 
 enum class Dimensions : std::uint8_t { kKept, kMerged };
 
+// Goes from one tenant's meter to the next: the rows lie in that order.
 template <class Value>
-void add_spans(const TotalsPlan& plan, const WindowMap<Value>& windows, SpansOfTenants& tenants,
-               Dimensions dimensions, SpanMap<Value>& spans) {
-  for (const auto& [key, value] : windows) {
-    const auto tenant =
-        tenants.try_emplace(key.tenant(), plan.tenants->calendar_of(key.tenant())).first;
-    const auto& place = tenant->second.of(Timestamp::from_seconds(key.start_seconds));
-    const std::string_view kept =
-        dimensions == Dimensions::kKept ? key.dimensions() : kNoDimensions;
-    const auto add = [&](Span span, const core::LocalSpan& local) {
-      const SpanKey span_key{key.tenant(),
-                             key.meter,
-                             span,
-                             local.window.start.seconds(),
-                             kept,
-                             local.window.end.seconds(),
-                             local.first_date};
-      merge(spans[span_key], value);
-    };
-    add(Span::kDay, place.day);
-    add(Span::kMonth, place.month);
-    if (place.period) add(Span::kPeriod, *place.period);
+void add_spans(const PlanRows& rows, const WindowRows<Value>& windows, Dimensions dimensions,
+               SpanRows<Value>& spans) {
+  std::array<Gains<Value>, 3> gains;  // by Span
+  std::optional<Spans> calendar;
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    const auto& [key, value] = *windows[i];
+    if (i == 0 || windows[i - 1]->first.tenant_text != key.tenant_text)
+      calendar.emplace(rows.plan.tenants->calendar_of(key.tenant()));
+    const auto& place = calendar->of(Timestamp::from_seconds(key.start_seconds));
+    const bool kept = dimensions == Dimensions::kKept;
+    const std::uint32_t rank = kept ? rows.ranks.of(*key.dimensions_text) : 0;
+    const std::string_view text = kept ? key.dimensions() : kNoDimensions;
+    gains[0].add(place.day, rank, text, value);
+    gains[1].add(place.month, rank, text, value);
+    if (place.period) gains[2].add(*place.period, rank, text, value);
+    const WindowKey* const next = i + 1 < windows.size() ? &windows[i + 1]->first : nullptr;
+    if (next && next->tenant_text == key.tenant_text && next->meter == key.meter) continue;
+    for (const Span span : {Span::kDay, Span::kMonth, Span::kPeriod}) {
+      gains.at(static_cast<std::size_t>(span)).take([&](auto& gain) {
+        spans.emplace_back(SpanKey{windows[i]->first.tenant(), windows[i]->first.meter, span,
+                                   gain.span.window.start.seconds(), gain.dimensions,
+                                   gain.span.window.end.seconds(), gain.span.first_date},
+                           std::move(gain.value));
+      });
+    }
   }
 }
 
@@ -98,16 +141,15 @@ std::string_view to_string(Span span) {
   core::check_failed("a known span", __FILE__, __LINE__, "");
 }
 
-SpanTotals span_totals(const TotalsPlan& plan) {
+SpanTotals span_totals(const PlanRows& rows) {
   SpanTotals totals;
-  if (plan.windows() == 0) return totals;
-  TALLY_CHECK(plan.tenants != nullptr);
-  SpansOfTenants tenants;
-  add_spans(plan, plan.usage, tenants, Dimensions::kMerged, totals.usage);
-  add_spans(plan, plan.gauges, tenants, Dimensions::kKept, totals.gauges);
-  add_spans(plan, plan.maxima, tenants, Dimensions::kKept, totals.maxima);
-  add_spans(plan, plan.minima, tenants, Dimensions::kKept, totals.minima);
-  add_spans(plan, plan.uniques, tenants, Dimensions::kMerged, totals.uniques);
+  if (rows.plan.windows() == 0) return totals;
+  TALLY_CHECK(rows.plan.tenants != nullptr);
+  add_spans(rows, rows.usage, Dimensions::kMerged, totals.usage);
+  add_spans(rows, rows.gauges, Dimensions::kKept, totals.gauges);
+  add_spans(rows, rows.maxima, Dimensions::kKept, totals.maxima);
+  add_spans(rows, rows.minima, Dimensions::kKept, totals.minima);
+  add_spans(rows, rows.uniques, Dimensions::kMerged, totals.uniques);
   return totals;
 }
 

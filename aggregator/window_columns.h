@@ -7,26 +7,25 @@
 #include "core/timestamp.h"
 #include "runtime/postgres/connection.h"
 
-#include <algorithm>
-#include <tuple>
-#include <vector>
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <cstdint>
+#include <string>
 
 namespace tally::aggregator {
 
-inline auto place_of(const WindowKey& key) {
-  return std::tuple(key.tenant(), key.meter, key.start_seconds, key.dimensions());
-}
+// Texts of moments, each made once: a commit has many rows and few moments.
+class TimeTexts {
+ public:
+  const std::string& of(std::int64_t seconds) {
+    const auto [found, fresh] = texts_.try_emplace(seconds);
+    if (fresh) found->second = core::to_rfc3339(core::Timestamp::from_seconds(seconds));
+    return found->second;
+  }
 
-// Ordered as the tables' primary keys are.
-template <class Value>
-std::vector<const typename WindowMap<Value>::Row*> sorted(const WindowMap<Value>& windows) {
-  std::vector<const typename WindowMap<Value>::Row*> rows;
-  rows.reserve(windows.size());
-  for (const auto& row : windows) rows.push_back(&row);
-  std::sort(rows.begin(), rows.end(),
-            [](const auto* a, const auto* b) { return place_of(a->first) < place_of(b->first); });
-  return rows;
-}
+ private:
+  boost::unordered_flat_map<std::int64_t, std::string> texts_;
+};
 
 struct WindowColumns {
   runtime::postgres::ArrayText tenant, meter, start, end, dimensions;
@@ -34,10 +33,13 @@ struct WindowColumns {
   void add(const MeterSet& meters, const WindowKey& key) {
     tenant.add(key.tenant());
     meter.add(meters.meters()[key.meter].slug);
-    start.add(core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)));
-    end.add(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds())));
+    start.add(times_.of(key.start_seconds));
+    end.add(times_.of(key.end_seconds()));
     dimensions.add(key.dimensions());
   }
+
+ private:
+  TimeTexts times_;
 };
 
 struct SpanColumns {
@@ -47,11 +49,14 @@ struct SpanColumns {
     tenant.add(key.tenant);
     meter.add(meters.meters()[key.meter].slug);
     span.add(to_string(key.span));
-    start.add(core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)));
-    end.add(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds)));
+    start.add(times_.of(key.start_seconds));
+    end.add(times_.of(key.end_seconds));
     dimensions.add(key.dimensions);
     first_date.add(std::int64_t{key.first_date});
   }
+
+ private:
+  TimeTexts times_;
 };
 
 }  // namespace tally::aggregator

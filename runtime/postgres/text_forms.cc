@@ -22,10 +22,13 @@ void ArrayText::separate() { text_ += text_.empty() ? '{' : ','; }
 void ArrayText::add(std::string_view value) {
   separate();
   text_ += '"';
-  for (const char byte : value) {
-    if (byte == '"' || byte == '\\') text_ += '\\';
-    text_ += byte;
+  std::size_t begin = 0;  // of what has not been appended yet
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] != '"' && value[i] != '\\') continue;
+    text_.append(value, begin, i - begin) += '\\';
+    begin = i;
   }
+  text_.append(value, begin);
   text_ += '"';
 }
 

@@ -32,7 +32,7 @@ void apply_windows(const BatchPlan& plan, const aggregator::WindowMap<Planned>& 
 }
 
 template <class Planned, class Stored>
-void apply_spans(const BatchPlan& plan, const aggregator::SpanMap<Planned>& spans,
+void apply_spans(const BatchPlan& plan, const aggregator::SpanRows<Planned>& spans,
                  std::map<SpanTotalKey, Stored>& stored, Tables& tables) {
   for (const auto& [key, value] : spans) {
     const SpanTotalKey row{std::string(key.tenant), plan.meters->meters()[key.meter].slug, key.span,
@@ -71,7 +71,7 @@ void open_period(const PeriodRow& period, std::int32_t first_date,
 }  // namespace
 
 void Tables::apply_totals(const BatchPlan& plan) {
-  const aggregator::SpanTotals spans = aggregator::span_totals(plan.totals);
+  const aggregator::SpanTotals spans = aggregator::span_totals(aggregator::PlanRows(plan.totals));
   apply_windows(plan, plan.totals.usage, usage, *this);
   apply_windows(plan, plan.totals.gauges, gauges, *this);
   apply_windows(plan, plan.totals.maxima, maxima, *this);

@@ -1,5 +1,6 @@
 // What a commit does to a plan before the first byte goes to Postgres.
 #include "aggregator/batch_plan.h"
+#include "aggregator/plan_rows.h"
 #include "aggregator/span_totals.h"
 #include "aggregator/window_columns.h"
 #include "core/check.h"
@@ -15,6 +16,7 @@ namespace tally::bench {
 namespace {
 
 using aggregator::BatchPlan;
+using aggregator::PlanRows;
 using runtime::postgres::ArrayText;
 
 const BatchPlan& plan_of(const PlanShape& shape) {
@@ -30,11 +32,21 @@ const BatchPlan& plan_of(const PlanShape& shape) {
   return plan;
 }
 
-void span_totals(benchmark::State& state, const PlanShape& shape) {
+void rows(benchmark::State& state, const PlanShape& shape) {
   const BatchPlan& plan = plan_of(shape);
   Stage stage(state, kMemcpy);
   for ([[maybe_unused]] auto _ : state) {
-    benchmark::DoNotOptimize(aggregator::span_totals(plan.totals));
+    benchmark::DoNotOptimize(PlanRows(plan.totals));
+    stage.handled(static_cast<std::size_t>(plan.records));
+  }
+}
+
+void span_totals(benchmark::State& state, const PlanShape& shape) {
+  const BatchPlan& plan = plan_of(shape);
+  const PlanRows rows(plan.totals);
+  Stage stage(state, kMemcpy);
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(aggregator::span_totals(rows));
     stage.handled(static_cast<std::size_t>(plan.records));
   }
 }
@@ -58,11 +70,12 @@ std::size_t written(Columns& columns, const aggregator::MeterSet& meters, const 
 }
 
 // The text of tally.usage_window and tally.usage_total, as commit_windows.cc builds it.
-std::size_t write_columns(const BatchPlan& plan, const aggregator::SpanTotals& spans) {
+std::size_t write_columns(const BatchPlan& plan, const PlanRows& in_order,
+                          const aggregator::SpanTotals& spans) {
   std::size_t rows = 0;
   ArrayText quantity, events;
   aggregator::WindowColumns windows;
-  for (const auto* row : aggregator::sorted(plan.totals.usage)) {
+  for (const auto* row : in_order.usage) {
     rows += written(windows, *plan.meters, row->first, row->second, quantity, events);
   }
   for (ArrayText* column : {&windows.tenant, &windows.meter, &windows.start, &windows.end,
@@ -82,10 +95,11 @@ std::size_t write_columns(const BatchPlan& plan, const aggregator::SpanTotals& s
 
 void columns(benchmark::State& state, const PlanShape& shape) {
   const BatchPlan& plan = plan_of(shape);
-  const aggregator::SpanTotals spans = aggregator::span_totals(plan.totals);
+  const PlanRows in_order(plan.totals);
+  const aggregator::SpanTotals spans = aggregator::span_totals(in_order);
   Stage stage(state, kMemcpy);
   for ([[maybe_unused]] auto _ : state) {
-    const std::size_t rows = write_columns(plan, spans);
+    const std::size_t rows = write_columns(plan, in_order, spans);
     TALLY_CHECK(rows == plan.totals.usage.size() + spans.usage.size());
     stage.handled(static_cast<std::size_t>(plan.records));
   }
@@ -99,6 +113,7 @@ void add_plan() {
       benchmark::RegisterBenchmark(("plan/" + name + "/" + shape.name).c_str(),
                                    [run, shape](auto& state) { run(state, shape); });
     };
+    add("rows", rows);
     add("span_totals", span_totals);
     add("conservation", conservation);
     add("columns", columns);

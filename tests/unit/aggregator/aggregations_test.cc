@@ -114,7 +114,7 @@ std::map<std::string, std::string> page(const TotalsPlan& plan) {
           shown(value);
     }
   };
-  const SpanTotals totals = span_totals(plan);
+  const SpanTotals totals = span_totals(PlanRows(plan));
   windows(plan.usage), windows(plan.gauges), windows(plan.maxima), windows(plan.minima);
   windows(plan.uniques);
   spans(totals.usage), spans(totals.gauges), spans(totals.maxima), spans(totals.minima);
@@ -198,6 +198,44 @@ TEST(Aggregations, WindowsSumToTheTenantsDaysAndPeriods) {
       {"cut month 2026-10-31T18:15:00 2026-11-30T18:15:00 {}", "1111 of 4"},
       {"cut period 2026-11-21T08:17:31 2026-12-21T08:17:31 {}", "1110 of 3"}};
   EXPECT_EQ(page(plan), expected);
+}
+
+auto place_of(const WindowKey& key) {
+  return std::tuple(key.tenant(), key.meter, key.start_seconds, key.dimensions());
+}
+auto place_of(const SpanKey& key) {
+  return std::tuple(key.tenant, key.meter, key.span, key.start_seconds, key.dimensions);
+}
+template <class Rows, class KeyOf>
+void expect_ascending(const Rows& rows, const KeyOf& key_of) {
+  for (std::size_t i = 1; i < rows.size(); ++i)
+    EXPECT_LT(place_of(key_of(rows[i - 1])), place_of(key_of(rows[i])));
+}
+
+// In another order two instances could wait for each other for ever.
+TEST(Aggregations, RowsAreWrittenInKeyOrderEachKeyOnce) {
+  for (const auto aggregation : {Aggregation::kSum, Aggregation::kMax, Aggregation::kMin,
+                                 Aggregation::kLatest, Aggregation::kUniqueCount}) {
+    Adder adder(aggregation);
+    TotalsPlan plan;
+    for (const Use& use : uses()) adder.add(use, plan);
+    const PlanRows rows(plan);
+    const SpanTotals spans = span_totals(rows);
+    std::size_t windows = 0;
+    const auto check = [&](const auto& window_rows, const auto& span_rows) {
+      windows += window_rows.size();
+      expect_ascending(window_rows, [](const auto* row) { return row->first; });
+      expect_ascending(span_rows, [](const auto& row) { return row.first; });
+      EXPECT_EQ(window_rows.empty(), span_rows.empty());
+    };
+    check(rows.usage, spans.usage);
+    check(rows.gauges, spans.gauges);
+    check(rows.maxima, spans.maxima);
+    check(rows.minima, spans.minima);
+    check(rows.uniques, spans.uniques);
+    EXPECT_EQ(windows, plan.windows());
+    EXPECT_GT(windows, 20U);
+  }
 }
 
 TEST(Aggregations, AUniqueValueIsItsKindAndItsNumber) {

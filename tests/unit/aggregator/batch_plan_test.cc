@@ -1,4 +1,10 @@
+#include "aggregator/plan_rows.h"
 #include "tests/unit/aggregator/fold_bench.h"
+
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <vector>
 
 namespace tally::aggregator {
 namespace {
@@ -117,6 +123,36 @@ TEST(PlanTexts, TextsOfOneHashAreToldApart) {
   EXPECT_EQ(&texts.intern("two", 7), &two);
 }
 
+// Bytes are ordered as COLLATE "C" orders them, and windows by their whole keys.
+TEST(PlanRows, LieInTheOrderOfTheTables) {
+  TotalsPlan plan;
+  std::vector<WindowKeyView> keys;
+  for (const char* tenant : {"b", "\xc3\xa9", "a", "", "ab", "B"}) {
+    for (const std::uint16_t meter : {std::uint16_t{300}, std::uint16_t{2}}) {
+      for (const std::int64_t start : {7200, 3600, 1'800'000'000}) {
+        for (const char* dimensions : {R"({"k":"b"})", "{}", R"({"k":"\xff"})", R"({"k":"a"})"})
+          keys.push_back({tenant, meter, start, start + 60, dimensions});
+      }
+    }
+  }
+  for (const WindowKeyView& key : keys) plan.usage[plan.key(key)].events = 1;
+  const auto place_of = [](const WindowKeyView& key) {
+    return std::tuple(key.tenant, key.meter, key.start_seconds, key.dimensions);
+  };
+  std::sort(keys.begin(), keys.end(),
+            [&](const auto& a, const auto& b) { return place_of(a) < place_of(b); });
+  const PlanRows rows(plan);
+  ASSERT_EQ(rows.usage.size(), keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(rows.usage[i]->first.view(), keys[i]);
+}
+
+TEST(PlanRowsDeathTest, ATextIsThePlansOwn) {
+  TotalsPlan plan;
+  const TotalsPlan other;
+  plan.usage[other.key({"acme", 0, 0, 60, "{}"})].events = 1;
+  EXPECT_DEATH(PlanRows{plan}, "another plan's");
+}
+
 // A hash says little on purpose: rows of one hash, of one tag, and of one place are told apart.
 TEST(RowTable, FindsEveryRowWhateverItsHash) {
   for (const std::uint64_t kinds : {1U, 3U, 64U, 100'000U}) {
@@ -141,11 +177,16 @@ TEST(RowTable, FindsEveryRowWhateverItsHash) {
       EXPECT_EQ(number, next++);
       EXPECT_EQ(count, 2);
     }
-    for (int number = 0; number < rows; ++number) {
-      auto* const row = table.find(hash_of_number(number),
-                                   [&](const auto& found) { return found.first == number; });
-      ASSERT_NE(row, nullptr);
-    }
+    const auto find = [&](int number) {
+      return table.find(hash_of_number(number),
+                        [&](const auto& found) { return found.first == number; });
+    };
+    table.reserve(static_cast<std::size_t>(rows) * 5);
+    for (int number = 0; number < rows; ++number) ASSERT_NE(find(number), nullptr);
+    table.clear();
+    EXPECT_TRUE(table.empty());
+    table.at(hash_of_number(1), [](const auto&) { return true; }, [] { return std::pair(1, 1); });
+    for (int number = 0; number < 20; ++number) EXPECT_EQ(find(number) != nullptr, number == 1);
   }
 }
 

@@ -429,7 +429,7 @@ TEST(Handoff, AReadmittedRecordAtTheEdgesOfTimeEndsNothing) {
       EXPECT_NE(bench.statement().find(fmt::format(" {} 2", expected)), std::string::npos)
           << bench.statement();
       // What the commit writes.
-      for (const auto& [key, delta] : span_totals(bench.plan.totals).usage) {
+      for (const auto& [key, delta] : span_totals(PlanRows(bench.plan.totals)).usage) {
         EXPECT_FALSE(core::to_rfc3339(core::Timestamp::from_seconds(key.start_seconds)).empty());
         EXPECT_FALSE(core::to_rfc3339(core::Timestamp::from_seconds(key.end_seconds)).empty());
       }
