@@ -19,12 +19,13 @@ JUDGED_TENANTS = 1000  # with which there are ten million rows
 ASKED = 1000
 START = "2026-06-01T00:00:00Z"
 
-FILL = f"""
+FILL = """
 INSERT INTO tally.usage_window (tenant, meter, window_start, window_end, dimensions, quantity, events)
 SELECT 'tenant_' || lpad(t::text, 4, '0'), 'tokens', h, h + interval '1 hour',
        '{{"model":"model-' || m || '"}}', t + m + 0.5, 1
-  FROM generate_series('{START}'::timestamptz, '{START}'::timestamptz + interval '{HOURS - 1} hours', '1 hour') h,
-       generate_series(0, {{last}}) t, generate_series(1, {MODELS}) m
+  FROM generate_series('{start}'::timestamptz, '{start}'::timestamptz + interval '{hours} hours', '1 hour') h,
+       generate_series(0, {tenants} - 1) t, generate_series(1, {models}) m
+ WHERE h < '{start}'::timestamptz + interval '{hours} hours'
 """
 TOTALS = """
 INSERT INTO tally.usage_total (tenant, meter, span, span_start, span_end, first_date, quantity, events)
@@ -59,8 +60,8 @@ def main():
     make_catalogue(arguments)
     conninfo = fresh_database(arguments, "reads")
     print(f"==> writing {arguments.tenants * HOURS * MODELS:,} windows", flush=True)
-    run_sql(arguments, conninfo, FILL.format(last=arguments.tenants - 1), TOTALS.format(span="day"),
-            TOTALS.format(span="month"), "VACUUM ANALYZE")
+    run_sql(arguments, conninfo, FILL.format(start=START, hours=HOURS, tenants=arguments.tenants, models=MODELS),
+            TOTALS.format(span="day"), TOTALS.format(span="month"), "VACUUM ANALYZE")
     psql = Psql(arguments.psql, conninfo)
     drawn = random.Random(7)
     tenants = [drawn.randrange(arguments.tenants) for _ in range(ASKED)]

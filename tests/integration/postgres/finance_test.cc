@@ -95,6 +95,20 @@ TEST_F(Finance, UnknownTenantsAreCountedInUtcAndShown) {
   EXPECT_EQ(value("tenant FROM finance.unknown_tenants"), "stranger");
 }
 
+TEST_F(Finance, DaysAndDimensionsAreTheTenantsAndAddUp) {
+  add_tenant("kolkata", "Asia/Kolkata");
+  add_hour("kolkata", "2026-03-01 18:00Z", "1");  // 23:30 of March 1st
+  add_hour("kolkata", "2026-03-01 19:00Z", "2");
+  add_hour("kolkata", "2026-03-02 18:00Z", "4");
+  add_hour("kolkata", "2026-03-02 19:00Z", "8");  // 00:30 of March 3rd
+  const std::string of_two_days =
+      " FROM finance.usage_by_day_and_dimension('kolkata', 'calls', '2026-03-01', '2026-03-02')";
+  EXPECT_EQ(value("string_agg(day || ' ' || quantity || ' ' || events, ', ')" + of_two_days),
+            "2026-03-01 1 1, 2026-03-02 6 2");
+  connection_.exec("SET SESSION AUTHORIZATION tally_finance");
+  EXPECT_EQ(value("sum(quantity)" + of_two_days), "7");
+}
+
 TEST_F(Finance, AGaugeIsTheSumOverDimensionsOfTheLastReading) {
   add_tenant("berlin", "Europe/Berlin");
   add_reading("2026-03-02 09:00Z", R"({"team":"a"})", "5");
