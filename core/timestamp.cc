@@ -11,6 +11,7 @@
 #include <cstring>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 namespace tally::core {
 namespace {
@@ -96,27 +97,30 @@ std::int64_t offset_seconds(Reader& reader) {
 // elsewhere.
 constexpr std::string_view kForm = "0000-00-00T00:00:00";
 
-// Whether eight characters from `at` on have the form's digits and separators. A character xor
+// Whether eight characters from kAt on have the form's digits and separators. A character xor
 // its form's is at most 9 for a digit and 0 for the rest: with the room above added, below 0x80.
-bool has_form(std::string_view text, std::size_t at) {
-  const auto form = kForm.substr(at, 8);
-  std::array<char, 8> least{};
-  std::array<std::uint8_t, 8> room{};
-  for (std::size_t i = 0; i < form.size(); ++i) {
-    least.at(i) = form[i];
-    room.at(i) = is_digit(form[i]) ? 0x7f - 9 : 0x7f;
-  }
+template <std::size_t kAt>
+bool has_form(std::string_view text) {
+  constexpr auto kWords = [] {
+    std::array<char, 8> form{};
+    std::array<std::uint8_t, 8> room{};
+    for (std::size_t i = 0; i < form.size(); ++i) {
+      form[i] = kForm[kAt + i];
+      room[i] = form[i] == '0' ? 0x7f - 9 : 0x7f;
+    }
+    return std::pair(std::bit_cast<std::uint64_t>(form), std::bit_cast<std::uint64_t>(room));
+  }();
   std::uint64_t bytes = 0;
-  std::memcpy(&bytes, text.data() + at, sizeof(bytes));
-  bytes ^= std::bit_cast<std::uint64_t>(least);
-  return (((bytes + std::bit_cast<std::uint64_t>(room)) | bytes) & 0x8080'8080'8080'8080ULL) == 0;
+  std::memcpy(&bytes, text.data() + kAt, sizeof(bytes));
+  bytes ^= kWords.first;
+  return (((bytes + kWords.second) | bytes) & 0x8080'8080'8080'8080ULL) == 0;
 }
 
 // How nearly every time is written: `2026-11-21T08:00:00Z`, with a fraction or without. nullopt:
 // written otherwise, or no time: whoever reads every form tells.
 std::optional<Timestamp> parse_usual(std::string_view text) {
   if (text.size() <= kForm.size() || text.back() != 'Z') return std::nullopt;
-  if (!has_form(text, 0) || !has_form(text, 8) || !has_form(text, kForm.size() - 8)) {
+  if (!has_form<0>(text) || !has_form<8>(text) || !has_form<kForm.size() - 8>(text)) {
     return std::nullopt;
   }
   const auto two = [text](std::size_t at) { return (text[at] - '0') * 10 + (text[at + 1] - '0'); };
