@@ -43,16 +43,18 @@ void HotTable::replace(HotShard& shard, HotShard::Place place, const OrderedEntr
   ++of_day_[mark_of(day)];
 }
 
-void HotTable::insert(const OrderedEntry& entry, LogDay day, LogDay since) {
+std::optional<DatedEntry> HotTable::insert(const OrderedEntry& entry, LogDay day, LogDay since) {
   HotShard& shard = shard_to_change(entry, day);
   const HotShard::Place place = shard.find(entry);
   if (!place.found) {
     add(shard, place, entry, day);
-    return;
+    return std::nullopt;
   }
-  TALLY_CHECK(day_of(shard.day_at(place.index), newest_day_) < since,
-              "an identity was claimed twice");
+  const DatedEntry earlier{shard.entry_at(place.index),
+                           day_of(shard.day_at(place.index), newest_day_)};
+  TALLY_CHECK(earlier.day < since, "an identity was claimed twice");
   replace(shard, place, entry, day);
+  return earlier;
 }
 
 void HotTable::restore(const OrderedEntry& entry, LogDay day) {

@@ -30,8 +30,9 @@ class HotTable {
   void prefetch(const OrderedEntry& entry) const { shard_of(entry).prefetch(entry); }
   // Within the horizon of the newest day or not.
   [[nodiscard]] std::optional<DatedEntry> find(const OrderedEntry& entry) const;
-  // An identity that was not claimed since `since`; advances to the day. A CHECK.
-  void insert(const OrderedEntry& entry, LogDay day, LogDay since);
+  // An identity that was not claimed since `since`; advances to the day. A CHECK. Returns the
+  // earlier claim of it that this one replaces, if it is still kept.
+  std::optional<DatedEntry> insert(const OrderedEntry& entry, LogDay day, LogDay since);
   // Of two days the later stands, of one day the last.
   void restore(const OrderedEntry& entry, LogDay day);
   void advance(LogDay today);

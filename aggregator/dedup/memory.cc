@@ -48,15 +48,28 @@ struct Memory::Parts {
     if (spilled && (!found || spilled->day > found->day)) found = spilled;
     return found;
   }
-  void forget_expired_tokens() {
+  void forget_expired() {
     const LogDay oldest = hot.newest_day() - settings.kept_days;
-    std::erase_if(tokens, [&](const RunToken& token) { return token.day < oldest; });
+    const auto expired = [&](const auto& dated) { return dated.day < oldest; };
+    std::erase_if(tokens, expired);
+    std::erase_if(replaced, expired);
+  }
+  // The committed claim of a hot identity whose last `provisional` claims are not. `replaced` is
+  // sorted. nullopt: there is none, or it lies in a run already.
+  [[nodiscard]] std::optional<DatedEntry> committed_before(const OrderedEntry& entry,
+                                                           std::size_t provisional) const {
+    const auto earlier = std::ranges::equal_range(replaced, entry, before, &DatedEntry::entry);
+    if (earlier.size() < provisional) return std::nullopt;
+    return earlier[earlier.size() - provisional];
   }
 
   MemorySettings settings;
   HotTable hot;
   std::optional<RunSet> runs;    // where there is a folder for them
   std::vector<RunToken> tokens;  // of the segments whose entries are hot
+  // What claims since the last spill replaced, though it was kept: as long as a claim may yet be
+  // given up, the segments of what it replaced need that. Of one identity in order.
+  std::vector<DatedEntry> replaced;
 };
 
 Memory::Memory(const MemorySettings& settings) : parts_(std::make_unique<Parts>(settings)) {}
@@ -86,7 +99,9 @@ std::optional<core::DedupEntry> Memory::remembered(const core::DedupEntry& entry
 LogDay Memory::oldest_day() const { return parts_->hot.newest_day() - parts_->settings.kept_days; }
 
 void Memory::insert(const core::DedupEntry& entry, LogDay day) {
-  parts_->hot.insert(OrderedEntry(entry), day, day - parts_->settings.horizon_days);
+  const auto earlier =
+      parts_->hot.insert(OrderedEntry(entry), day, day - parts_->settings.horizon_days);
+  if (earlier && parts_->runs) parts_->replaced.push_back(*earlier);
 }
 
 void Memory::restore(const core::DedupEntry& entry, LogDay day) {
@@ -96,7 +111,7 @@ void Memory::restore(const core::DedupEntry& entry, LogDay day) {
 void Memory::advance(LogDay today) {
   if (today <= parts_->hot.newest_day()) return;
   parts_->hot.advance(today);
-  parts_->forget_expired_tokens();
+  parts_->forget_expired();
   if (parts_->runs) parts_->runs->drop_expired(today);
 }
 
@@ -134,19 +149,23 @@ bool Memory::spill(std::span<const core::DedupEntry> provisional) {
   const LogDay today = hot.newest_day();
   std::vector<OrderedEntry> kept_back(provisional.begin(), provisional.end());
   std::sort(kept_back.begin(), kept_back.end(), before);
+  parts_->forget_expired();
+  std::ranges::stable_sort(parts_->replaced, before, &DatedEntry::entry);
   std::vector<DatedEntry> still_hot;
   std::unique_ptr<RunFile> run;
   try {
     const auto writer = parts_->runs->begin(hot.size(), today);
     hot.for_each([&](const OrderedEntry& entry, LogDay day) {
-      if (std::binary_search(kept_back.begin(), kept_back.end(), entry, before)) {
-        still_hot.push_back({entry, day});
-      } else {
+      const auto claims = std::ranges::equal_range(kept_back, entry, before);
+      if (claims.empty()) {
         writer->add(entry, day);
+        return;
       }
+      still_hot.push_back({entry, day});
+      const auto committed = parts_->committed_before(entry, claims.size());
+      if (committed) writer->add(committed->entry, committed->day);
     });
     if (writer->entries() == 0) return true;
-    parts_->forget_expired_tokens();
     run = parts_->runs->finish(*writer, parts_->tokens);
   } catch (const DiskFailure&) {
     return false;
@@ -154,6 +173,7 @@ bool Memory::spill(std::span<const core::DedupEntry> provisional) {
   hot.clear();
   for (const DatedEntry& dated : still_hot) hot.restore(dated.entry, dated.day);
   parts_->tokens = {};
+  parts_->replaced = {};
   parts_->runs->add(std::move(run), today);
   return true;
 }
@@ -168,7 +188,9 @@ std::size_t Memory::size() const {
   return parts_->hot.size() + (parts_->runs ? parts_->runs->entries() : 0);
 }
 
-std::size_t Memory::hot_bytes() const { return parts_->hot.bytes(); }
+std::size_t Memory::hot_bytes() const {
+  return parts_->hot.bytes() + parts_->replaced.capacity() * sizeof(DatedEntry);
+}
 
 std::size_t Memory::bytes() const {
   return hot_bytes() + parts_->tokens.capacity() * sizeof(RunToken) +

@@ -99,15 +99,16 @@ class Memory {
   // on may name it.
   void committed(LogDay day, const SegmentToken& token);
   // Moves every hot entry to a run, but for the `provisional` ones: those of plans that are not yet
-  // committed. False: the disk refused, and the memory is as it was. May merge runs. Throws
-  // CacheBroken when a run that is to be merged cannot be read.
+  // committed, each as often as they claim it. In place of such a one the run has the committed
+  // claim that it replaced, if that is still kept. False: the disk refused, and the memory is as it
+  // was. May merge runs. Throws CacheBroken when a run that is to be merged cannot be read.
   [[nodiscard]] bool spill(std::span<const core::DedupEntry> provisional);
   // Removes all runs of this partition, whoever's they are. No Memory may stand on them.
   static void discard(const MemorySettings& settings);
 
   // Identities remembered; one that was claimed again after it expired may count twice.
   [[nodiscard]] std::size_t size() const;
-  [[nodiscard]] std::size_t hot_bytes() const;   // of the hot table
+  [[nodiscard]] std::size_t hot_bytes() const;   // of what a spill moves: the hot table, mainly
   [[nodiscard]] std::size_t bytes() const;       // of anonymous memory in all, filters included
   [[nodiscard]] std::size_t disk_bytes() const;  // of the runs
 

@@ -3,8 +3,9 @@
 //
 // A run names the segments whose entries it holds. It names a segment only if every entry of it
 // that had not expired when the run was written is in the run (or a later claim of the identity
-// is), and holds no entry but those of the segments named, now or before they expired. So the run
-// speaks for the database exactly while the database has all segments named.
+// is, of a segment that it names), and holds no entry but those of the segments named, now or
+// before they expired. So the run speaks for the database exactly while the database has all
+// segments named.
 //
 // Threads: one.
 #pragma once

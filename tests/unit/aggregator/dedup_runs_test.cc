@@ -335,6 +335,81 @@ TEST(Runs, ProvisionalEntriesAreInNoRun) {
   expect_remembered(*opened(folder.settings()), 0, 1'500);
 }
 
+// A memory whose first segment is of kToday, and which keeps it for a partition that lags.
+std::unique_ptr<Memory> keeping(const MemorySettings& settings, LogDay today) {
+  auto memory = std::make_unique<Memory>(settings);
+  memory->advance(today);
+  memory->adopt(today - settings.kept_days, all_stored);
+  memory->loaded();
+  return memory;
+}
+
+void claim_again(Memory& memory, LogDay day) {
+  ASSERT_EQ(memory.probe(entry_of(5), day), Seen::kNever);
+  memory.insert(entry_of(5), day);
+}
+
+// Its second claim is given up; its first is still asked for by those who lag.
+TEST(Runs, WhatAProvisionalClaimReplacedIsInTheRun) {
+  const TempFolder folder;
+  MemorySettings settings = folder.settings();
+  settings.kept_days = 50;
+  {
+    const auto memory = keeping(settings, kToday);
+    claim(*memory, 0, 1'000, 1);
+    claim_again(*memory, kToday + 38);
+    ASSERT_TRUE(memory->spill(std::vector{entry_of(5)}));
+    EXPECT_EQ(memory->probe(entry_of(5), kToday + 38), Seen::kSameContent);
+  }
+  Memory memory(settings);
+  memory.advance(kToday + 37);
+  memory.adopt(kToday - 13, all_stored);
+  ASSERT_TRUE(memory.covers(token_of(1)));  // so nobody loads it
+  expect_remembered(memory, 0, 1'000, Seen::kSameContent, kToday + 20);
+  EXPECT_EQ(memory.probe(entry_of(5), kToday + 37), Seen::kNever);
+}
+
+// Of a log that stood still for long, one plan may claim an identity more than once.
+TEST(Runs, OfSeveralClaimsTheLastThatIsCommittedIsInTheRun) {
+  for (const std::size_t given_up : {1U, 2U, 3U}) {
+    SCOPED_TRACE(given_up);
+    const TempFolder folder;
+    MemorySettings settings = folder.settings();
+    settings.kept_days = 120;
+    const LogDay days[] = {kToday, kToday + 38, kToday + 76, kToday + 114};
+    const LogDay committed = days[3 - given_up];
+    {
+      const auto memory = keeping(settings, kToday);
+      claim(*memory, 0, 1'000, 1);
+      for (std::uint64_t i = 1; i < 4; ++i) {
+        claim_again(*memory, days[i]);
+        if (days[i] <= committed) memory->committed(days[i], token_of(i + 1));
+      }
+      const std::vector<core::DedupEntry> provisional(given_up, entry_of(5));
+      ASSERT_TRUE(memory->spill(provisional));
+      memory->insert(entry_of(1'000), days[3]);
+      memory->committed(days[3], token_of(9));
+      ASSERT_TRUE(memory->spill(provisional)) << "what was replaced lies in a run already";
+    }
+    const auto memory = keeping(settings, days[3]);
+    EXPECT_EQ(memory->probe(entry_of(5), committed + 36), Seen::kSameContent);
+    EXPECT_EQ(memory->probe(entry_of(5), committed + 37), Seen::kNever);
+  }
+}
+
+TEST(Runs, WhatWasReplacedGoesWithItsDay) {
+  const TempFolder folder;
+  MemorySettings settings = folder.settings();
+  settings.kept_days = 50;
+  const auto memory = keeping(settings, kToday);
+  claim(*memory, 0, 1'000, 1);
+  claim_again(*memory, kToday + 38);
+  memory->advance(kToday + 51);
+  EXPECT_EQ(memory->size(), 1U);
+  ASSERT_TRUE(memory->spill(std::vector{entry_of(5)}));
+  EXPECT_TRUE(folder.runs().empty());
+}
+
 TEST(Runs, WithoutAFolderEverythingStaysHot) {
   Memory memory(MemorySettings{
       .horizon_days = 36, .cache_folder = {}, .deployment = 1, .partition = 1, .generation = 1});
