@@ -7,6 +7,7 @@
 #include "core/limits.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/postgres/connection.h"
+#include "tests/unit/aggregator/dedup_support.h"
 #include "tests/unit/aggregator/fold_bench.h"
 
 #include <fmt/format.h>
@@ -52,7 +53,16 @@ struct World final : Pace {
   int acquires_that_break = 0;
   std::deque<HandoffRow> waiting;         // in tally.handoff, of partition 0
   std::function<void()> on_look = [] {};  // after the rows of all days were looked for
-  std::vector<BatchPlan> committed;
+  std::vector<BatchPlan> committed;       // submitted, rather, where `fate` is another
+
+  int unassigned = 0;                       // partitions that nobody is assigned at first
+  std::vector<std::int32_t> assigned_now;   // by the next poll
+  std::function<void()> on_submit = [] {};  // after it was put into `committed`
+  std::optional<PlanFate> fate = PlanFate::kCommitted;  // nullopt: the commit goes on and on
+  std::map<std::int32_t, std::size_t> room;  // of what is acquired: for so many identities
+  dedup::MemorySettings memory;              // of partition 0, as the session asked for it
+  std::filesystem::path cache_folder;
+  std::size_t memory_budget_bytes = 0;
 };
 
 class WorldSource final : public EventSource {
@@ -65,6 +75,7 @@ class WorldSource final : public EventSource {
       if (joins_++ > 0) listener_.revoked(world_.assigned, kafka::Revocation::kOrderly);
       world_.starts = listener_.assigned(world_.assigned);
     }
+    if (!world_.assigned_now.empty()) listener_.assigned(std::exchange(world_.assigned_now, {}));
     world_.time += timeout;
     --world_.polls_left;
     kafka::RecordBatch batch;
@@ -99,7 +110,7 @@ class WorldSource final : public EventSource {
     return end;
   }
   std::optional<std::int32_t> partition_count(std::chrono::milliseconds /*timeout*/) override {
-    return static_cast<std::int32_t>(world_.assigned.size());
+    return static_cast<std::int32_t>(world_.assigned.size()) + world_.unassigned;
   }
   void mirror_offsets(
       const std::vector<std::pair<std::int32_t, std::int64_t>>& /*next_offsets*/) override {}
@@ -128,7 +139,9 @@ class WorldStore final : public TotalsStore {
   std::int32_t never_owned() override { return 0; }
   std::unique_ptr<PartitionState> acquire(const AcquireRequest& request) override {
     if (++world_.acquires <= world_.acquires_that_break) throw Unavailable("it broke");
+    if (request.partition == core::PartitionId(0)) world_.memory = request.memory;
     auto state = std::make_unique<PartitionState>(request.partition, request.memory);
+    state->memory.reserve(world_.room[request.partition.value()]);
     state->epoch = core::Epoch(1);
     state->generation = request.generation;
     const auto left_at = world_.left_at.find(request.partition.value());
@@ -160,11 +173,11 @@ class WorldStore final : public TotalsStore {
   World& world_;
 };
 
-// Commits at once.
+// Commits at once, where the world says nothing else.
 class WorldCommitter final : public Committer {
  public:
   explicit WorldCommitter(World& world) : world_(world) {}
-  [[nodiscard]] bool busy() const override { return false; }
+  [[nodiscard]] bool busy() const override { return under_way_ || report_.has_value(); }
   void submit(std::unique_ptr<BatchPlan> plan) override {
     for (const auto& [home, rows] : plan->taken) {
       for (const HandoffTaken& taken : rows) {
@@ -172,14 +185,18 @@ class WorldCommitter final : public Committer {
       }
     }
     world_.committed.push_back(*plan);
-    report_ = CommitReport{PlanFate::kCommitted, std::move(plan)};
+    world_.on_submit();
+    under_way_ = !world_.fate;
+    if (!under_way_) report_ = CommitReport{*world_.fate, std::move(plan)};
   }
-  std::optional<CommitReport> take_report(std::chrono::milliseconds /*time*/) override {
+  std::optional<CommitReport> take_report(std::chrono::milliseconds time) override {
+    if (under_way_) world_.time += time;
     return std::exchange(report_, std::nullopt);
   }
 
  private:
   World& world_;
+  bool under_way_ = false;
   std::optional<CommitReport> report_;
 };
 
@@ -198,6 +215,8 @@ std::string run_session(World& world) {
   settings.topic = "usage.events";
   settings.horizon_seconds = kBenchRules.horizon_seconds;
   settings.future_bound_seconds = kBenchRules.future_bound_seconds;
+  settings.cache_folder = world.cache_folder;
+  settings.memory_budget_bytes = world.memory_budget_bytes;
   return Session(settings, environment, probe, Membership::kConfigured).run();
 }
 
@@ -268,6 +287,59 @@ TEST(Session, APartitionWithoutALeaderKeepsNothingElseWaiting) {
 }
 
 std::string call(std::string_view id) { return structured_event(id, "acme", "api", "-", "{}"); }
+
+std::vector<std::string> calls(int first, int count) {
+  std::vector<std::string> values;
+  for (int i = 0; i < count; ++i) values.push_back(call(fmt::format("r{}", first + i)));
+  return values;
+}
+
+const Segment& claims_of(const BatchPlan& plan) {
+  TALLY_CHECK(plan.segments.size() == 1 && !plan.segments.begin()->second.entries.empty());
+  return plan.segments.begin()->second;
+}
+
+// What the next session takes from the local disk when its database has the first plan alone.
+std::unique_ptr<dedup::Memory> left_behind(const World& world) {
+  auto memory = std::make_unique<dedup::Memory>(world.memory);
+  const LogDay day = log_day_of(bench_time("08:00:00"));
+  memory->advance(day);
+  memory->adopt(day - 1, [&](const dedup::SegmentToken& token) {
+    return token == claims_of(world.committed.at(0)).token;
+  });
+  return memory;
+}
+
+dedup::Seen remembered(const dedup::Memory& memory, const BatchPlan& plan) {
+  return memory.probe(claims_of(plan).entries.at(0), log_day_of(bench_time("08:00:00")));
+}
+
+// Promise P1. Nobody knows here what is in a plan that is being committed; a run that had it would
+// be believed without it.
+TEST(Session, NothingIsSpilledWhileACommitIsUnderWay) {
+  const dedup::TempFolder folder;
+  World world;
+  world.unassigned = 1;
+  world.room = {{0, 20'000}, {1, 10'000}};
+  dedup::MemorySettings in_memory;
+  in_memory.horizon_days = 36;
+  dedup::Memory roomy(in_memory);
+  roomy.reserve(20'000);
+  world.cache_folder = folder.path();
+  world.memory_budget_bytes = roomy.hot_bytes() * 5 / 4;  // room for partition 0, not for both
+  world.log = {calls(0, 20)};
+  world.polls_left = 100;
+  world.on_submit = [&] {
+    world.log = {calls(100, 20)};
+    if (world.committed.size() < 2) return;
+    world.assigned_now = {1};
+    world.fate.reset();
+  };
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_EQ(world.acquires, 2);
+  ASSERT_EQ(world.committed.size(), 2U);
+  EXPECT_EQ(remembered(*left_behind(world), world.committed[1]), dedup::Seen::kNever);
+}
 
 HandoffRow call_of_day(int day) {
   const std::string value = call("r0");
