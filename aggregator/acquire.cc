@@ -57,11 +57,11 @@ std::vector<StoredRow> list_rows(const AcquireRequest& request, const std::strin
   // Only a local run is asked about tokens that were replaced.
   const bool with_runs = !request.memory.cache_folder.empty();
   const Rows rows = transaction.exec(
-      fmt::format("SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, NULL "
-                  "FROM tally.dedup_segment WHERE {0} UNION ALL "
-                  "SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, {1} "
-                  "FROM tally.dedup_rollup WHERE {0}",
-                  where, with_runs ? "replaces" : "NULL"));
+      fmt::format("SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, NULL, "
+                  "partition = {2} FROM tally.dedup_segment WHERE {0} UNION ALL "
+                  "SELECT token, log_day - DATE '1970-01-01', partitions, entry_count, {1}, "
+                  "false FROM tally.dedup_rollup WHERE {0}",
+                  where, with_runs ? "replaces" : "NULL", request.partition.value()));
   std::vector<StoredRow> list(rows.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     list[i].token = token_from(rows.text(i, 0));
@@ -69,6 +69,7 @@ std::vector<StoredRow> list_rows(const AcquireRequest& request, const std::strin
     list[i].partitions = static_cast<std::int32_t>(rows.int64(i, 2));
     list[i].entry_count = rows.int64(i, 3);
     if (!rows.is_null(i, 4)) list[i].replaces = tokens_from(rows.text(i, 4));
+    list[i].own_segment = rows.boolean(i, 5);
   }
   return list;
 }
@@ -180,6 +181,7 @@ std::unique_ptr<PartitionState> load_partition(const AcquireRequest& request,
   }
   if (clock) state->last_log_time = *clock;
   state->slowest_day = slowest_day.value_or(0);
+  state->stored_segments = load.own_segments();
   const Rows dropped = transaction.exec(
       "SELECT dropped_before - DATE '1970-01-01' FROM tally.deployment "
       "WHERE dropped_before IS NOT NULL");

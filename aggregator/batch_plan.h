@@ -36,6 +36,7 @@ struct PartitionAdvance {
   std::optional<core::Offset> last_offset;  // the last record consumed in this plan
   std::optional<RecordDigest> last_digest;
   std::optional<core::Timestamp> last_log_time;  // the partition's clock after this plan
+  std::int64_t stored_segments = 0;              // as PartitionState's, no part of the guard
 };
 
 // One line of the balance sheet (promise P2).

@@ -81,9 +81,11 @@ std::optional<PlanFate> CommitDuty::settle(const BatchPlan& plan) {
 void CommitDuty::keep_small(const BatchPlan& plan) {
   try {
     for (const auto& [where, segment] : plan.segments) {
-      if (++segments_[where.first] < core::kSegmentsPerRollUp) continue;
-      segments_[where.first] = 0;
       const PartitionAdvance& guard = plan.partitions.at(where.first);
+      std::int64_t& segments =
+          segments_.try_emplace(where.first, guard.stored_segments).first->second;
+      if (++segments < core::kSegmentsPerRollUp) continue;
+      segments = 0;
       store_->roll_up({where.first, guard.epoch, guard.generation});
     }
     LogDay newest = newest_day_;

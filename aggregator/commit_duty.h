@@ -45,7 +45,8 @@ class CommitDuty {
   Probe& probe_;
   Pause pause_;
   bool connection_broke_ = false;
-  std::map<core::PartitionId, std::int64_t> segments_;  // written since the last roll-up
+  // Stored when it was acquired, or at the last roll-up none, and written since.
+  std::map<core::PartitionId, std::int64_t> segments_;
   LogDay newest_day_ = 0;
 };
 

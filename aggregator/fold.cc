@@ -205,6 +205,7 @@ PartitionAdvance& Fold::advance_of(PartitionState& state, BatchPlan& plan) const
     advance.generation = state.generation;
     advance.start = state.position;
     advance.next = state.position;
+    advance.stored_segments = state.stored_segments;
   }
   TALLY_CHECK(advance.epoch == state.epoch && advance.next == state.position,
               "partition {}: the plan stands at {}, the state at {}", state.id.value(),

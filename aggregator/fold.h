@@ -48,6 +48,8 @@ struct PartitionState {
   // memory keeps what one may need that lags by kMaxLagDays.
   LogDay slowest_day = 0;
   dedup::Memory memory;
+  // Segments of its own that no roll-up had joined when it was acquired.
+  std::int64_t stored_segments = 0;
   // For the partition's own log; what another partition hands off was mended where it was read.
   std::optional<LogTimeCeiling> log_time_ceiling = std::nullopt;
 };

@@ -92,6 +92,7 @@ MemoryLoad::MemoryLoad(const AcquireRequest& request, std::optional<core::Timest
                             : request.hot_budget_bytes),
       settings_(request.memory),
       rows_(std::move(rows)) {
+  own_segments_ = std::ranges::count_if(rows_, &StoredRow::own_segment);
   std::sort(rows_.begin(), rows_.end(), [](const StoredRow& a, const StoredRow& b) {
     return std::tie(a.day, a.token) < std::tie(b.day, b.token);
   });

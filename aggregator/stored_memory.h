@@ -22,6 +22,7 @@ struct StoredRow {
   std::int32_t partitions = 0;  // of the topic, when its entries were claimed
   std::int64_t entry_count = 0;
   std::vector<dedup::SegmentToken> replaces;  // empty: a segment
+  bool own_segment = false;                   // one that the partition itself wrote
 };
 
 // Could a row that `writer` wrote under `writer_partitions` hold an identity at home in `home`
@@ -48,6 +49,8 @@ class MemoryLoad {
   [[nodiscard]] const dedup::MemorySettings& settings() const { return settings_; }
   // Rows before this day are needed, but no memory reaches back so far; nullopt: it does.
   [[nodiscard]] std::optional<LogDay> cut_before() const { return cut_before_; }
+  // How many the partition has for a roll-up to join.
+  [[nodiscard]] std::int64_t own_segments() const { return own_segments_; }
   // Adopts the local runs that the rows prove.
   void begin(dedup::Memory& memory);
   // Ordered by day and token.
@@ -62,6 +65,7 @@ class MemoryLoad {
   std::size_t hot_budget_bytes_;
   dedup::MemorySettings settings_;
   LogDay newest_ = 0;
+  std::int64_t own_segments_ = 0;
   std::optional<LogDay> cut_before_;
   std::vector<StoredRow> rows_;
 };

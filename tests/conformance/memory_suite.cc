@@ -50,6 +50,31 @@ TEST_P(StoreConformance, ARollUpChangesTheRowsAndNothingElse) {
   EXPECT_TRUE(remembers_all(*acquire(connection, 1, deployment), all));
 }
 
+// Partition 5 of 12 loads the same rows, but they are not its to roll up.
+TEST_P(StoreConformance, AnOwnerIsToldHowManySegmentsWaitForARollUp) {
+  auto& connection = connect();
+  const auto deployment = open(connection, 4);
+  auto state = acquire(connection, 1, deployment);
+  EXPECT_EQ(state->stored_segments, 0);
+  three_segments(
+      [&](const auto& entries) {
+        ASSERT_EQ(commit(connection, counting(deployment, *state, entries)),
+                  CommitOutcome::kCommitted);
+      },
+      1, 4);
+  state = acquire(connection, 1, deployment);
+  EXPECT_EQ(state->stored_segments, 3);
+  EXPECT_EQ(acquire(connection, 2, deployment)->stored_segments, 0);
+  ASSERT_EQ(roll_up(connection, *state), RollUp::kDone);
+  state = acquire(connection, 1, deployment);
+  EXPECT_EQ(state->stored_segments, 0);
+  ASSERT_EQ(commit(connection, counting(deployment, *state, identities_of(1, 4, 2, 9))),
+            CommitOutcome::kCommitted);
+  const auto grown = open(connection, 12);
+  EXPECT_EQ(acquire(connection, 1, grown)->stored_segments, 1);
+  EXPECT_EQ(acquire(connection, 5, grown)->stored_segments, 0);
+}
+
 TEST_P(StoreConformance, ARollUpMixesNeitherDaysNorTopologies) {
   auto& connection = connect();
   std::uint64_t serial = 0;

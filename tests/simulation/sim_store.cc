@@ -253,7 +253,8 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
     }
     by_token[segment.token] = &segment;
     listed.push_back({segment.day, segment.token, segment.topic_partitions,
-                      static_cast<std::int64_t>(segment.entries.size()), segment.replaces});
+                      static_cast<std::int64_t>(segment.entries.size()), segment.replaces,
+                      segment.partition == request.partition.value() && segment.replaces.empty()});
   }
   aggregator::MemoryLoad load(request, clock, slowest_day, std::move(listed));
   line_->step(StoreStep::kMemoryListed);
@@ -261,6 +262,7 @@ std::unique_ptr<PartitionState> SimStore::load_memory(const AcquireRequest& requ
   auto state = std::make_unique<PartitionState>(request.partition, load.settings());
   state->dropped_before = load.cut_before();
   state->slowest_day = slowest_day.value_or(0);
+  state->stored_segments = load.own_segments();
   load.begin(state->memory);
   if (load.needed().size() < by_token.size()) line_->met("covered");
   for (const aggregator::StoredRow& needed : load.needed()) {

@@ -221,6 +221,18 @@ TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
   EXPECT_EQ(asked.find("roll_up:0"), asked.size() - std::string("roll_up:0").size());
 }
 
+// Sessions may end more often than one of them writes enough.
+TEST(Committer, RollsUpWhatEarlierSessionsLeft) {
+  Bench bench(std::deque<Step>(4, Step::kCommitted));
+  for (int i = 0; i < 4; ++i) {
+    auto plan = claiming_plan(19'000);
+    plan->partitions.at(core::PartitionId(0)).stored_segments = core::kSegmentsPerRollUp - 2;
+    bench.committer.submit(std::move(plan));
+    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+  }
+  EXPECT_EQ(bench.script.asked(), "commit drop_expired commit roll_up:0 commit commit");
+}
+
 TEST(Committer, ARollUpThatFailsHarmsNoCommit) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
   bench.script.roll_ups = Script::RollUps::kRefused;

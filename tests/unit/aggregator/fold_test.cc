@@ -417,6 +417,13 @@ TEST(Fold, GapsAreSkippedOffsets) {
   check_conservation(bench.plan);
 }
 
+TEST(Fold, ThePlanSaysWhatWasStoredAtItsStart) {
+  FoldBench bench({count_meter("calls", "api")});
+  bench.state.stored_segments = 200;
+  bench.check("08:00:00 - r1 acme api {} | counted");
+  EXPECT_EQ(bench.plan.partitions.at(core::PartitionId(0)).stored_segments, 200);
+}
+
 TEST(Fold, LostOffsetsAreSaid) {
   FoldBench bench({count_meter("calls", "api")});
   bench.fold().lose_to(core::Offset(100), bench.state, bench.plan);
