@@ -85,7 +85,7 @@ std::string Session::run() {
   }
   if (end_reason_.empty()) {
     if (drain(kDrainTime)) {
-      leave_runs();
+      leave_runs(nullptr);
     } else {
       log::warn("drain_incomplete", {{"what", "uncommitted records will be read again"}});
     }
@@ -320,6 +320,7 @@ void Session::take_report(std::chrono::milliseconds time) {
       return;
     case PlanFate::kCatalogueMoved:
       end("the catalogue changed");
+      leave_runs(report->plan.get());
       return;
     case PlanFate::kConnectionBroke:
       end(kConnectionBroke);

@@ -94,7 +94,9 @@ class Session final : public runtime::kafka::RebalanceListener {
   void take_report(std::chrono::milliseconds time);
   void remember(const BatchPlan& committed);
   void spill_when_over_budget();
-  void leave_runs();
+  std::vector<core::DedupEntry> claims_in(core::PartitionId partition,
+                                          const BatchPlan* refused) const;
+  void leave_runs(const BatchPlan* refused);
   void submit();
   void submit_when_due();
   [[nodiscard]] bool interval_over() const;

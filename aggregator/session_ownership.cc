@@ -208,6 +208,21 @@ void Session::remember(const BatchPlan& committed) {
   }
 }
 
+// What is claimed in the partition and not committed: by the plan being folded and by one that was
+// refused.
+std::vector<core::DedupEntry> Session::claims_in(core::PartitionId partition,
+                                                 const BatchPlan* refused) const {
+  std::vector<core::DedupEntry> claims;
+  for (const BatchPlan* plan : {refused, static_cast<const BatchPlan*>(plan_.get())}) {
+    if (plan == nullptr) continue;
+    for (const auto& [where, segment] : plan->segments) {
+      if (where.first == partition)
+        claims.insert(claims.end(), segment.entries.begin(), segment.entries.end());
+    }
+  }
+  return claims;
+}
+
 void Session::spill_when_over_budget() {
   if (settings_.cache_folder.empty() || pace_.now() < spill_again_at_) return;
   // A run holds committed entries only: those of a plan that is being committed are not known here.
@@ -227,14 +242,7 @@ void Session::spill_when_over_budget() {
     const std::size_t room =
         settings_.memory_budget_bytes - std::min(cold, settings_.memory_budget_bytes - least);
     if (hot <= room) return;
-    std::vector<core::DedupEntry> provisional;
-    if (plan_) {
-      for (const auto& [where, segment] : plan_->segments) {
-        if (where.first == largest->id)
-          provisional.insert(provisional.end(), segment.entries.begin(), segment.entries.end());
-      }
-    }
-    if (!largest->memory.spill(provisional)) {
+    if (!largest->memory.spill(claims_in(largest->id, nullptr))) {
       log::error("spill_failed",
                  {{"folder", settings_.cache_folder.string()},
                   {"what",
@@ -246,12 +254,12 @@ void Session::spill_when_over_budget() {
   }
 }
 
-// Everything is committed: what is hot goes to the local disk, so that the next start need not load
-// it from Postgres.
-void Session::leave_runs() {
+// No commit is under way: what is hot and committed goes to the local disk, so that the next
+// session need not load it from Postgres.
+void Session::leave_runs(const BatchPlan* refused) {
   if (settings_.cache_folder.empty()) return;
   for (auto& [partition, owned] : owned_) {
-    if (!owned.state->memory.spill({}))
+    if (!owned.state->memory.spill(claims_in(owned.state->id, refused)))
       log::warn("spill_failed", {{"partition", partition}, {"what", "the next start is slower"}});
   }
 }

@@ -341,6 +341,28 @@ TEST(Session, NothingIsSpilledWhileACommitIsUnderWay) {
   EXPECT_EQ(remembered(*left_behind(world), world.committed[1]), dedup::Seen::kNever);
 }
 
+// What was committed need not be loaded again; what the refused plan and the next one claimed is as
+// if it had never been.
+TEST(Session, AChangedCatalogueLeavesWhatIsCommittedOnDisk) {
+  const dedup::TempFolder folder;
+  World world;
+  world.cache_folder = folder.path();
+  world.memory_budget_bytes = 1 << 30;
+  world.log = {calls(0, 20)};
+  world.polls_left = 100;
+  world.on_submit = [&] {
+    world.log = {calls(static_cast<int>(100 * world.committed.size()), 20)};
+    if (world.committed.size() == 2) world.fate = PlanFate::kCatalogueMoved;
+  };
+  EXPECT_EQ(run_session(world), "the catalogue changed");
+  ASSERT_EQ(world.committed.size(), 2U);
+  EXPECT_TRUE(world.log.empty()) << "the third plan was being folded";
+  const auto memory = left_behind(world);
+  EXPECT_EQ(remembered(*memory, world.committed[0]), dedup::Seen::kSameContent);
+  EXPECT_EQ(remembered(*memory, world.committed[1]), dedup::Seen::kNever);
+  EXPECT_EQ(memory->size(), claims_of(world.committed[0]).entries.size());
+}
+
 HandoffRow call_of_day(int day) {
   const std::string value = call("r0");
   kafka::Record record;
