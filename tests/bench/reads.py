@@ -26,6 +26,7 @@ SELECT 'tenant_' || lpad(t::text, 4, '0'), 'tokens', h, h + interval '1 hour',
   FROM generate_series('{start}'::timestamptz, '{start}'::timestamptz + interval '{hours} hours', '1 hour') h,
        generate_series(0, {tenants} - 1) t, generate_series(1, {models}) m
  WHERE h < '{start}'::timestamptz + interval '{hours} hours'
+ ORDER BY h, t, m
 """
 TOTALS = """
 INSERT INTO tally.usage_total (tenant, meter, span, span_start, span_end, first_date, quantity, events)
