@@ -111,54 +111,6 @@ std::size_t node_named(const std::vector<PathNode>& nodes, std::size_t guess, st
 
 }  // namespace
 
-std::string_view to_string(RejectReason reason) {
-  switch (reason) {
-    case RejectReason::kNone:
-      return "none";
-    case RejectReason::kEmptyValue:
-      return "empty_value";
-    case RejectReason::kMalformedJson:
-      return "malformed_json";
-    case RejectReason::kInvalidUtf8:
-      return "invalid_utf8";
-    case RejectReason::kNotCloudEvent:
-      return "not_a_cloudevent";
-    case RejectReason::kUnsupportedSpecversion:
-      return "unsupported_specversion";
-    case RejectReason::kMissingAttribute:
-      return "missing_attribute";
-    case RejectReason::kDuplicateAttribute:
-      return "duplicate_attribute";
-    case RejectReason::kWrongType:
-      return "wrong_type";
-    case RejectReason::kAttributeTooLong:
-      return "attribute_too_long";
-    case RejectReason::kBadTime:
-      return "bad_time";
-    case RejectReason::kDataNotObject:
-      return "data_not_object";
-    case RejectReason::kDataTooLarge:
-      return "data_too_large";
-    case RejectReason::kTimeInFuture:
-      return "time_in_future";
-    case RejectReason::kValueMissing:
-      return "value_missing";
-    case RejectReason::kValueNotANumber:
-      return "value_not_a_number";
-    case RejectReason::kValueOutOfRange:
-      return "value_out_of_range";
-    case RejectReason::kValueNegative:
-      return "value_negative";
-    case RejectReason::kValueNotScalar:
-      return "value_not_scalar";
-    case RejectReason::kDimensionNotScalar:
-      return "dimension_not_scalar";
-    case RejectReason::kDimensionTooLong:
-      return "dimension_too_long";
-  }
-  return "unknown";
-}
-
 struct Decoder::Impl {
   explicit Impl(const MeterSet& set) : meters(set) {}
 
@@ -169,7 +121,9 @@ struct Decoder::Impl {
   bool seen_specversion = false;
   bool seen_time = false;
   bool seen_data = false;
-  JsonIndex::Place deferred_data = nullptr;  // `data` stood before `type`
+  // Of `data` that stood before `type`: where it begins and ends.
+  JsonIndex::Place deferred_data = nullptr;
+  JsonIndex::Place deferred_end = nullptr;
 
   bool reject(RejectReason reason, std::string detail) {
     event.reject = reason;
@@ -383,8 +337,7 @@ struct Decoder::Impl {
           return reject(RejectReason::kDuplicateAttribute, "`data` appears twice");
         }
         if (!event.type.empty()) return read_data(record_bytes);
-        deferred_data = index.place();
-        return true;
+        return defer_data();
       case Member::kOther:
         return true;
     }
@@ -425,7 +378,18 @@ struct Decoder::Impl {
     if (!require_all()) return false;
     if (deferred_data == nullptr) return true;
     index.go_to(deferred_data);
-    return read_data(bytes.size());
+    if (!read_data(bytes.size())) return false;
+    // What is no JSON can be walked to another end when it is read: none of it is data.
+    return index.place() == deferred_end || malformed(JsonFault::kStructure);
+  }
+
+  // Passed over as it would be read, so that the verdict does not depend on the members' order.
+  bool defer_data() {
+    deferred_data = index.place();
+    if (index.token() != '{') return true;
+    if (const auto fault = index.pass_object(); fault != JsonFault::kNone) return malformed(fault);
+    deferred_end = index.place();
+    return true;
   }
 
   bool read_header(const runtime::kafka::Header& header) {

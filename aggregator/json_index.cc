@@ -1,7 +1,5 @@
 #include "aggregator/json_index.h"
 
-#include "core/check.h"
-
 #include <simdjson.h>
 
 #include <algorithm>
@@ -73,6 +71,15 @@ JsonFault JsonIndex::root_object() const {
   return text_[end_[-1]] == '}' ? JsonFault::kNone : JsonFault::kIncomplete;
 }
 
+JsonFault JsonIndex::pass_object() {
+  const std::size_t unescaped_before = unescaped_size_;
+  JsonFault fault = JsonFault::kNone;
+  enter_object();
+  static_cast<void>(each_member(fault, [](std::string_view, NameHead) { return true; }));
+  unescaped_size_ = unescaped_before;
+  return fault;
+}
+
 JsonFault JsonIndex::leave_object() {
   if (token() != '}') return skip(1);
   step();
@@ -122,8 +129,8 @@ JsonFault JsonIndex::unescape(std::string_view& text) {
   constexpr std::size_t kRoom = simdjson::SIMDJSON_PADDING;
   if (unescaped_size_ == 0 && unescaped_.size() < size_ + kRoom) unescaped_.resize(size_ + kRoom);
   if (escaped_.size() < text.size() + 1 + kRoom) escaped_.resize(size_ + kRoom);
-  // Each string is read once at most, and none grows by it.
-  TALLY_CHECK(unescaped_size_ + text.size() + kRoom <= unescaped_.size());
+  // None grows by it, so only strings that are read twice need more.
+  if (unescaped_size_ + text.size() + kRoom > unescaped_.size()) return JsonFault::kStructure;
   std::memcpy(escaped_.data(), text.data(), text.size());
   escaped_[text.size()] = '"';
   text = {};

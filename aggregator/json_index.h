@@ -59,8 +59,8 @@ class JsonIndex {
   [[nodiscard]] bool is_atom(std::string_view atom) const;  // `null`, `true` or `false`, alone
   // Past a token that is a whole value.
   void step() { ++at_; }
-  // Past the string under the cursor: its text, unescaped. Only once in a text: room is kept for
-  // as many bytes as the text has.
+  // Past the string under the cursor: its text, unescaped. Each only once: room is kept for as many
+  // bytes as the text has, and a walk that needs more has lost its way (kStructure).
   [[nodiscard]] JsonFault take_string(std::string_view& text);
   // Past the object under the cursor: its bytes, without the white space behind it.
   [[nodiscard]] JsonFault take_raw_object(std::string_view& raw);
@@ -68,6 +68,8 @@ class JsonIndex {
   // kType where the text is no object. The cursor must be at the first token, and stays.
   [[nodiscard]] JsonFault root_object() const;
   void enter_object() { ++at_; }
+  // Past the object under the cursor, as a walk goes that reads none of its members.
+  [[nodiscard]] JsonFault pass_object();
   // Passes over what is left of an object of which the brace alone was read.
   [[nodiscard]] JsonFault leave_object();
 

@@ -60,7 +60,7 @@ struct Memory::Parts {
                                                            std::size_t provisional) const {
     const auto earlier = std::ranges::equal_range(replaced, entry, before, &DatedEntry::entry);
     if (earlier.size() < provisional) return std::nullopt;
-    return earlier[earlier.size() - provisional];
+    return *(earlier.end() - static_cast<std::ptrdiff_t>(provisional));
   }
 
   MemorySettings settings;
@@ -150,7 +150,11 @@ bool Memory::spill(std::span<const core::DedupEntry> provisional) {
   std::vector<OrderedEntry> kept_back(provisional.begin(), provisional.end());
   std::sort(kept_back.begin(), kept_back.end(), before);
   parts_->forget_expired();
-  std::ranges::stable_sort(parts_->replaced, before, &DatedEntry::entry);
+  std::sort(parts_->replaced.begin(), parts_->replaced.end(),
+            [](const DatedEntry& a, const DatedEntry& b) {
+              if (before(a.entry, b.entry)) return true;
+              return !before(b.entry, a.entry) && a.day < b.day;  // claims of one are days apart
+            });
   std::vector<DatedEntry> still_hot;
   std::unique_ptr<RunFile> run;
   try {

@@ -12,8 +12,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
             FROM (SELECT coalesce((SELECT t.time_zone FROM tally.tenant t WHERE t.tenant = $1), 'UTC') AS zone) z,
                  tally.usage_window w
            WHERE w.tenant = $1 AND w.meter = $2
-             AND w.window_start >= $3::timestamp AT TIME ZONE z.zone
-             AND w.window_start < ($4 + 1)::timestamp AT TIME ZONE z.zone
+             -- The date decides; a local midnight may come twice, and no date is further than two days from UTC's.
+             AND w.window_start >= ($3 - 2)::timestamp AT TIME ZONE 'UTC'
+             AND w.window_start < ($4 + 3)::timestamp AT TIME ZONE 'UTC'
+             AND (w.window_start AT TIME ZONE z.zone)::date BETWEEN $3 AND $4
            GROUP BY 1, 2) s
    ORDER BY s.day, s.dimensions
 $$;

@@ -105,6 +105,13 @@ TEST_F(Finance, DaysAndDimensionsAreTheTenantsAndAddUp) {
       " FROM finance.usage_by_day_and_dimension('kolkata', 'calls', '2026-03-01', '2026-03-02')";
   EXPECT_EQ(value("string_agg(day || ' ' || quantity || ' ' || events, ', ')" + of_two_days),
             "2026-03-01 1 1, 2026-03-02 6 2");
+  // Midnight of October 25th comes twice there.
+  add_tenant("azores", "Atlantic/Azores");
+  add_hour("azores", "2026-10-25 00:00Z", "1");
+  add_hour("azores", "2026-10-25 01:00Z", "2");
+  const std::string azores = " FROM finance.usage_by_day_and_dimension('azores', 'calls', ";
+  EXPECT_EQ(value("sum(quantity)" + azores + "'2026-10-25', '2026-10-25')"), "3");
+  EXPECT_EQ(value("count(*)" + azores + "'2026-10-01', '2026-10-24')"), "0");
   connection_.exec("SET SESSION AUTHORIZATION tally_finance");
   EXPECT_EQ(value("sum(quantity)" + of_two_days), "7");
 }

@@ -75,6 +75,12 @@ class PublishTest : public ::testing::Test {
                              kTimeout);
     ASSERT_TRUE(made) << made.error().message;
     EXPECT_EQ(made.value(), Creation::kCreated);
+    // A broker says that a topic is made before it knows of it.
+    const auto until = std::chrono::steady_clock::now() + kTimeout;
+    while (
+        std::chrono::steady_clock::now() < until &&
+        !(admin_->partition_count(topic_, kTimeout) && admin_->timestamp_type(topic_, kTimeout))) {
+    }
     file_ = std::filesystem::temp_directory_path() / (topic_ + ".ndjson");
   }
   void TearDown() override {
