@@ -26,6 +26,7 @@ constexpr EightBytes not_ascii_of(EightBytes bytes) { return bytes & kHighBits; 
 // Whether `test` finds a byte in it. It must find none in eight spaces.
 template <class Test>
 bool any_byte(std::string_view text, Test test) {
+  if (text.empty()) return false;
   EightBytes bytes = 0;
   if (text.size() < sizeof(bytes)) {
     bytes = kEachByte * ' ';
