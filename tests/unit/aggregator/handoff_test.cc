@@ -208,20 +208,27 @@ TEST(Handoff, WhatTheMemoryHasToSpareIsOneDay) {
   }
 }
 
+void expect_late(SourceAndHome& pair) {
+  expect_statement(pair.home, R"(
+      consumed 0 received 1 late 1
+      #0 late older_than_memory
+    )");
+}
+
+void expect_counted(SourceAndHome& pair) {
+  expect_statement(pair.home, R"(
+      consumed 0 received 1 counted 1
+      acme calls 2026-11-21T00:00 {} = 1 of 1
+    )");
+}
+
 // The other side of that edge: a day of lag is judged, and what was never seen counts.
 TEST(Handoff, ARecordThatWaitedADayCounts) {
   for (const bool too_long : {false, true}) {
     SourceAndHome pair;
     pair.source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
     pair.receive_at(too_long ? "2+00:00:00" : "1+23:59:59");
-    expect_statement(pair.home, too_long ? R"(
-      consumed 0 received 1 late 1
-      #0 late older_than_memory
-    )"
-                                         : R"(
-      consumed 0 received 1 counted 1
-      acme calls 2026-11-21T00:00 {} = 1 of 1
-    )");
+    too_long ? expect_late(pair) : expect_counted(pair);
   }
 }
 
@@ -232,14 +239,7 @@ TEST(Handoff, ARecordOfALaggingPartitionCounts) {
     pair.home.state.slowest_day = log_day_of(bench_time("00:00:00"));
     pair.source.add(call(id_with_home(1, 2)), bench_time("00:00:00"));
     pair.receive_at(too_long ? "16+00:00:00" : "15+23:59:59");
-    expect_statement(pair.home, too_long ? R"(
-      consumed 0 received 1 late 1
-      #0 late older_than_memory
-    )"
-                                         : R"(
-      consumed 0 received 1 counted 1
-      acme calls 2026-11-21T00:00 {} = 1 of 1
-    )");
+    too_long ? expect_late(pair) : expect_counted(pair);
   }
 }
 
