@@ -8,19 +8,20 @@ namespace tally::simulation {
 
 std::int64_t SimLog::append(std::int32_t partition, LogEntry entry) {
   Partition& log = at(partition);
+  const auto offset = static_cast<std::int64_t>(log.entries.size());
   log.last_time_ms = entry.log_time_ms;
+  if (entry.kind == EntryKind::kOpen && !log.first_open) log.first_open = offset;
   log.entries.push_back(std::move(entry));
-  return static_cast<std::int64_t>(log.entries.size()) - 1;
+  return offset;
 }
 
 void SimLog::end_transaction(std::int32_t partition, EntryKind fate, std::int64_t log_time_ms) {
-  bool any = false;
-  for (LogEntry& entry : at(partition).entries) {
-    if (entry.kind != EntryKind::kOpen) continue;
-    entry.kind = fate;
-    any = true;
+  Partition& log = at(partition);
+  if (!log.first_open) return;
+  for (auto at = static_cast<std::size_t>(*log.first_open); at < log.entries.size(); ++at) {
+    if (log.entries[at].kind == EntryKind::kOpen) log.entries[at].kind = fate;
   }
-  if (!any) return;
+  log.first_open.reset();
   LogEntry marker;
   marker.kind = EntryKind::kControl;
   marker.log_time_ms = log_time_ms;
@@ -28,15 +29,12 @@ void SimLog::end_transaction(std::int32_t partition, EntryKind fate, std::int64_
 }
 
 std::int64_t SimLog::stable_end(std::int32_t partition) const {
-  const auto& entries = of(partition).entries;
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    if (entries[i].kind == EntryKind::kOpen) return static_cast<std::int64_t>(i);
-  }
-  return static_cast<std::int64_t>(entries.size());
+  const Partition& log = of(partition);
+  return log.first_open.value_or(static_cast<std::int64_t>(log.entries.size()));
 }
 
 bool SimLog::has_open_transaction(std::int32_t partition) const {
-  return stable_end(partition) != static_cast<std::int64_t>(of(partition).entries.size());
+  return of(partition).first_open.has_value();
 }
 
 runtime::kafka::Record SimLog::record(std::int32_t partition, std::int64_t offset) const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ class SimLog {
     std::deque<LogEntry> entries;  // never moved: records point into them
     std::int64_t start = 0;        // retention removed what is below
     std::int64_t last_time_ms = 0;
+    std::optional<std::int64_t> first_open;  // offset of the first entry whose end is not known
   };
 
   explicit SimLog(std::int32_t partitions) : partitions_(static_cast<std::size_t>(partitions)) {}
