@@ -4,8 +4,12 @@
 #include "aggregator/span_totals.h"
 #include "aggregator/window_columns.h"
 
+#include <algorithm>
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tally::aggregator {
 
@@ -24,11 +28,24 @@ std::string tiebreak_bytes(const core::DedupEntry& entry) {
   return bytes;
 }
 
+// A statement's columns are made while the transaction stands idle, which Postgres bears for some
+// seconds: a plan of any size goes in statements of so many rows.
+constexpr std::size_t kRowsPerStatement = 20'000;
+
+template <class Row, class Write>
+void in_parts(const std::vector<Row>& rows, const Write& write) {
+  std::span<const Row> left = rows;
+  while (!left.empty()) {
+    const std::size_t part = std::min(left.size(), kRowsPerStatement);
+    write(left.first(part));
+    left = left.subspan(part);
+  }
+}
+
 // Here and below unnest() stands in the list of what is selected: in FROM each column would be put
 // into a tuple store of its own, and joined from there.
-void write_usage(const WindowRows<core::UsageDelta>& windows, const MeterSet& meters,
-                 Transaction& transaction) {
-  if (windows.empty()) return;
+void write_usage(std::span<const WindowRow<core::UsageDelta>* const> windows,
+                 const MeterSet& meters, Transaction& transaction) {
   WindowColumns columns;
   ArrayText quantity, events;
   for (const auto* row : windows) {
@@ -79,9 +96,8 @@ std::string merge_readings(std::string_view beats) {
 }
 
 template <class Reading>
-void write_readings(const WindowRows<Reading>& windows, const MeterSet& meters,
+void write_readings(std::span<const WindowRow<Reading>* const> windows, const MeterSet& meters,
                     std::string_view beats, Transaction& transaction) {
-  if (windows.empty()) return;
   WindowColumns columns;
   ReadingColumns readings;
   for (const auto* row : windows) {
@@ -101,9 +117,8 @@ void write_readings(const WindowRows<Reading>& windows, const MeterSet& meters,
        readings.tiebreak.take(), readings.events.take()});
 }
 
-void write_usage_totals(const SpanRows<core::UsageDelta>& spans, const MeterSet& meters,
+void write_usage_totals(std::span<const SpanRow<core::UsageDelta>> spans, const MeterSet& meters,
                         Transaction& transaction) {
-  if (spans.empty()) return;
   SpanColumns columns;
   ArrayText quantity, events;
   for (const auto& [key, delta] : spans) {
@@ -124,9 +139,8 @@ void write_usage_totals(const SpanRows<core::UsageDelta>& spans, const MeterSet&
 }
 
 template <class Reading>
-void write_gauge_totals(const SpanRows<Reading>& spans, const MeterSet& meters,
+void write_gauge_totals(std::span<const SpanRow<Reading>> spans, const MeterSet& meters,
                         std::string_view beats, Transaction& transaction) {
-  if (spans.empty()) return;
   SpanColumns columns;
   ReadingColumns readings;
   for (const auto& [key, reading] : spans) {
@@ -155,15 +169,21 @@ void write_windows(const TotalsPlan& folded, const MeterSet& meters, DimensionGu
   const auto changed = guard.admit(folded, meters, transaction);
   const PlanRows rows(changed ? *changed : folded);
   const SpanTotals spans = span_totals(rows);
-  write_usage(rows.usage, meters, transaction);
-  write_readings(rows.gauges, meters, kBeatsLatest, transaction);
-  write_readings(rows.maxima, meters, kBeatsMax, transaction);
-  write_readings(rows.minima, meters, kBeatsMin, transaction);
+  const auto readings = [&](std::string_view beats) {
+    return [&, beats](auto part) { write_readings(part, meters, beats, transaction); };
+  };
+  const auto gauge_totals = [&](std::string_view beats) {
+    return [&, beats](auto part) { write_gauge_totals(part, meters, beats, transaction); };
+  };
+  in_parts(rows.usage, [&](auto part) { write_usage(part, meters, transaction); });
+  in_parts(rows.gauges, readings(kBeatsLatest));
+  in_parts(rows.maxima, readings(kBeatsMax));
+  in_parts(rows.minima, readings(kBeatsMin));
   write_uniques(rows, spans, meters, transaction);
-  write_usage_totals(spans.usage, meters, transaction);
-  write_gauge_totals(spans.gauges, meters, kBeatsLatest, transaction);
-  write_gauge_totals(spans.maxima, meters, kBeatsMax, transaction);
-  write_gauge_totals(spans.minima, meters, kBeatsMin, transaction);
+  in_parts(spans.usage, [&](auto part) { write_usage_totals(part, meters, transaction); });
+  in_parts(spans.gauges, gauge_totals(kBeatsLatest));
+  in_parts(spans.maxima, gauge_totals(kBeatsMax));
+  in_parts(spans.minima, gauge_totals(kBeatsMin));
 }
 
 }  // namespace tally::aggregator

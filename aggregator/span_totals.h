@@ -27,7 +27,9 @@ struct SpanKey {
 };
 // In the order of the tables' primary keys: tenant, meter, span, start, dimensions. Each key once.
 template <class Value>
-using SpanRows = std::vector<std::pair<SpanKey, Value>>;
+using SpanRow = std::pair<SpanKey, Value>;
+template <class Value>
+using SpanRows = std::vector<SpanRow<Value>>;
 
 struct SpanTotals {
   SpanRows<core::UsageDelta> usage;  // over all dimensions

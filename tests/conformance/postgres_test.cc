@@ -3,6 +3,10 @@
 #include "tests/conformance/postgres_subject.h"
 #include "tests/conformance/suite.h"
 
+#include <fmt/format.h>
+
+#include <tuple>
+
 namespace tally::conformance {
 
 INSTANTIATE_TEST_SUITE_P(Postgres, StoreConformance,
@@ -69,6 +73,31 @@ TEST_P(PostgresConformance, ADayThatVanishedIsMadeAnew) {
   control().exec("DROP TABLE tally.dedup_segment_20241004, tally.dedup_rollup_20241004");
   const BatchPlan plan = counting(deployment, *state, identities_of(1, 4, 2, 2));
   EXPECT_EQ(commit(connection, plan), CommitOutcome::kCommitted);
+}
+
+// More windows than one statement takes, and more spans.
+TEST_P(PostgresConformance, APlanOfManyStatementsIsStoredWhole) {
+  constexpr int kTenants = 41'000;
+  auto& connection = connect();
+  const auto deployment = open(connection, 4);
+  const auto state = acquire(connection, 1, deployment);
+  for (std::uint64_t round = 1; round <= 2; ++round) {
+    BatchPlan plan = counting(deployment, *state, identities_of(1, 4, 2, round));
+    for (int tenant = 0; tenant < kTenants; ++tenant) {
+      const std::string name = fmt::format("t{}", tenant);
+      plan.totals.usage[plan.totals.key({name, 0, 1'700'000'400, 1'700'004'000, "{}"})] = {
+          core::Decimal::from_int(tenant), 1};
+    }
+    ASSERT_EQ(commit(connection, plan), CommitOutcome::kCommitted);
+  }
+  const auto sums = [&](const std::string& table) {
+    const auto rows = control().exec("SELECT count(*), sum(quantity)::bigint, min(events) FROM " +
+                                     table + " WHERE tenant LIKE 't%'");
+    return std::tuple(rows.int64(0, 0), rows.int64(0, 1), rows.int64(0, 2));
+  };
+  constexpr std::int64_t kSum = std::int64_t{kTenants} * (kTenants - 1);  // of both rounds
+  EXPECT_EQ(sums("tally.usage_window"), std::tuple(kTenants, kSum, 2));
+  EXPECT_EQ(sums("tally.usage_total"), std::tuple(2 * kTenants, 2 * kSum, 2));
 }
 
 // Quiet partitions too end in few rows.
