@@ -32,6 +32,7 @@ constexpr auto kBrokerAnswerTime = 5s;
 // A partition may lose its leader for long, and all others wait while its end is asked for.
 constexpr std::chrono::milliseconds kEndAnswerTime = 1s;
 constexpr auto kAskEndAgainAfter = 60s;
+constexpr std::ptrdiff_t kMostAskEndFactor = 10;
 constexpr auto kDrainTime = 10s;
 
 }  // namespace
@@ -239,6 +240,7 @@ void Session::look_for_handoffs() {
   // nothing but rejects would keep them waiting for good.
   if (owned_.empty() || full_for_handoffs() || pace_.now() < look_for_handoffs_at_) return;
   look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
+  asked_in_vain_ = false;
   try {
     const auto slowest = store_->slowest_day();
     for (auto& [partition, owned] : owned_) {
@@ -284,7 +286,15 @@ void Session::look_for_orphans() {
 // was so a moment ago may be days old: this process may have been stopped since.
 bool Session::read_to_the_end(Owned& owned) {
   const auto marks = source_->watermarks(owned.state->id.value(), kEndAnswerTime);
-  if (!marks) owned.ask_end_at = pace_.now() + kAskEndAgainAfter;
+  if (!marks) {
+    // Once per look, and the more of them are silent, the more seldom: the others go on meanwhile.
+    asked_in_vain_ = true;
+    const auto silent =
+        1 + std::count_if(owned_.begin(), owned_.end(), [now = pace_.now()](const auto& entry) {
+          return entry.second.ask_end_at > now;
+        });
+    owned.ask_end_at = pace_.now() + kAskEndAgainAfter * std::min(silent, kMostAskEndFactor);
+  }
   return marks && marks->high <= owned.state->position.value();
 }
 
@@ -296,7 +306,8 @@ void Session::receive_handoffs(Owned& owned) {
   };
   if (full_for_handoffs()) return;
   receive(waiting(log_day_of(owned.state->last_log_time)), owned);
-  if (!owned.caught_up || full_for_handoffs() || pace_.now() < owned.ask_end_at) return;
+  if (!owned.caught_up || full_for_handoffs()) return;
+  if (asked_in_vain_ || pace_.now() < owned.ask_end_at) return;
   const auto later = waiting(std::nullopt);
   // Asked after the rows were read: what comes into the log from now on is later than they are.
   if (!later.empty() && read_to_the_end(owned)) receive(later, owned);
@@ -381,10 +392,11 @@ bool Session::interval_over() const {
   return waited >= longest || plan_->totals.windows() > kLargeCommit || !far_behind();
 }
 
-// As much is waiting as the plan has.
+// As much is waiting as the plan has. What stands behind an open transaction cannot be read yet.
 bool Session::far_behind() const {
   std::int64_t waiting = 0;
   for (const auto& [partition, owned] : owned_) {
+    if (owned.caught_up) continue;
     const std::int64_t end = source_->fetched_end(partition).value_or(0);
     waiting += std::max<std::int64_t>(0, end - owned.state->position.value());
   }

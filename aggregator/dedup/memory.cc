@@ -176,8 +176,8 @@ bool Memory::spill(std::span<const core::DedupEntry> provisional) {
   }
   hot.clear();
   for (const DatedEntry& dated : still_hot) hot.restore(dated.entry, dated.day);
-  parts_->tokens = {};
-  parts_->replaced = {};
+  parts_->tokens = std::vector<RunToken>();
+  parts_->replaced = std::vector<DatedEntry>();  // `= {}` would keep the memory
   parts_->runs->add(std::move(run), today);
   return true;
 }

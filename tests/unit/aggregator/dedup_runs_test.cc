@@ -369,6 +369,17 @@ TEST(Runs, WhatAProvisionalClaimReplacedIsInTheRun) {
   EXPECT_EQ(memory.probe(entry_of(5), kToday + 37), Seen::kNever);
 }
 
+TEST(Runs, WhatWasReplacedTakesNoMemoryOnceItIsSpilled) {
+  const TempFolder folder;
+  MemorySettings settings = folder.settings();
+  settings.kept_days = 50;
+  const auto memory = keeping(settings, kToday);
+  claim(*memory, 0, 1'000, 1);
+  for (std::uint64_t i = 0; i < 1'000; ++i) memory->insert(entry_of(i), kToday + 38);
+  ASSERT_TRUE(memory->spill({}));
+  EXPECT_EQ(memory->hot_bytes(), 0U);
+}
+
 // Of a log that stood still for long, one plan may claim an identity more than once.
 TEST(Runs, OfSeveralClaimsTheLastThatIsCommittedIsInTheRun) {
   for (const std::size_t given_up : {1U, 2U, 3U}) {

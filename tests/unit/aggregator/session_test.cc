@@ -11,6 +11,7 @@
 #include "tests/unit/aggregator/fold_bench.h"
 
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -44,10 +45,12 @@ struct World final : Pace {
   std::vector<std::int32_t> assigned = {0};
   std::set<std::int32_t> leaderless;
   std::set<std::int32_t> leaderless_once_read;
-  int assignments = 1;                       // each of all `assigned`, one poll after the other
+  int assignments = 1;  // each of all `assigned`, one poll after the other
+  kafka::Revocation revocation = kafka::Revocation::kOrderly;  // between them
   std::vector<std::int64_t> starts;          // where the session wants what is assigned read from
   std::deque<std::vector<std::string>> log;  // the values that each poll brings, of partition 0
   std::int64_t next_offset = 0;
+  std::int64_t held_back = 0;                    // records behind an open transaction
   std::map<std::int32_t, std::int64_t> left_at;  // where the last owner of a partition stopped
   int acquires = 0;
   int acquires_that_break = 0;
@@ -72,7 +75,7 @@ class WorldSource final : public EventSource {
 
   kafka::RecordBatch poll(std::size_t /*max_records*/, std::chrono::milliseconds timeout) override {
     if (joins_ < world_.assignments) {
-      if (joins_++ > 0) listener_.revoked(world_.assigned, kafka::Revocation::kOrderly);
+      if (joins_++ > 0) listener_.revoked(world_.assigned, world_.revocation);
       world_.starts = listener_.assigned(world_.assigned);
     }
     if (!world_.assigned_now.empty()) listener_.assigned(std::exchange(world_.assigned_now, {}));
@@ -105,7 +108,7 @@ class WorldSource final : public EventSource {
     return kafka::Watermarks{0, *fetched_end(partition)};
   }
   [[nodiscard]] std::optional<std::int64_t> fetched_end(std::int32_t /*partition*/) const override {
-    std::int64_t end = world_.next_offset;
+    std::int64_t end = world_.next_offset + world_.held_back;
     for (const auto& unread : world_.log) end += static_cast<std::int64_t>(unread.size());
     return end;
   }
@@ -264,6 +267,19 @@ TEST(Session, CommitsOfABacklogAreFewAndLarge) {
 
 // What was opened, the catalogue above all, was read over a connection that is gone: the database
 // that answers the next one may be an older one.
+// Nobody can read it yet: it is no backlog.
+TEST(Session, WhatStandsBehindAnOpenTransactionDelaysNoCommit) {
+  World world;
+  world.polls_left = 200;
+  world.held_back = 1'000'000;
+  world.log = {{"[]", "[]"}};
+  std::optional<Pace::Clock::time_point> submitted;
+  world.on_submit = [&] { submitted = submitted.value_or(world.time); };
+  EXPECT_EQ(run_session(world), "stopped");
+  ASSERT_TRUE(submitted.has_value());
+  EXPECT_LT(submitted->time_since_epoch(), 1500ms) << "the interval is 1 s";
+}
+
 TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
   World world;
   world.acquires_that_break = 1;
@@ -363,10 +379,12 @@ TEST(Session, AChangedCatalogueLeavesWhatIsCommittedOnDisk) {
   EXPECT_EQ(memory->size(), claims_of(world.committed[0]).entries.size());
 }
 
-HandoffRow call_of_day(int day) {
+// A record whose day would make this partition's clock forget what those of its own log may be
+// copies of: so far ahead no lag is borne.
+HandoffRow call_from_far_ahead() {
   const std::string value = call("r0");
   kafka::Record record;
-  record.log_time_ms = bench_time(fmt::format("{}+08:00:00", day)).millis();
+  record.log_time_ms = bench_time(fmt::format("{}+08:00:00", core::kMaxLagDays + 2)).millis();
   record.value = value;
   HandoffRow row{core::HandoffId(1), 1, {}};
   append_handoff(record, Admission::kLog, row.bytes);
@@ -388,9 +406,9 @@ void expect_all_counted(World& world, std::int64_t records) {
 }
 
 // It would move the clock, and what is unread would be older than what is remembered.
-TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
+TEST(Session, AHandoffOfTodayWaitsForTheLogOfWeeksAgo) {
   World world;
-  world.waiting.push_back(call_of_day(7));
+  world.waiting.push_back(call_from_far_ahead());
   world.log = {{call("r1")}, {}, {call("r2")}, {call("r3")}};
   world.polls_left = 200;
   expect_all_counted(world, 4);
@@ -400,7 +418,7 @@ TEST(Session, AHandoffOfTodayWaitsForTheLogOfLastWeek) {
 // records of long ago came meanwhile, as when this process was stopped for days in between.
 TEST(Session, AHandoffOfTodayWaitsForWhatCameWhileItWasLookedFor) {
   World world;
-  world.waiting.push_back(call_of_day(7));
+  world.waiting.push_back(call_from_far_ahead());
   world.polls_left = 200;
   world.on_look = [&world, looks = 0]() mutable {
     if (++looks == 1) world.log = {{call("r1")}, {call("r2")}};
@@ -411,7 +429,7 @@ TEST(Session, AHandoffOfTodayWaitsForWhatCameWhileItWasLookedFor) {
 // Whether it is read to its end nobody can tell; asking must not take the time of the others.
 TEST(Session, APartitionThatLostItsLeaderKeepsNothingElseWaiting) {
   World world;
-  world.waiting.push_back(call_of_day(7));
+  world.waiting.push_back(call_from_far_ahead());
   world.leaderless_once_read = {0};
   world.polls_left = 200;
   EXPECT_EQ(run_session(world), "stopped");
@@ -425,6 +443,17 @@ TEST(Session, EndsWhenAPartitionComesBack) {
   world.assignments = 2;
   EXPECT_EQ(run_session(world), "a partition came back");
   EXPECT_EQ(world.acquires, 1);
+}
+
+// What it folded may be another's by now: nothing is drained, and nothing is taken up again.
+TEST(Session, EndsWhenItsAssignmentIsLost) {
+  World world;
+  world.log = {{call("r1")}, {call("r2")}};
+  world.assignments = 2;
+  world.revocation = kafka::Revocation::kLost;
+  EXPECT_THAT(run_session(world), testing::HasSubstr("the assignment was lost"));
+  EXPECT_EQ(world.acquires, 1);
+  EXPECT_TRUE(world.committed.empty());
 }
 
 // Promise P8. Verdicts of replayed records are kept past the budget of rejects, so a plan that has
