@@ -73,11 +73,10 @@ void count_class(RecordClass record_class, LedgerDelta& line) {
 }
 
 // As if the broker had stamped it no later than the partition's ceiling.
-runtime::kafka::Record under_ceiling(runtime::kafka::Record record, const PartitionState& state) {
+void put_under_ceiling(const PartitionState& state, runtime::kafka::Record& record) {
   const auto& ceiling = state.log_time_ceiling;
   if (ceiling && record.offset < ceiling->before_offset.value())
     record.log_time_ms = std::min(record.log_time_ms, ceiling->time.millis());
-  return record;
 }
 
 // What a commit has no room for: only how many, and where.
@@ -221,16 +220,19 @@ RecordClass Fold::add(std::span<const runtime::kafka::Record> records, Partition
   RecordClass last = RecordClass::kRejected;
   const auto desk = [&](std::size_t i) -> Desk& { return desks_.at(i % desks_.size()); };
   for (std::size_t i = 0; i < records.size() + 2; ++i) {
-    if (i < records.size()) prepare(under_ceiling(records[i], state), turn, desk(i));
+    if (i < records.size()) {
+      desk(i).record = records[i];
+      put_under_ceiling(state, desk(i).record);
+      prepare(turn, desk(i));
+    }
     if (i >= 1 && i <= records.size()) Contribution::prefetch_rows(desk(i - 1).placed, plan.totals);
     if (i >= 2) last = take_turn(desk(i - 2), turn);
   }
   return last;
 }
 
-// Reads a record as far as it can be without a look at what those before it do.
-void Fold::prepare(const runtime::kafka::Record& record, const Turn& turn, Desk& desk) {
-  desk.record = record;
+// Reads the desk's record as far as it can be without a look at what those before it do.
+void Fold::prepare(const Turn& turn, Desk& desk) {
   desk.event = &desk.decoder.decode(desk.record);
   desk.placed.clear();
   const DecodedEvent& event = *desk.event;
@@ -239,11 +241,11 @@ void Fold::prepare(const runtime::kafka::Record& record, const Turn& turn, Desk&
   desk.home = core::PartitionId(
       static_cast<std::int32_t>(home % static_cast<std::uint32_t>(rules_.partitions)));
   const core::Timestamp time =
-      event.time.value_or(core::Timestamp::from_millis(record.log_time_ms));
+      event.time.value_or(core::Timestamp::from_millis(desk.record.log_time_ms));
   if (desk.home != turn.state.id || event.plan == nullptr || !core::is_event_time(time)) return;
   desk.reader.read(event);
   if (desk.reader.taken().empty()) return;
-  desk.entry = hasher_.entry(event.subject, event.source, event.type, event.id,
+  desk.entry = hasher_.entry(event.subject, event.source, event.type, {event.id, home},
                              desk.reader.content_check(), meters_->definition_version().value());
   turn.state.memory.prefetch(desk.entry);
   contribution_.place(event.subject, time, desk.reader, turn.plan.totals, desk.placed);
@@ -272,7 +274,8 @@ void Fold::receive(const HandoffRow& row, PartitionState& state, BatchPlan& plan
   Desk& desk = desks_[0];
   std::int64_t records = 0;
   while (const auto handoff = reader.next()) {
-    prepare(handoff->record, turn, desk);
+    desk.record = handoff->record;
+    prepare(turn, desk);
     Site site(desk, handoff->admission, turn);
     classify(site);
     ++site.line.received;

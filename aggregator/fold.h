@@ -48,7 +48,8 @@ struct PartitionState {
   // memory keeps what one may need that lags by kMaxLagDays.
   LogDay slowest_day = 0;
   dedup::Memory memory;
-  // Segments of its own that no roll-up had joined when it was acquired.
+  // Segments of its own that no roll-up had joined when it was acquired, large ones among them,
+  // which none will.
   std::int64_t stored_segments = 0;
   // For the partition's own log; what another partition hands off was mended where it was read.
   std::optional<LogTimeCeiling> log_time_ceiling = std::nullopt;
@@ -119,7 +120,7 @@ class Fold {
   struct Turn;  // of a partition in a plan: what its records share
   struct Site;  // a record whose turn it is
 
-  void prepare(const runtime::kafka::Record& record, const Turn& turn, Desk& desk);
+  void prepare(const Turn& turn, Desk& desk);
   RecordClass take_turn(Desk& desk, Turn& turn);
   RecordClass classify(Site& site);
   RecordClass decide(Site& site);

@@ -2,6 +2,8 @@
 
 #include "core/check.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -51,6 +53,10 @@ MeterSet::MeterSet(std::vector<core::Meter> meters, core::CatalogueVersion versi
     TypePlan& plan = types_[meters_[i].event_type];
     plan.meters.push_back(compile(meters_[i], static_cast<std::uint16_t>(i), plan));
   }
+}
+
+std::size_t MeterSet::TextHash::operator()(std::string_view text) const {
+  return XXH3_64bits(text.data(), text.size());
 }
 
 const TypePlan* MeterSet::find(std::string_view event_type) const {

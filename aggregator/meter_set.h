@@ -6,8 +6,11 @@
 #include "core/ids.h"
 #include "core/meter.h"
 
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include <cstddef>
 #include <cstdint>
-#include <map>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,7 +66,11 @@ class MeterSet {
   std::vector<core::Meter> meters_;
   core::CatalogueVersion version_;
   core::CatalogueVersion definition_version_;
-  std::map<std::string, TypePlan, std::less<>> types_;
+  struct TextHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const;
+  };
+  boost::unordered_flat_map<std::string, TypePlan, TextHash, std::equal_to<>> types_;
 };
 
 }  // namespace tally::aggregator

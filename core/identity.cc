@@ -79,7 +79,7 @@ IdentityHasher::IdentityHasher(const Key& key) {
 }
 
 DedupEntry IdentityHasher::entry(std::string_view tenant, std::string_view source,
-                                 std::string_view type, std::string_view id,
+                                 std::string_view type, const HomedId& id,
                                  std::uint64_t content_check, std::int64_t generation) const {
   constexpr int kHighDigestBits = 64 - kHomeBits;
   constexpr int kLowDigestBits = kDigestBits - kHighDigestBits;
@@ -87,10 +87,10 @@ DedupEntry IdentityHasher::entry(std::string_view tenant, std::string_view sourc
   parts.add(tenant);
   parts.add(source);
   parts.add(type);
-  parts.add(id);
+  parts.add(id.id);
   const XXH128_hash_t digest =
       XXH3_128bits_withSecret(parts.data(), parts.size(), secret_.data(), secret_.size());
-  const std::uint64_t home = home_bits(id);
+  const std::uint64_t home = id.home_bits;
   const std::uint64_t content = content_check & low_bits(kContentBits);
   const std::uint64_t generation_bits =
       static_cast<std::uint64_t>(generation) & low_bits(kGenerationBits);

@@ -63,6 +63,16 @@ class IdentityHasher {
   // `generation` are cut to their widths.
   [[nodiscard]] DedupEntry entry(std::string_view tenant, std::string_view source,
                                  std::string_view type, std::string_view id,
+                                 std::uint64_t content_check, std::int64_t generation) const {
+    return entry(tenant, source, type, {id, home_bits(id)}, content_check, generation);
+  }
+  // The same for who knows where the id is at home.
+  struct HomedId {
+    std::string_view id;
+    std::uint32_t home_bits = 0;
+  };
+  [[nodiscard]] DedupEntry entry(std::string_view tenant, std::string_view source,
+                                 std::string_view type, const HomedId& id,
                                  std::uint64_t content_check, std::int64_t generation) const;
 
   // Names the key without telling it: what was hashed under another key is not ours.
