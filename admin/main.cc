@@ -209,6 +209,10 @@ Result<void> replay(Connection& connection, const Settings& settings) {
   request.tenant = settings.text("tenant");
   if (auto good = read_moment(settings, "from", request.from); !good) return good;
   if (auto good = read_moment(settings, "to", request.to); !good) return good;
+  if (request.from && request.to && *request.from >= *request.to) {
+    return core::invalid("--from must be before --to: no record lies between " +
+                         core::to_rfc3339(*request.from) + " and " + core::to_rfc3339(*request.to));
+  }
   request.limit = settings.integer("limit");
   if (settings.enabled("unchecked")) request.memory_check = admin::MemoryCheck::kWaived;
   if (settings.enabled("again")) request.repetition = admin::Repetition::kOften;

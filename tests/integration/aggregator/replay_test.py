@@ -114,6 +114,9 @@ class Replay(unittest.TestCase):
                 (("--class", "late", "--tenant", "bolt", "--apply"), (1, 0, 0))):
             with self.subTest(arguments):
                 self.assertEqual(self.replay(*arguments)["sums"], expected)
+        nothing = self.replay("--from", text(NOW), "--to", text(NOW - minute), check=False)
+        self.assertEqual(nothing["exit"], 1)
+        self.assertIn("--from must be before --to", nothing["error"])
         limited = self.replay("--limit", "2")["total"][0]
         self.assertEqual((limited["readmitted"], limited["limit_reached"]), (2, True))
         self.await_received()
