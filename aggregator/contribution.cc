@@ -56,8 +56,13 @@ void Contribution::begin(TotalsPlan& totals) {
   totals.usage.reserve(usage_windows_);
 }
 
-Contribution::Tenant& Contribution::met(std::string_view tenant) {
+std::uint64_t Contribution::expect(std::string_view tenant) const {
   const std::uint64_t hash = hash_of(tenant);
+  met_.prefetch(hash);
+  return hash;
+}
+
+Contribution::Tenant& Contribution::met(std::string_view tenant, std::uint64_t hash) {
   return met_.at(
       hash, [&](const Tenant& row) { return row.name->view() == tenant; },
       [&] {
@@ -66,11 +71,12 @@ Contribution::Tenant& Contribution::met(std::string_view tenant) {
       });
 }
 
-void Contribution::place(std::string_view tenant, core::Timestamp time, const MeterReader& reader,
-                         TotalsPlan& totals, std::vector<PlacedValue>& placed) {
+void Contribution::place(std::string_view tenant, std::uint64_t hash, core::Timestamp time,
+                         const MeterReader& reader, TotalsPlan& totals,
+                         std::vector<PlacedValue>& placed) {
   placed.clear();
   if (totals.texts != texts_) begin(totals);
-  Tenant& known = met(tenant);
+  Tenant& known = met(tenant, hash);
   const PlanText* dimensions = none_;
   for (const TakenValue& taken : reader.taken()) {
     const core::Meter& meter = meters_->meters()[taken.meter];
@@ -78,9 +84,9 @@ void Contribution::place(std::string_view tenant, core::Timestamp time, const Me
     if (const std::string_view text = reader.dimensions(taken); text != dimensions->view())
       dimensions = &texts_->intern(text);
     const WindowKey key(*known.name, *dimensions, window, taken.meter);
-    const std::uint64_t hash = hash_of(key);
-    placed.push_back({&taken, meter.aggregation, key, hash});
-    in_map_of(meter.aggregation, totals, [&](const auto& windows) { windows.prefetch(hash); });
+    const std::uint64_t place = hash_of(key);
+    placed.push_back({&taken, meter.aggregation, key, place});
+    in_map_of(meter.aggregation, totals, [&](const auto& windows) { windows.prefetch(place); });
   }
 }
 

@@ -39,10 +39,14 @@ class Contribution {
   // Without a book nobody is known, and everyone is counted in UTC.
   Contribution(std::shared_ptr<const MeterSet> meters, std::shared_ptr<const TenantBook> tenants);
 
+  // Finds a tenant by this. What place() will look up of it is fetched by the two steps, a little
+  // apart.
+  [[nodiscard]] std::uint64_t expect(std::string_view tenant) const;
+  void prefetch_tenant(std::uint64_t hash) const { met_.prefetch_row(hash); }
   // Which windows an event would add to, and fetches what they stand on: before its turn, when it
   // is not known yet whether it will be counted. The plan gains texts by it, and no window.
-  void place(std::string_view tenant, core::Timestamp time, const MeterReader& reader,
-             TotalsPlan& totals, std::vector<PlacedValue>& placed);
+  void place(std::string_view tenant, std::uint64_t hash, core::Timestamp time,
+             const MeterReader& reader, TotalsPlan& totals, std::vector<PlacedValue>& placed);
   // A little later, and still before add().
   static void prefetch_rows(const std::vector<PlacedValue>& placed, const TotalsPlan& totals);
   // What place() found, into the same plan.
@@ -54,7 +58,7 @@ class Contribution {
     core::CalendarReader calendar;
   };
   void begin(TotalsPlan& totals);
-  [[nodiscard]] Tenant& met(std::string_view tenant);
+  [[nodiscard]] Tenant& met(std::string_view tenant, std::uint64_t hash);
 
   std::shared_ptr<const MeterSet> meters_;
   std::shared_ptr<const TenantBook> tenants_;

@@ -243,12 +243,14 @@ void Fold::prepare(const Turn& turn, Desk& desk) {
   const core::Timestamp time =
       event.time.value_or(core::Timestamp::from_millis(desk.record.log_time_ms));
   if (desk.home != turn.state.id || event.plan == nullptr || !core::is_event_time(time)) return;
+  const std::uint64_t tenant = contribution_.expect(event.subject);
   desk.reader.read(event);
   if (desk.reader.taken().empty()) return;
+  contribution_.prefetch_tenant(tenant);
   desk.entry = hasher_.entry(event.subject, event.source, event.type, {event.id, home},
                              desk.reader.content_check(), meters_->definition_version().value());
   turn.state.memory.prefetch(desk.entry);
-  contribution_.place(event.subject, time, desk.reader, turn.plan.totals, desk.placed);
+  contribution_.place(event.subject, tenant, time, desk.reader, turn.plan.totals, desk.placed);
 }
 
 RecordClass Fold::take_turn(Desk& desk, Turn& turn) {

@@ -2,8 +2,6 @@
 
 #include "core/check.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -56,7 +54,8 @@ MeterSet::MeterSet(std::vector<core::Meter> meters, core::CatalogueVersion versi
 }
 
 std::size_t MeterSet::TextHash::operator()(std::string_view text) const {
-  return XXH3_64bits(text.data(), text.size());
+  const std::size_t head_bytes = std::min(text.size(), kNameHeadBytes);
+  return text.size() + head_of(text) + 31 * head_of(text.substr(text.size() - head_bytes));
 }
 
 const TypePlan* MeterSet::find(std::string_view event_type) const {

@@ -66,6 +66,7 @@ class MeterSet {
   std::vector<core::Meter> meters_;
   core::CatalogueVersion version_;
   core::CatalogueVersion definition_version_;
+  // Of both ends: types that differ in the middle alone are rare, and compared.
   struct TextHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const;

@@ -14,7 +14,7 @@ namespace {
 // halves: 29.2 bytes at most, and three times.
 constexpr std::size_t kLoadNumerator = 7;
 constexpr std::size_t kLoadDenominator = 8;
-constexpr std::size_t kLargeCapacity = 128 * 1024;
+constexpr std::size_t kLargeCapacity = 512 * 1024;
 constexpr std::size_t kSmallCapacity = 256;  // below it, capacities double
 constexpr std::size_t kFirstCapacity = 16;
 constexpr std::size_t kMaxFirstSlack = 128;

@@ -28,7 +28,7 @@ class HotShard {
 
   // `key_bits_shared`: all entries of this shard agree in so many leading bits of the key.
   // `stagger` of `kStaggers` moves the sizes at which it grows away from those of its sisters.
-  static constexpr std::size_t kStaggers = 32;
+  static constexpr std::size_t kStaggers = 8;
   HotShard(unsigned key_bits_shared, std::size_t stagger)
       : shared_bits_(key_bits_shared), stagger_(stagger) {}
 

@@ -1,6 +1,8 @@
 // The hot part of the memory: entries of 16 bytes with the day of first sight beside each, in
 // shards by the leading bits of the digest. Each shard grows for itself, at sizes of its own, so
-// that a growth costs a thirty-second of the table for a moment and not a second copy of it.
+// that a growth costs an eighth of the table for a moment and not a second copy of it. Not more of
+// them: a probe misses the table of pages less on huge pages, and only blocks of megabytes have
+// those.
 //
 // Exact. Every entry lies within the days kept before `newest_day`; advance() keeps it so, which is
 // what makes eight bits of a day enough (log_day.h). Threads: one.
@@ -56,7 +58,7 @@ class HotTable {
   [[nodiscard]] std::size_t bytes() const;
 
  private:
-  static constexpr unsigned kShardBits = 5;
+  static constexpr unsigned kShardBits = 3;
   static_assert(1U << kShardBits == HotShard::kStaggers, "each shard grows at its own sizes");
 
   [[nodiscard]] const HotShard& shard_of(const OrderedEntry& entry) const {

@@ -67,7 +67,8 @@ class Adder {
     runtime::kafka::Record record;
     record.value = text;
     reader_.read(decoder_.decode(record));
-    contribution_.place(use.tenant, use.time, reader_, totals, placed_);
+    contribution_.place(use.tenant, contribution_.expect(use.tenant), use.time, reader_, totals,
+                        placed_);
     Contribution::prefetch_rows(placed_, totals);
     contribution_.add({use.time, {use.id, 0}}, placed_, totals);
   }
