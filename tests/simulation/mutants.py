@@ -123,6 +123,12 @@ def run_conformance(copy):
     return found[1] if found else None
 
 
+def stop_stack(copy):
+    """A conformance suite that stops at its first failure leaves its Kafka and Postgres behind."""
+    subprocess.run(["ctest", "--test-dir", copy.build, "-R", r"^stack\.stop$", "-FA", ".*"],
+                   capture_output=True, timeout=RUN_SECONDS)
+
+
 SEEN_BY = {"simulation": ("tally-simulation", run_simulation),
            "conformance": ("conformance_postgres", run_conformance),
            "golden": ("tally-golden", run_golden),
@@ -180,13 +186,16 @@ def main():
             return 1
         print(f"{catcher:<40} healthy {time.monotonic() - started:6.0f} s", flush=True)
     failed = 0
-    for patch in patches:
-        started = time.monotonic()
-        caught, by = judge(copy, patch)
-        failed += not caught
-        name = os.path.basename(patch).removesuffix(".patch")
-        print(f"{name:<40} {'caught' if caught else 'RED':<7} {time.monotonic() - started:6.0f} s  {by}",
-              flush=True)
+    try:
+        for patch in patches:
+            started = time.monotonic()
+            caught, by = judge(copy, patch)
+            failed += not caught
+            name = os.path.basename(patch).removesuffix(".patch")
+            print(f"{name:<40} {'caught' if caught else 'RED':<7} {time.monotonic() - started:6.0f} s  {by}",
+                  flush=True)
+    finally:
+        stop_stack(copy)
     print(f"{len(patches)} mutants, {len(patches) - failed} caught, {failed} not")
     return 1 if failed else 0
 
