@@ -265,8 +265,6 @@ TEST(Session, CommitsOfABacklogAreFewAndLarge) {
   EXPECT_EQ(from, 400);
 }
 
-// What was opened, the catalogue above all, was read over a connection that is gone: the database
-// that answers the next one may be an older one.
 // Nobody can read it yet: it is no backlog.
 TEST(Session, WhatStandsBehindAnOpenTransactionDelaysNoCommit) {
   World world;
@@ -280,6 +278,8 @@ TEST(Session, WhatStandsBehindAnOpenTransactionDelaysNoCommit) {
   EXPECT_LT(submitted->time_since_epoch(), 1500ms) << "the interval is 1 s";
 }
 
+// What was opened, the catalogue above all, was read over a connection that is gone: the database
+// that answers the next one may be an older one.
 TEST(Session, EndsWhenTheConnectionBreaksWhileItsFirstPartitionIsAcquired) {
   World world;
   world.acquires_that_break = 1;
