@@ -2,6 +2,7 @@
 
 #include "aggregator/commit_windows.h"
 #include "core/check.h"
+#include "core/limits.h"
 #include "core/timestamp.h"
 
 #include <algorithm>
@@ -31,6 +32,9 @@ std::string day_text(LogDay day) {
   return core::to_rfc3339(Timestamp::from_seconds(std::int64_t{day} * 86'400));
 }
 
+// And what follows may wait longer for its locks than for those of partitions: other owners add to
+// the same totals, each for as long as a large commit takes, and whoever gives up begins anew. One
+// that was stopped is ended by the server after 5 s.
 void fence(const BatchPlan& plan, Transaction& transaction) {
   ArrayText partition, epoch, generation, start, next, last_offset, last_digest, last_log_time;
   for (const auto& [id, advance] : plan.partitions) {
@@ -56,11 +60,11 @@ void fence(const BatchPlan& plan, Transaction& transaction) {
   }
   transaction.exec(
       "SELECT tally.fence($1::bigint, $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], "
-      "$6::bigint[], "
-      "$7::bigint[], $8::bytea[], $9::timestamptz[])",
+      "$6::bigint[], $7::bigint[], $8::bytea[], $9::timestamptz[]), "
+      "set_config('lock_timeout', $10 || 's', true)",
       {std::to_string(plan.meters->version().value()), partition.take(), epoch.take(),
        generation.take(), start.take(), next.take(), last_offset.take(), last_digest.take(),
-       last_log_time.take()});
+       last_log_time.take(), std::to_string(core::kCommitLockSeconds)});
 }
 
 void write_ledger(const BatchPlan& plan, Transaction& transaction) {

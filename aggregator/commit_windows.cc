@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <future>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +18,7 @@ namespace {
 
 using runtime::postgres::ArrayText;
 using runtime::postgres::bytes_text;
+using runtime::postgres::Params;
 using runtime::postgres::Transaction;
 
 // Big-endian, so that Postgres' bytea order is DedupEntry's own order.
@@ -28,24 +30,42 @@ std::string tiebreak_bytes(const core::DedupEntry& entry) {
   return bytes;
 }
 
-// A statement's columns are made while the transaction stands idle, which Postgres bears for some
-// seconds: a plan of any size goes in statements of so many rows.
 constexpr std::size_t kRowsPerStatement = 20'000;
 
-template <class Row, class Write>
-void in_parts(const std::vector<Row>& rows, const Write& write) {
+// A plan of any size goes in statements of so many rows. While Postgres executes one, the text of
+// the next is made: otherwise the transaction would stand idle meanwhile, which Postgres bears for
+// some seconds only.
+template <class Row, class TextOf>
+void write_in_parts(const std::string& sql, const std::vector<Row>& rows, Transaction& transaction,
+                    const TextOf& text_of) {
   std::span<const Row> left = rows;
+  const auto next_text = [&] {
+    const auto part = left.first(std::min(left.size(), kRowsPerStatement));
+    left = left.subspan(part.size());
+    return text_of(part);
+  };
+  if (left.empty()) return;
+  Params text = next_text();
   while (!left.empty()) {
-    const std::size_t part = std::min(left.size(), kRowsPerStatement);
-    write(left.first(part));
-    left = left.subspan(part);
+    auto next = std::async(std::launch::async, next_text);
+    transaction.exec(sql, text);
+    text = next.get();
   }
+  transaction.exec(sql, text);
 }
 
 // Here and below unnest() stands in the list of what is selected: in FROM each column would be put
 // into a tuple store of its own, and joined from there.
-void write_usage(std::span<const WindowRow<core::UsageDelta>* const> windows,
-                 const MeterSet& meters, Transaction& transaction) {
+constexpr const char* kAddUsage =
+    "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, dimensions, "
+    "quantity, events) "
+    "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
+    "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), unnest($7::bigint[]) "
+    "ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
+    "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events";
+
+Params text_of(std::span<const WindowRow<core::UsageDelta>* const> windows,
+               const MeterSet& meters) {
   WindowColumns columns;
   ArrayText quantity, events;
   for (const auto* row : windows) {
@@ -53,15 +73,8 @@ void write_usage(std::span<const WindowRow<core::UsageDelta>* const> windows,
     quantity.add(row->second.quantity.to_string());
     events.add(row->second.events);
   }
-  transaction.exec(
-      "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, dimensions, "
-      "quantity, events) "
-      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
-      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), unnest($7::bigint[]) "
-      "ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
-      "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
-      {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
-       columns.dimensions.take(), quantity.take(), events.take()});
+  return {columns.tenant.take(),     columns.meter.take(), columns.start.take(), columns.end.take(),
+          columns.dimensions.take(), quantity.take(),      events.take()};
 }
 
 struct ReadingColumns {
@@ -95,30 +108,40 @@ std::string merge_readings(std::string_view beats) {
   return sql + "events = w.events + excluded.events";
 }
 
+std::string keep_readings(std::string_view beats) {
+  return "INSERT INTO tally.gauge_window AS w "
+         "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, "
+         "events) "
+         "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
+         "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), "
+         "unnest($7::timestamptz[]), unnest($8::bytea[]), unnest($9::bigint[]) "
+         "ON CONFLICT (tenant, meter, window_start, dimensions)" +
+         merge_readings(beats);
+}
+
 template <class Reading>
-void write_readings(std::span<const WindowRow<Reading>* const> windows, const MeterSet& meters,
-                    std::string_view beats, Transaction& transaction) {
+Params text_of(std::span<const WindowRow<Reading>* const> windows, const MeterSet& meters) {
   WindowColumns columns;
   ReadingColumns readings;
   for (const auto* row : windows) {
     columns.add(meters, row->first);
     readings.add(row->second);
   }
-  transaction.exec(
-      "INSERT INTO tally.gauge_window AS w "
-      "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, events) "
-      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
-      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), "
-      "unnest($7::timestamptz[]), unnest($8::bytea[]), unnest($9::bigint[]) "
-      "ON CONFLICT (tenant, meter, window_start, dimensions)" +
-          merge_readings(beats),
-      {columns.tenant.take(), columns.meter.take(), columns.start.take(), columns.end.take(),
-       columns.dimensions.take(), readings.reading.take(), readings.read_at.take(),
-       readings.tiebreak.take(), readings.events.take()});
+  return {columns.tenant.take(),   columns.meter.take(),      columns.start.take(),
+          columns.end.take(),      columns.dimensions.take(), readings.reading.take(),
+          readings.read_at.take(), readings.tiebreak.take(),  readings.events.take()};
 }
 
-void write_usage_totals(std::span<const SpanRow<core::UsageDelta>> spans, const MeterSet& meters,
-                        Transaction& transaction) {
+constexpr const char* kAddUsageTotals =
+    "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, first_date, "
+    "quantity, events) "
+    "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
+    "unnest($4::timestamptz[]), unnest($5::timestamptz[]), "
+    "DATE '1970-01-01' + unnest($6::integer[]), unnest($7::numeric[]), unnest($8::bigint[]) "
+    "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
+    "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events";
+
+Params text_of(std::span<const SpanRow<core::UsageDelta>> spans, const MeterSet& meters) {
   SpanColumns columns;
   ArrayText quantity, events;
   for (const auto& [key, delta] : spans) {
@@ -126,40 +149,34 @@ void write_usage_totals(std::span<const SpanRow<core::UsageDelta>> spans, const 
     quantity.add(delta.quantity.to_string());
     events.add(delta.events);
   }
-  transaction.exec(
-      "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, first_date, "
-      "quantity, events) "
-      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
-      "unnest($4::timestamptz[]), unnest($5::timestamptz[]), "
-      "DATE '1970-01-01' + unnest($6::integer[]), unnest($7::numeric[]), unnest($8::bigint[]) "
-      "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
-      "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events",
-      {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
-       columns.end.take(), columns.first_date.take(), quantity.take(), events.take()});
+  return {columns.tenant.take(), columns.meter.take(), columns.span.take(),
+          columns.start.take(),  columns.end.take(),   columns.first_date.take(),
+          quantity.take(),       events.take()};
+}
+
+std::string keep_gauge_totals(std::string_view beats) {
+  return "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, dimensions, "
+         "span_end, first_date, reading, read_at, tiebreak, events) "
+         "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
+         "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::timestamptz[]), "
+         "DATE '1970-01-01' + unnest($7::integer[]), unnest($8::numeric[]), "
+         "unnest($9::timestamptz[]), unnest($10::bytea[]), unnest($11::bigint[]) "
+         "ON CONFLICT (tenant, meter, span, span_start, dimensions)" +
+         merge_readings(beats);
 }
 
 template <class Reading>
-void write_gauge_totals(std::span<const SpanRow<Reading>> spans, const MeterSet& meters,
-                        std::string_view beats, Transaction& transaction) {
+Params text_of(std::span<const SpanRow<Reading>> spans, const MeterSet& meters) {
   SpanColumns columns;
   ReadingColumns readings;
   for (const auto& [key, reading] : spans) {
     columns.add(meters, key);
     readings.add(reading);
   }
-  transaction.exec(
-      "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, dimensions, span_end, "
-      "first_date, reading, read_at, tiebreak, events) "
-      "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
-      "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::timestamptz[]), "
-      "DATE '1970-01-01' + unnest($7::integer[]), unnest($8::numeric[]), "
-      "unnest($9::timestamptz[]), unnest($10::bytea[]), unnest($11::bigint[]) "
-      "ON CONFLICT (tenant, meter, span, span_start, dimensions)" +
-          merge_readings(beats),
-      {columns.tenant.take(), columns.meter.take(), columns.span.take(), columns.start.take(),
-       columns.dimensions.take(), columns.end.take(), columns.first_date.take(),
-       readings.reading.take(), readings.read_at.take(), readings.tiebreak.take(),
-       readings.events.take()});
+  return {columns.tenant.take(),     columns.meter.take(),      columns.span.take(),
+          columns.start.take(),      columns.dimensions.take(), columns.end.take(),
+          columns.first_date.take(), readings.reading.take(),   readings.read_at.take(),
+          readings.tiebreak.take(),  readings.events.take()};
 }
 
 }  // namespace
@@ -169,21 +186,18 @@ void write_windows(const TotalsPlan& folded, const MeterSet& meters, DimensionGu
   const auto changed = guard.admit(folded, meters, transaction);
   const PlanRows rows(changed ? *changed : folded);
   const SpanTotals spans = span_totals(rows);
-  const auto readings = [&](std::string_view beats) {
-    return [&, beats](auto part) { write_readings(part, meters, beats, transaction); };
+  const auto write = [&](const std::string& sql, const auto& all) {
+    write_in_parts(sql, all, transaction, [&](auto part) { return text_of(part, meters); });
   };
-  const auto gauge_totals = [&](std::string_view beats) {
-    return [&, beats](auto part) { write_gauge_totals(part, meters, beats, transaction); };
-  };
-  in_parts(rows.usage, [&](auto part) { write_usage(part, meters, transaction); });
-  in_parts(rows.gauges, readings(kBeatsLatest));
-  in_parts(rows.maxima, readings(kBeatsMax));
-  in_parts(rows.minima, readings(kBeatsMin));
+  write(kAddUsage, rows.usage);
+  write(keep_readings(kBeatsLatest), rows.gauges);
+  write(keep_readings(kBeatsMax), rows.maxima);
+  write(keep_readings(kBeatsMin), rows.minima);
   write_uniques(rows, spans, meters, transaction);
-  in_parts(spans.usage, [&](auto part) { write_usage_totals(part, meters, transaction); });
-  in_parts(spans.gauges, gauge_totals(kBeatsLatest));
-  in_parts(spans.maxima, gauge_totals(kBeatsMax));
-  in_parts(spans.minima, gauge_totals(kBeatsMin));
+  write(kAddUsageTotals, spans.usage);
+  write(keep_gauge_totals(kBeatsLatest), spans.gauges);
+  write(keep_gauge_totals(kBeatsMax), spans.maxima);
+  write(keep_gauge_totals(kBeatsMin), spans.minima);
 }
 
 }  // namespace tally::aggregator

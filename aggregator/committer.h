@@ -1,27 +1,31 @@
-// Executes one plan at a time, until its outcome is certain, so that folding the next batch
-// overlaps the commit of this one.
+// How a session has its plans executed, one at a time, so that folding the next batch overlaps the
+// commit of this one.
 #pragma once
 
-#include "aggregator/commit_duty.h"
-#include "aggregator/totals_store.h"
+#include "aggregator/batch_plan.h"
 
 #include <chrono>
-#include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
-#include <thread>
 
 namespace tally::aggregator {
+
+enum class PlanFate : std::uint8_t {
+  kCommitted,
+  kFenced,
+  kCatalogueMoved,
+  kConnectionBroke,  // committed or not: whoever comes next reads what the database holds
+};
 
 struct CommitReport {
   PlanFate fate = PlanFate::kCommitted;
   std::unique_ptr<BatchPlan> plan;
 };
 
-// Threads: all methods from the one session's thread. Destroying it gives up on a plan under way:
-// its guard keeps a later execution from doing harm.
+// Threads: all methods from the one session's thread. Destroying it gives up on a plan under way,
+// which may be executed yet: its guard keeps that from doing harm.
 class Committer {
  public:
   virtual ~Committer() = default;
@@ -30,35 +34,14 @@ class Committer {
   virtual void submit(std::unique_ptr<BatchPlan> plan) = 0;  // not when busy or a report waits
   // The report of the submitted plan, waiting for it at most `time`.
   virtual std::optional<CommitReport> take_report(std::chrono::milliseconds time) = 0;
+
+  // A commit of other plans is about to start: one that is submitted now goes with them, and costs
+  // only the rows that they do not touch.
+  [[nodiscard]] virtual bool boarding() const = 0;
+  // There is nothing to submit: nobody need wait for it.
+  virtual void pass() = 0;
 };
 
-using CommitterFactory =
-    std::function<std::unique_ptr<Committer>(std::unique_ptr<TotalsStore> store)>;
-
-// On a thread of its own.
-class ThreadCommitter final : public Committer {
- public:
-  ThreadCommitter(std::unique_ptr<TotalsStore> store, Probe& probe);
-  ~ThreadCommitter() override;
-  ThreadCommitter(const ThreadCommitter&) = delete;
-  ThreadCommitter& operator=(const ThreadCommitter&) = delete;
-
-  [[nodiscard]] bool busy() const override;
-  void submit(std::unique_ptr<BatchPlan> plan) override;
-  std::optional<CommitReport> take_report(std::chrono::milliseconds time) override;
-
- private:
-  void run();
-  bool pause(std::chrono::milliseconds time);  // false: told to stop
-
-  CommitDuty duty_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::unique_ptr<BatchPlan> plan_;     // guarded by mutex_
-  std::optional<CommitReport> report_;  // guarded by mutex_
-  bool stopping_ = false;               // guarded by mutex_
-  bool busy_ = false;                   // guarded by mutex_
-  std::thread thread_;
-};
+using CommitterFactory = std::function<std::unique_ptr<Committer>()>;
 
 }  // namespace tally::aggregator

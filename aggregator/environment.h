@@ -15,7 +15,7 @@ namespace tally::aggregator {
 // Lifetime: outlives the sessions. Threads: one worker's; several workers have one each.
 struct Environment {
   SourceFactory source;
-  StoreFactory store;  // one for the session, one for its committer
+  StoreFactory store;
   CommitterFactory committer;
   Pace& pace;
   std::function<dedup::SegmentToken()> new_token;  // 128 random bits

@@ -1,4 +1,5 @@
 // tally-aggregator: the whole object graph, top to bottom.
+#include "aggregator/commit_group.h"
 #include "aggregator/environment.h"
 #include "aggregator/kafka_source.h"
 #include "aggregator/postgres_store.h"
@@ -114,6 +115,19 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   return kafka;
 }
 
+std::unique_ptr<aggregator::TotalsStore> committing_store(const runtime::config::Settings& settings,
+                                                          runtime::metrics::Registry& registry) {
+  auto overflow =
+      registry.counter("tally_aggregator_dimension_overflow_total",
+                       "Events counted under {\"*\":\"overflow\"}: their tenant and meter had too "
+                       "many combinations of dimensions in the month");
+  aggregator::DimensionGuard guard(
+      core::kMaxDimensionCombinations,
+      [overflow](std::int64_t events) mutable { overflow.add(static_cast<double>(events)); });
+  return std::make_unique<aggregator::PostgresStore>(settings.text("database"), "tally-aggregator",
+                                                     aggregator::StoreObserver(), std::move(guard));
+}
+
 int run(const runtime::config::Settings& settings) {
   // SIGTERM drains: workers commit what they folded and leave the group.
   const runtime::lifecycle::StopSignal stop;
@@ -141,7 +155,11 @@ int run(const runtime::config::Settings& settings) {
       "started", {{"health_port", static_cast<int>(health.port())}, {"workers", sessions.size()}});
   // Time and the wish to stop, the same for all workers.
   aggregator::StopPace pace(stop);
-  // What each worker reaches outside: every session makes its client and its connections from here.
+  // Where all workers' plans are committed.
+  aggregator::CommitThread commits(
+      committing_store(settings, registry),
+      aggregator::longest_poll(std::chrono::milliseconds(settings.integer("commit-interval-ms"))));
+  // What each worker reaches outside: every session makes its client and its connection from here.
   std::vector<aggregator::Environment> environments;
   for (std::size_t i = 0; i < sessions.size(); ++i) {
     aggregator::Probe& probe = *probes[i];
@@ -154,17 +172,10 @@ int run(const runtime::config::Settings& settings) {
               return std::make_unique<aggregator::KafkaSource>(joining, listener);
             },
         .store =
-            [&probe, conninfo = settings.text("database")] {
-              return std::make_unique<aggregator::PostgresStore>(
-                  conninfo, "tally-aggregator", aggregator::StoreObserver(),
-                  aggregator::DimensionGuard(
-                      core::kMaxDimensionCombinations,
-                      [&probe](std::int64_t events) { probe.dimensions_overflowed(events); }));
+            [conninfo = settings.text("database")] {
+              return std::make_unique<aggregator::PostgresStore>(conninfo, "tally-aggregator");
             },
-        .committer =
-            [&probe](auto store) {
-              return std::make_unique<aggregator::ThreadCommitter>(std::move(store), probe);
-            },
+        .committer = [&commits, &probe] { return commits.join(probe); },
         .pace = pace,
         .new_token = aggregator::dedup::SegmentToken::random,
     });

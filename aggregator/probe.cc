@@ -21,11 +21,6 @@ Probe::Probe(runtime::metrics::Registry& registry, const std::string& worker)
       commit_failures_(registry.counter("tally_aggregator_commit_failures_total",
                                         "Commits that failed and were tried again",
                                         {{"worker", worker}})),
-      dimension_overflow_(registry.counter(
-          "tally_aggregator_dimension_overflow_total",
-          "Events counted under {\"*\":\"overflow\"}: their tenant and meter had too many "
-          "combinations of dimensions in the month",
-          {{"worker", worker}})),
       sessions_(registry.counter(
           "tally_aggregator_sessions_total",
           "Sessions started: one at start, one more after each fence or catalogue change",
@@ -75,10 +70,6 @@ void Probe::committed(const BatchPlan& plan, std::chrono::duration<double> took)
 }
 
 void Probe::commit_failed() { commit_failures_.add(); }
-
-void Probe::dimensions_overflowed(std::int64_t events) {
-  dimension_overflow_.add(static_cast<double>(events));
-}
 
 void Probe::session_started() { sessions_.add(); }
 

@@ -21,8 +21,6 @@ class Probe {
 
   void committed(const BatchPlan& plan, std::chrono::duration<double> took);
   void commit_failed();
-  // A commit counted these events under the overflow bucket of their meter's dimensions.
-  void dimensions_overflowed(std::int64_t events);
   void session_started();
   void session_ended();
   void partitions_owned(std::size_t count, std::size_t remembered, std::size_t memory_bytes);
@@ -39,7 +37,6 @@ class Probe {
   std::map<std::string, runtime::metrics::Counter> classes_;
   runtime::metrics::Counter commits_;
   runtime::metrics::Counter commit_failures_;
-  runtime::metrics::Counter dimension_overflow_;
   runtime::metrics::Counter sessions_;
   runtime::metrics::Histogram commit_seconds_;
   runtime::metrics::Gauge partitions_;

@@ -41,6 +41,10 @@ LogDay remembered_days(const SessionSettings& settings) {
   return remembered_days(FoldRules{settings.horizon_seconds, settings.future_bound_seconds, 1});
 }
 
+std::chrono::milliseconds longest_poll(std::chrono::milliseconds commit_interval) {
+  return std::clamp<std::chrono::milliseconds>(commit_interval / 10, 5ms, 50ms);
+}
+
 Session::Session(const SessionSettings& settings, Environment& environment, Probe& probe,
                  Membership membership)
     : settings_(settings),
@@ -49,7 +53,7 @@ Session::Session(const SessionSettings& settings, Environment& environment, Prob
       membership_(membership),
       pace_(environment.pace),
       store_(environment.store()),
-      committer_(environment.committer(environment.store())) {}
+      committer_(environment.committer()) {}
 
 Session::~Session() {
   // Closing the client still calls back: a session that failed must commit and acquire nothing.
@@ -69,7 +73,8 @@ std::string Session::run() {
   source_ = environment_.source(*this, membership_);
   while (!pace_.stop_requested() && !open()) pace_.wait_for(1s);
   while (!pace_.stop_requested() && end_reason_.empty()) {
-    const kafka::RecordBatch batch = source_->poll(kPollRecords, poll_time());
+    const kafka::RecordBatch batch =
+        source_->poll(kPollRecords, longest_poll(settings_.commit_interval));
     probe_.problem("kafka", source_->transport_problem());
     if (!batch.out_of_range.empty()) {
       end(fmt::format("partition {}: the stored offset is no longer in the log",
@@ -360,6 +365,7 @@ void Session::submit() {
 bool Session::plan_full() const {
   return plan_ &&
          (plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit ||
+          plan_->totals.windows() >= core::kMaxWindowsPerCommit ||
           plan_->handoff_bytes > core::kMaxHandoffBytesPerCommit);
 }
 
@@ -370,7 +376,11 @@ bool Session::full_for_handoffs() const {
 }
 
 void Session::submit_when_due() {
-  if (!end_reason_.empty() || !plan_ || plan_->empty()) return;
+  if (!end_reason_.empty()) return;
+  if (!plan_ || plan_->empty()) {
+    committer_->pass();
+    return;
+  }
   // A full plan waits for the commit before it: reading stops, memory stays bounded (promise P8).
   const bool full = plan_full();
   while (full && committer_->busy() && end_reason_.empty() && !pace_.stop_requested())
@@ -379,7 +389,7 @@ void Session::submit_when_due() {
   // The end of a backlog does not wait for the interval: there is nothing more to put into the
   // plan.
   const bool backlog_done = plan_->records >= kBacklogRecords && caught_up();
-  if (full || backlog_done || interval_over()) submit();
+  if (full || backlog_done || interval_over() || committer_->boarding()) submit();
 }
 
 // A commit's price is in the rows it touches, and twice the records touch far fewer than twice the
@@ -428,11 +438,6 @@ void Session::report_ownership() {
     bytes += owned.state->memory.bytes();
   }
   probe_.partitions_owned(owned_.size(), remembered, bytes);
-}
-
-std::chrono::milliseconds Session::poll_time() const {
-  const auto slice = std::min(settings_.commit_interval / 10, std::chrono::milliseconds(50));
-  return std::max(slice, std::chrono::milliseconds(5));
 }
 
 }  // namespace tally::aggregator

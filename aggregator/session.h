@@ -40,6 +40,9 @@ struct SessionSettings {
 
 [[nodiscard]] LogDay remembered_days(const SessionSettings& settings);
 
+// That a session waits for records at a time, and so looks around at least as often.
+[[nodiscard]] std::chrono::milliseconds longest_poll(std::chrono::milliseconds commit_interval);
+
 class Session final : public runtime::kafka::RebalanceListener {
  public:
   Session(const SessionSettings& settings, Environment& environment, Probe& probe,
@@ -107,7 +110,6 @@ class Session final : public runtime::kafka::RebalanceListener {
   void end(std::string reason);
   void report_ownership();
   [[nodiscard]] bool caught_up() const;
-  [[nodiscard]] std::chrono::milliseconds poll_time() const;
 
   const SessionSettings& settings_;
   Environment& environment_;

@@ -56,10 +56,19 @@ inline constexpr std::int64_t kMaxZoneShiftSeconds = 2 * kDaySeconds;
 
 // One commit of the aggregator.
 inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
+// And as many as the batch that comes last brings.
+inline constexpr std::size_t kMaxWindowsPerCommit = 400'000;
 // The verdict of a replayed record is a row, without bytes, past both: the records of a handoff
 // block at most, for a plan that has as many rows takes no further block.
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
 inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
+// What workers of one process commit together, beyond what one of them may by itself.
+inline constexpr std::int64_t kMaxRecordsPerTransaction = 4 * kMaxRecordsPerCommit;
+// A row takes some 5 us, and other processes wait for the locks of those that they add to, too.
+inline constexpr std::size_t kMaxWindowsPerTransaction = 900'000;
+inline constexpr int kCommitLockSeconds = 20;  // instead of the 5 of all else
+inline constexpr std::size_t kMaxRejectRowsPerTransaction = kMaxRejectRowsPerCommit;
+inline constexpr std::int64_t kMaxBytesPerTransaction = 64 * 1024 * 1024;  // of rejects, handoffs
 inline constexpr int kMaxPartitions = 1024;
 // Combinations of dimensions of a tenant and meter in a month (UTC): events of further ones are
 // counted under {"*":"overflow"}. And how many an owner keeps in memory.
@@ -76,12 +85,16 @@ inline constexpr std::size_t kMaxHandoffReadBytes = 32 * 1024 * 1024;
 // partition's clock for good.
 inline constexpr std::int64_t kMaxCeilingRecords = 1'000'000'000;
 
-// A commit's sums of values never leave Decimal's 38 digits: records × the largest value fits.
+// The plans of two workers always go together, and what they wait for is done by then.
+static_assert(kMaxWindowsPerTransaction * 10 < kCommitLockSeconds * 1'000'000);
+static_assert(kMaxWindowsPerTransaction > 2 * (kMaxWindowsPerCommit + 2'000 * 8));
+// A transaction's sums of values never leave Decimal's 38 digits: records × the largest value fits.
 inline constexpr Int128 kMaxDecimalUnits = (static_cast<Int128>(10'000'000'000'000'000'000ULL) *
                                             static_cast<Int128>(10'000'000'000'000'000'000ULL)) -
                                            1;
-static_assert(kMaxValueUnits * kMaxRecordsPerCommit / kMaxRecordsPerCommit == kMaxValueUnits);
-static_assert(kMaxValueUnits * kMaxRecordsPerCommit <= kMaxDecimalUnits);
+static_assert(kMaxValueUnits * kMaxRecordsPerTransaction / kMaxRecordsPerTransaction ==
+              kMaxValueUnits);
+static_assert(kMaxValueUnits * kMaxRecordsPerTransaction <= kMaxDecimalUnits);
 // A rejected record is kept whole, so one always fits the budget of a commit.
 static_assert(kMaxRejectBytesPerCommit >= static_cast<std::int64_t>(2 * kMaxRecordBytes));
 static_assert(kMaxDataBytes < kMaxRecordBytes);

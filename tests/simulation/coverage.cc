@@ -9,6 +9,7 @@ namespace {
 // In the order of Event.
 constexpr std::array<std::string_view, static_cast<std::size_t>(Event::kEventCount)> kNames = {
     "committed",
+    "committed together",
     "fenced",
     "catalogue moved",
     "in doubt committed",

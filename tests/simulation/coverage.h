@@ -12,6 +12,7 @@ namespace tally::simulation {
 
 enum class Event : std::uint8_t {
   kCommitted,
+  kCommittedTogether,
   kFenced,
   kCatalogueMoved,
   kInDoubtCommitted,

@@ -1,11 +1,12 @@
-// One simulated aggregator: the real run_worker in a fiber, its real commit duty in another, bound
-// to the models of log, group, store and clock.
+// One simulated aggregator: for each worker the real run_worker in a fiber, their real commit group
+// in another, bound to the models of log, group, store and clock.
 #pragma once
 
 #include "aggregator/environment.h"
 #include "aggregator/probe.h"
 #include "aggregator/session.h"
 #include "tests/simulation/scheduler.h"
+#include "tests/simulation/sim_commit_group.h"
 #include "tests/simulation/sim_group.h"
 #include "tests/simulation/sim_line.h"
 
@@ -36,7 +37,8 @@ struct InstanceSettings {
   std::string name;
   std::string static_id;  // empty: a dynamic member
   aggregator::SessionSettings session;
-  std::int64_t roll_up_per_mille = 0;  // after a commit, beside what the duty does by itself
+  std::size_t workers = 1;
+  std::int64_t roll_up_per_mille = 0;  // after a commit, beside what the group does by itself
 };
 
 class Instance {
@@ -59,12 +61,15 @@ class Instance {
   std::int32_t known_partitions = 0;  // its metadata
 
  private:
+  struct Life;  // of one process
+  [[nodiscard]] aggregator::Environment environment(std::size_t worker, SimCommitGroup& commits);
+  void run_worker(std::size_t worker, Life& life);
+
   InstanceSettings settings_;
   Plant& plant_;
   SimGroup& group_;
   aggregator::Probe& probe_;
   SimPace pace_;
-  aggregator::Environment environment_;
   std::shared_ptr<Process> process_;
   bool finished_ = true;
 };

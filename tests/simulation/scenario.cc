@@ -13,6 +13,7 @@ constexpr std::int64_t kDayMs = 86'400'000;
 void draw_topology(Dice& dice, Scenario& scenario) {
   scenario.partitions = static_cast<std::int32_t>(dice.between(1, 4));
   scenario.instances = static_cast<std::size_t>(dice.between(1, 3));
+  scenario.workers = static_cast<std::size_t>(dice.between(1, 3));
   scenario.static_members = dice.one_in(3);
   if (dice.one_in(3)) {
     scenario.growth.push_back(static_cast<std::int32_t>(dice.between(scenario.partitions + 1, 6)));

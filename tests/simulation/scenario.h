@@ -35,6 +35,7 @@ struct Scenario {
   std::int32_t partitions = 1;
   std::vector<std::int32_t> growth;  // to so many partitions, one after the other
   std::size_t instances = 1;
+  std::size_t workers = 1;  // of an instance
   bool static_members = false;
   std::size_t records = 100;
   std::int64_t horizon_days = 1;

@@ -223,7 +223,18 @@ CommitOutcome ProcessStore::commit(const aggregator::BatchPlan& plan) {
   if (outcome == CommitOutcome::kFenced) scheduler.coverage().count(Event::kFenced);
   if (outcome == CommitOutcome::kCatalogueMoved) scheduler.coverage().count(Event::kCatalogueMoved);
   if (outcome == CommitOutcome::kFenced) scheduler.note("{}: fenced", line_->name());
+  if (outcome == CommitOutcome::kCommitted) roll_up_now_and_then(plan);
   return outcome;
+}
+
+void ProcessStore::roll_up_now_and_then(const aggregator::BatchPlan& plan) {
+  if (!roller_ || !plant_.scheduler.dice().per_mille(roll_up_per_mille_)) return;
+  try {
+    for (const auto& [id, advance] : plan.partitions)
+      roller_->roll_up({id, advance.epoch, advance.generation});
+  } catch (const std::exception& failure) {
+    plant_.scheduler.note("roll-up failed: {}", failure.what());
+  }
 }
 
 Resolution ProcessStore::resolve(const aggregator::BatchPlan& plan) {

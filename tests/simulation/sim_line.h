@@ -96,6 +96,12 @@ class ProcessStore final : public aggregator::TotalsStore {
       : plant_(plant),
         line_(std::make_shared<SimLine>(plant, name)),
         store_(plant.database, line_) {}
+  // After some commits the partitions are rolled up over another connection, whether due or not.
+  ProcessStore(Plant& plant, const std::string& name, std::int64_t roll_up_per_mille)
+      : ProcessStore(plant, name) {
+    roller_ = std::make_unique<ProcessStore>(plant, name + ".roll-up");
+    roll_up_per_mille_ = roll_up_per_mille;
+  }
 
   aggregator::Deployment open(const aggregator::OpenRequest& request) override {
     return store_.open(request);
@@ -120,10 +126,13 @@ class ProcessStore final : public aggregator::TotalsStore {
 
  private:
   void send_and_lose(const aggregator::BatchPlan& plan);
+  void roll_up_now_and_then(const aggregator::BatchPlan& plan);
 
   Plant& plant_;
   std::shared_ptr<SimLine> line_;
   SimStore store_;
+  std::unique_ptr<ProcessStore> roller_;
+  std::int64_t roll_up_per_mille_ = 0;
 };
 
 }  // namespace tally::simulation

@@ -215,11 +215,13 @@ std::unique_ptr<PartitionState> SimStore::acquire_once(const AcquireRequest& req
     line_->met("topology moved");
     return nullptr;
   }
-  client.handle()->writes.emplace_back([partition](Tables& tables, CommitNumber commit) {
-    PartitionRow& raised = tables.states.at(partition);
-    ++raised.epoch;
-    raised.changed = commit;
-  });
+  client.handle()->writes.emplace_back(
+      [partition, owner = request.owner](Tables& tables, CommitNumber commit) {
+        PartitionRow& raised = tables.states.at(partition);
+        raised.owner = owner;
+        ++raised.epoch;
+        raised.changed = commit;
+      });
   line_->step(StoreStep::kEpochRaised);
   auto state = load_memory(request, row, client);
   state->epoch = core::Epoch(row.epoch + 1);

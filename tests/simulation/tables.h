@@ -26,6 +26,7 @@ using aggregator::LogDay;
 using CommitNumber = std::uint64_t;
 
 struct PartitionRow {
+  std::string owner;
   std::int64_t epoch = 0;
   std::int64_t generation = 1;
   std::int64_t base = 0;

@@ -4,6 +4,8 @@
 #include "core/limits.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 #include <utility>
 
 namespace tally::simulation {
@@ -42,12 +44,15 @@ World::World(std::uint64_t seed, const Workshop& workshop, bool tracing)
   database_.clock = core::Timestamp::from_millis(log_clock_ms_);
   database_.on_plan_committed = [this](const aggregator::BatchPlan& plan, const Tables& tables) {
     scheduler_.coverage().count(Event::kCommitted);
+    std::set<std::string> owners;
     for (const auto& [id, advance] : plan.partitions) {
+      owners.insert(tables.states.at(id.value()).owner);
       scheduler_.mix(static_cast<std::uint64_t>(advance.next.value()) << 8U |
                      static_cast<std::uint64_t>(id.value()));
       scheduler_.note("commit: partition {} epoch {} from {} to {}", id.value(),
                       advance.epoch.value(), advance.start.value(), advance.next.value());
     }
+    if (owners.size() > 1) scheduler_.coverage().count(Event::kCommittedTogether);
     scheduler_.coverage().count(Event::kHandedOff, static_cast<std::int64_t>(plan.handoffs.size()));
     scheduler_.coverage().count(Event::kHandoffTaken, static_cast<std::int64_t>(plan.taken.size()));
     const std::string broken = auditor_.committed(plan, tables);
@@ -67,8 +72,8 @@ void World::make_instances(const Workshop& workshop) {
     InstanceSettings settings;
     settings.name = fmt::format("instance {}", i);
     if (scenario_.static_members) settings.static_id = fmt::format("static-{}", i);
+    settings.workers = scenario_.workers;
     settings.session.topic = "usage.events";
-    settings.session.owner = settings.name;
     settings.session.commit_interval = std::chrono::milliseconds(scenario_.commit_interval_ms);
     settings.session.horizon_seconds = scenario_.horizon_days * kDayUs / 1'000'000;
     settings.session.future_bound_seconds = kFutureBoundSeconds;
@@ -212,8 +217,9 @@ bool World::run_until(const std::function<bool()>& done, std::int64_t most_us,
 }
 
 Verdict World::run() {
-  scheduler_.note("scenario {}: {} partitions, {} instances, {} records", scenario_.name,
-                  scenario_.partitions, scenario_.instances, scenario_.records);
+  scheduler_.note("scenario {}: {} partitions, {} instances of {} workers, {} records",
+                  scenario_.name, scenario_.partitions, scenario_.instances, scenario_.workers,
+                  scenario_.records);
   for (const auto& instance : instances_) instance->start();
   scheduler_.spawn(nature_, [this] { produce(); });
   scheduler_.spawn(nature_, [this] { break_things(); });

@@ -61,6 +61,8 @@ struct World final : Pace {
   int unassigned = 0;                       // partitions that nobody is assigned at first
   std::vector<std::int32_t> assigned_now;   // by the next poll
   std::function<void()> on_submit = [] {};  // after it was put into `committed`
+  bool boarding = false;                    // a commit of other workers waits for ours
+  int passes = 0;
   std::optional<PlanFate> fate = PlanFate::kCommitted;  // nullopt: the commit goes on and on
   std::map<std::int32_t, std::size_t> room;  // of what is acquired: for so many identities
   dedup::MemorySettings memory;              // of partition 0, as the session asked for it
@@ -196,6 +198,8 @@ class WorldCommitter final : public Committer {
     if (under_way_) world_.time += time;
     return std::exchange(report_, std::nullopt);
   }
+  [[nodiscard]] bool boarding() const override { return world_.boarding; }
+  void pass() override { ++world_.passes; }
 
  private:
   World& world_;
@@ -210,10 +214,8 @@ std::string run_session(World& world) {
                             return std::make_unique<WorldSource>(world, listener);
                           },
                           [&] { return std::make_unique<WorldStore>(world); },
-                          [&](std::unique_ptr<TotalsStore> /*store*/) {
-                            return std::make_unique<WorldCommitter>(world);
-                          },
-                          world, [] { return dedup::SegmentToken::random(); }};
+                          [&] { return std::make_unique<WorldCommitter>(world); }, world,
+                          [] { return dedup::SegmentToken::random(); }};
   SessionSettings settings;
   settings.topic = "usage.events";
   settings.horizon_seconds = kBenchRules.horizon_seconds;
@@ -242,6 +244,22 @@ TEST(Session, CommitsWhatItReads) {
   ASSERT_EQ(world.committed.size(), 1U);
   EXPECT_EQ(world.committed[0].partitions.at(core::PartitionId(0)).next, core::Offset(2));
   EXPECT_EQ(world.committed[0].rejects.size(), 1U);
+}
+
+// Another worker's plan is about to be committed: the rows that both touch are written once.
+TEST(Session, GoesWithACommitThatIsBoarding) {
+  for (const bool boarding : {false, true}) {
+    World world;
+    world.boarding = boarding;
+    world.log.assign(6, {"[]"});
+    world.polls_left = 6;  // less than an interval
+    EXPECT_EQ(run_session(world), "stopped");
+    EXPECT_EQ(world.committed.size(), boarding ? 6U : 1U);
+    EXPECT_EQ(world.passes, 0);
+    world.polls_left = 3;  // of nothing: nobody need wait for it
+    EXPECT_EQ(run_session(world), "stopped");
+    EXPECT_EQ(world.passes, 3);
+  }
 }
 
 // A row of the totals costs a commit the same whatever is added to it. Near the end of the log

@@ -1,4 +1,4 @@
-#include "aggregator/committer.h"
+#include "aggregator/commit_group.h"
 
 #include "core/check.h"
 #include "core/limits.h"
@@ -87,8 +87,8 @@ class ScriptedStore final : public TotalsStore {
     script_.calls += " drop_expired";
   }
   CommitOutcome commit(const BatchPlan& plan) override {
-    TALLY_CHECK(plan.records == 42);
-    switch (script_.take("commit")) {
+    TALLY_CHECK(plan.records == 42 || plan.partitions.size() > 1);
+    switch (script_.take(plan.partitions.size() > 1 ? "together" : "commit")) {
       case Step::kCommitted:
         return CommitOutcome::kCommitted;
       case Step::kFenced:
@@ -117,10 +117,13 @@ class ScriptedStore final : public TotalsStore {
   Script& script_;
 };
 
-std::unique_ptr<BatchPlan> some_plan() {
+std::unique_ptr<BatchPlan> some_plan(std::int32_t partition = 0) {
+  static const auto kNoMeters = std::make_shared<const MeterSet>(
+      std::vector<core::Meter>(), core::CatalogueVersion(1), core::CatalogueVersion(1));
   auto plan = std::make_unique<BatchPlan>();
+  plan->meters = kNoMeters;
   plan->records = 42;
-  plan->partitions[core::PartitionId(0)].next = core::Offset(42);
+  plan->partitions[core::PartitionId(partition)].next = core::Offset(42);
   return plan;
 }
 
@@ -129,16 +132,17 @@ struct Bench {
   Script script;
   runtime::metrics::Registry registry;
   Probe probe{registry, "0"};
-  ThreadCommitter committer{std::make_unique<ScriptedStore>(script), probe};
+  CommitThread thread{std::make_unique<ScriptedStore>(script), 30s};
+  std::unique_ptr<Committer> committer = thread.join(probe);
 
   PlanFate fate_of_one() {
-    EXPECT_FALSE(committer.busy());
-    committer.submit(some_plan());
-    EXPECT_TRUE(committer.busy());
-    const auto report = committer.take_report(30s);
+    EXPECT_FALSE(committer->busy());
+    committer->submit(some_plan());
+    EXPECT_TRUE(committer->busy());
+    const auto report = committer->take_report(30s);
     TALLY_CHECK(report.has_value(), "no report: {}", script.asked());
     EXPECT_EQ(report->plan->records, 42);
-    EXPECT_FALSE(committer.busy());
+    EXPECT_FALSE(committer->busy());
     return report->fate;
   }
   bool complains() { return !probe.reasons(Probe::Clock::now(), 1h).empty(); }
@@ -151,7 +155,7 @@ struct Case {
   const char* calls;
 };
 
-TEST(Committer, NeverASecondCommitWithoutAResolve) {
+TEST(CommitGroup, NeverASecondCommitWithoutAResolve) {
   const std::vector<Case> cases = {
       {"plain", {Step::kCommitted}, PlanFate::kCommitted, "commit"},
       {"fenced", {Step::kFenced}, PlanFate::kFenced, "commit"},
@@ -195,11 +199,11 @@ TEST(Committer, NeverASecondCommitWithoutAResolve) {
   }
 }
 
-TEST(Committer, TakesOnePlanAfterTheOther) {
+TEST(CommitGroup, TakesOnePlanAfterTheOther) {
   Bench bench({Step::kCommitted, Step::kRefused, Step::kResolvedCommitted, Step::kCommitted});
   for (int i = 0; i < 3; ++i) EXPECT_EQ(bench.fate_of_one(), PlanFate::kCommitted);
   EXPECT_EQ(bench.script.asked(), "commit commit resolve commit");
-  EXPECT_EQ(bench.committer.take_report(0ms), std::nullopt);
+  EXPECT_EQ(bench.committer->take_report(0ms), std::nullopt);
 }
 
 std::unique_ptr<BatchPlan> claiming_plan(LogDay day) {
@@ -208,11 +212,11 @@ std::unique_ptr<BatchPlan> claiming_plan(LogDay day) {
   return plan;
 }
 
-TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
+TEST(CommitGroup, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp, Step::kCommitted));
   for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
-    bench.committer.submit(claiming_plan(i == 0 ? 19'000 : 19'001));
-    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+    bench.committer->submit(claiming_plan(i == 0 ? 19'000 : 19'001));
+    ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
   }
   const std::string asked = bench.script.asked();
   EXPECT_EQ(asked.find("commit drop_expired commit drop_expired commit"), 0U) << asked;
@@ -222,49 +226,49 @@ TEST(Committer, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
 }
 
 // Sessions may end more often than one of them writes enough.
-TEST(Committer, RollsUpWhatEarlierSessionsLeft) {
+TEST(CommitGroup, RollsUpWhatEarlierSessionsLeft) {
   Bench bench(std::deque<Step>(4, Step::kCommitted));
   for (int i = 0; i < 4; ++i) {
     auto plan = claiming_plan(19'000);
     plan->partitions.at(core::PartitionId(0)).stored_segments = core::kSegmentsPerRollUp - 2;
-    bench.committer.submit(std::move(plan));
-    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+    bench.committer->submit(std::move(plan));
+    ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
   }
   EXPECT_EQ(bench.script.asked(), "commit drop_expired commit roll_up:0 commit commit");
 }
 
-TEST(Committer, ARollUpThatFailsHarmsNoCommit) {
+TEST(CommitGroup, ARollUpThatFailsHarmsNoCommit) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
   bench.script.roll_ups = Script::RollUps::kRefused;
   for (std::int64_t i = 0; i < core::kSegmentsPerRollUp + 1; ++i) {
-    bench.committer.submit(claiming_plan(19'000));
-    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+    bench.committer->submit(claiming_plan(19'000));
+    ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
   }
 }
 
 // The database may be an older one when it is back: a plan was folded upon what is gone.
-TEST(Committer, AConnectionThatBreaksInARollUpEndsTheSession) {
+TEST(CommitGroup, AConnectionThatBreaksInARollUpEndsTheSession) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
   bench.script.roll_ups = Script::RollUps::kAway;
   for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
-    bench.committer.submit(claiming_plan(19'000));
-    ASSERT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kCommitted);
+    bench.committer->submit(claiming_plan(19'000));
+    ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
   }
-  bench.committer.submit(claiming_plan(19'000));
-  EXPECT_EQ(bench.committer.take_report(30s)->fate, PlanFate::kConnectionBroke);
+  bench.committer->submit(claiming_plan(19'000));
+  EXPECT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kConnectionBroke);
   EXPECT_TRUE(bench.script.asked().ends_with("commit roll_up:0")) << bench.script.asked();
 }
 
-TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
+TEST(CommitGroup, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
   Bench bench({Step::kUnavailable, Step::kResolvedCommitted});
   bench.probe.partitions_owned(1, 0, 0);
-  bench.committer.submit(some_plan());
+  bench.committer->submit(some_plan());
   // The first wait after a failure is at least 50 ms: the problem stands until the resolve.
   bool complained = false;
   std::optional<CommitReport> report;
   while (!report) {
     complained = complained || bench.complains();
-    report = bench.committer.take_report(1ms);
+    report = bench.committer->take_report(1ms);
   }
   EXPECT_TRUE(complained);
   EXPECT_FALSE(bench.complains());
@@ -274,29 +278,173 @@ TEST(Committer, SaysThatTheDatabaseIsAwayAndThatItIsBack) {
       << bench.registry.exposition();
 }
 
-TEST(Committer, GivesUpOnAPlanWhenItIsDestroyed) {
+TEST(CommitGroup, GivesUpOnAPlanWhenItIsDestroyed) {
   Script script;
   runtime::metrics::Registry registry;
   Probe probe(registry, "0");
   {
-    ThreadCommitter committer(std::make_unique<ScriptedStore>(script), probe);
-    committer.submit(some_plan());
-    EXPECT_EQ(committer.take_report(20ms), std::nullopt);
-    EXPECT_TRUE(committer.busy());
+    CommitThread thread(std::make_unique<ScriptedStore>(script), 1s);
+    const auto committer = thread.join(probe);
+    committer->submit(some_plan());
+    EXPECT_EQ(committer->take_report(20ms), std::nullopt);
+    EXPECT_TRUE(committer->busy());
   }
   // It never believed in a commit that it could not see.
   EXPECT_TRUE(script.asked().starts_with("commit")) << script.asked();
   EXPECT_EQ(script.asked().find("commit", 1), std::string::npos) << script.asked();
 }
 
-TEST(CommitterDeathTest, TwoPlansAtOnceAreABug) {
+// Two workers, whose plans wait for each other.
+struct Pair : Bench {
+  explicit Pair(std::deque<Step> steps) : Bench(std::move(steps)) {}
+  Probe other_probe{registry, "1"};
+  std::unique_ptr<Committer> other = thread.join(other_probe);
+
+  std::pair<PlanFate, PlanFate> fates_of_both() {
+    committer->submit(some_plan(0));
+    other->submit(some_plan(1));
+    const auto report = committer->take_report(30s);
+    const auto other_report = other->take_report(30s);
+    TALLY_CHECK(report && other_report, "no report: {}", script.asked());
+    TALLY_CHECK(report->plan->partitions.contains(core::PartitionId(0)));
+    TALLY_CHECK(other_report->plan->partitions.contains(core::PartitionId(1)));
+    return {report->fate, other_report->fate};
+  }
+};
+
+TEST(CommitGroup, WhatFailsTogetherIsExecutedAlone) {
+  struct TwoPlans {
+    const char* name;
+    std::deque<Step> steps;
+    std::pair<PlanFate, PlanFate> fates;
+    const char* calls;
+  };
+  const std::vector<TwoPlans> cases = {
+      {"plain", {Step::kCommitted}, {PlanFate::kCommitted, PlanFate::kCommitted}, "together"},
+      {"one is fenced",
+       {Step::kFenced, Step::kCommitted, Step::kFenced},
+       {PlanFate::kCommitted, PlanFate::kFenced},
+       "together commit commit"},
+      {"catalogue",
+       {Step::kCatalogueMoved, Step::kCatalogueMoved, Step::kCatalogueMoved},
+       {PlanFate::kCatalogueMoved, PlanFate::kCatalogueMoved},
+       "together commit commit"},
+      {"refused",
+       {Step::kRefused, Step::kResolvedNotCommitted, Step::kCommitted, Step::kResolvedNotCommitted,
+        Step::kCommitted},
+       {PlanFate::kCommitted, PlanFate::kCommitted},
+       "together resolve commit resolve commit"},
+      {"one is refused again and again",
+       {Step::kRefused, Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted,
+        Step::kCommitted, Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted,
+        Step::kCommitted},
+       {PlanFate::kCommitted, PlanFate::kCommitted},
+       "together resolve commit resolve commit resolve commit resolve commit"},
+      {"in doubt, was committed",
+       {Step::kInDoubt, Step::kResolvedCommitted, Step::kResolvedCommitted},
+       {PlanFate::kConnectionBroke, PlanFate::kConnectionBroke},
+       "together resolve resolve"},
+      {"in doubt, was not, and one has another owner",
+       {Step::kInDoubt, Step::kUnavailable, Step::kResolvedFenced, Step::kResolvedNotCommitted},
+       {PlanFate::kFenced, PlanFate::kConnectionBroke},
+       "together resolve resolve resolve"},
+  };
+  for (const TwoPlans& one : cases) {
+    SCOPED_TRACE(one.name);
+    Pair pair(one.steps);
+    EXPECT_EQ(pair.fates_of_both(), one.fates);
+    EXPECT_EQ(pair.script.asked(), one.calls);
+    EXPECT_TRUE(pair.script.steps.empty());
+  }
+}
+
+// The last plan of a partition that was lost may wait beside the first of its next owner.
+TEST(CommitGroup, TwoPlansOfAPartitionAreTwoCommits) {
+  Pair pair({Step::kFenced, Step::kCommitted});
+  pair.committer->submit(some_plan(0));
+  pair.other->submit(some_plan(0));
+  EXPECT_EQ(pair.committer->take_report(30s)->fate, PlanFate::kFenced);
+  EXPECT_EQ(pair.other->take_report(30s)->fate, PlanFate::kCommitted);
+  EXPECT_EQ(pair.script.asked(), "commit commit");
+}
+
+TEST(CommitGroup, WaitsForNobodyWhoHasNothing) {
+  Pair pair({Step::kCommitted, Step::kCommitted});
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_FALSE(pair.other->boarding());
+    pair.committer->submit(some_plan(0));
+    std::optional<CommitReport> report;
+    while (!report) {
+      pair.other->pass();
+      report = pair.committer->take_report(1ms);
+    }
+    EXPECT_EQ(report->fate, PlanFate::kCommitted);
+  }
+  EXPECT_EQ(pair.script.asked(), "commit commit");
+}
+
+TEST(CommitGroup, SaysThatACommitIsBoarding) {
+  Pair pair({Step::kCommitted});
+  pair.committer->submit(some_plan(0));
+  while (!pair.other->boarding()) EXPECT_EQ(pair.committer->take_report(1ms), std::nullopt);
+  pair.other->submit(some_plan(1));
+  EXPECT_EQ(pair.committer->take_report(30s)->fate, PlanFate::kCommitted);
+  EXPECT_FALSE(pair.committer->boarding());
+}
+
+TEST(CommitGroup, WaitsForAMemberNoLongerThanItsTime) {
+  Script script;
+  script.steps = {Step::kCommitted};
+  runtime::metrics::Registry registry;
+  Probe probe(registry, "0");
+  CommitThread thread(std::make_unique<ScriptedStore>(script), 1ms);
+  const auto silent = thread.join(probe);
+  const auto committer = thread.join(probe);
+  committer->submit(some_plan());
+  EXPECT_EQ(committer->take_report(30s)->fate, PlanFate::kCommitted);
+}
+
+TEST(CommitGroup, APlanThatIsGivenUpBeforeItsCommitIsNotExecuted) {
+  Pair pair({Step::kCommitted});
+  auto third = pair.thread.join(pair.probe);
+  pair.committer->submit(some_plan(0));
+  pair.committer.reset();
+  third->submit(some_plan(2));
+  pair.other->submit(some_plan(1));
+  EXPECT_EQ(third->take_report(30s)->fate, PlanFate::kCommitted);
+  EXPECT_EQ(pair.other->take_report(30s)->fate, PlanFate::kCommitted);
+  EXPECT_EQ(pair.script.asked(), "together");
+}
+
+// What a session was told over its own connection may be gone, too.
+TEST(CommitGroup, ABrokenConnectionEndsTheSessionsOfAllWorkers) {
+  Pair pair({Step::kCommitted, Step::kInDoubt, Step::kResolvedCommitted, Step::kCommitted});
+  EXPECT_EQ(pair.fates_of_both(), std::pair(PlanFate::kCommitted, PlanFate::kCommitted));
+  pair.other->pass();
+  pair.committer->submit(some_plan(0));
+  std::optional<CommitReport> report;
+  while (!report) {
+    pair.other->pass();
+    report = pair.committer->take_report(1ms);
+  }
+  EXPECT_EQ(report->fate, PlanFate::kConnectionBroke);
+  auto next = pair.thread.join(pair.probe);
+  pair.committer.reset();
+  next->submit(some_plan(0));
+  pair.other->submit(some_plan(1));
+  EXPECT_EQ(pair.other->take_report(30s)->fate, PlanFate::kConnectionBroke);
+  EXPECT_EQ(next->take_report(30s)->fate, PlanFate::kCommitted);
+  EXPECT_EQ(pair.script.asked(), "together commit resolve commit");
+}
+
+TEST(CommitGroupDeathTest, TwoPlansAtOnceAreABug) {
   EXPECT_DEATH(
       {
         Bench bench({});
-        bench.committer.submit(some_plan());
-        bench.committer.submit(some_plan());
+        bench.committer->submit(some_plan());
+        bench.committer->submit(some_plan());
       },
-      "busy_");
+      "busy");
 }
 
 }  // namespace
