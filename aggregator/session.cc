@@ -29,8 +29,10 @@ constexpr int kBacklogIntervals = 4;
 constexpr std::size_t kLargeCommit = 50'000;  // windows: other owners wait for its locks
 constexpr std::chrono::milliseconds kLongestBacklogInterval = 5s;
 constexpr auto kBrokerAnswerTime = 5s;
-// A partition may lose its leader for long, and all others wait while its end is asked for.
+// A partition may lose its leader for long, and all others wait while its end is asked for: a tenth
+// of the time at most.
 constexpr std::chrono::milliseconds kEndAnswerTime = 1s;
+constexpr auto kAskAnyEndAgainAfter = 10s;
 constexpr auto kAskEndAgainAfter = 60s;
 constexpr std::ptrdiff_t kMostAskEndFactor = 10;
 constexpr auto kDrainTime = 10s;
@@ -245,7 +247,6 @@ void Session::look_for_handoffs() {
   // nothing but rejects would keep them waiting for good.
   if (owned_.empty() || full_for_handoffs() || pace_.now() < look_for_handoffs_at_) return;
   look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
-  asked_in_vain_ = false;
   try {
     const auto slowest = store_->slowest_day();
     for (auto& [partition, owned] : owned_) {
@@ -292,8 +293,8 @@ void Session::look_for_orphans() {
 bool Session::read_to_the_end(Owned& owned) {
   const auto marks = source_->watermarks(owned.state->id.value(), kEndAnswerTime);
   if (!marks) {
-    // Once per look, and the more of them are silent, the more seldom: the others go on meanwhile.
-    asked_in_vain_ = true;
+    // The more of them are silent, the more seldom each is asked: the others go on meanwhile.
+    ask_any_end_at_ = pace_.now() + kAskAnyEndAgainAfter;
     const auto silent =
         1 + std::count_if(owned_.begin(), owned_.end(), [now = pace_.now()](const auto& entry) {
           return entry.second.ask_end_at > now;
@@ -312,7 +313,7 @@ void Session::receive_handoffs(Owned& owned) {
   if (full_for_handoffs()) return;
   receive(waiting(log_day_of(owned.state->last_log_time)), owned);
   if (!owned.caught_up || full_for_handoffs()) return;
-  if (asked_in_vain_ || pace_.now() < owned.ask_end_at) return;
+  if (pace_.now() < std::max(ask_any_end_at_, owned.ask_end_at)) return;
   const auto later = waiting(std::nullopt);
   // Asked after the rows were read: what comes into the log from now on is later than they are.
   if (!later.empty() && read_to_the_end(owned)) receive(later, owned);

@@ -18,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <set>
 #include <string>
 #include <utility>
@@ -54,7 +55,7 @@ struct World final : Pace {
   std::map<std::int32_t, std::int64_t> left_at;  // where the last owner of a partition stopped
   int acquires = 0;
   int acquires_that_break = 0;
-  std::deque<HandoffRow> waiting;         // in tally.handoff, of partition 0
+  std::deque<HandoffRow> waiting;         // in tally.handoff, the same for each partition
   std::function<void()> on_look = [] {};  // after the rows of all days were looked for
   std::vector<BatchPlan> committed;       // submitted, rather, where `fate` is another
 
@@ -85,7 +86,9 @@ class WorldSource final : public EventSource {
     --world_.polls_left;
     kafka::RecordBatch batch;
     if (world_.log.empty()) {
-      batch.ends.push_back({0, world_.next_offset});
+      for (const std::int32_t partition : world_.assigned) {
+        batch.ends.push_back({partition, partition == 0 ? world_.next_offset : 0});
+      }
       return batch;
     }
     values_ = std::move(world_.log.front());
@@ -449,6 +452,17 @@ TEST(Session, APartitionThatLostItsLeaderKeepsNothingElseWaiting) {
   World world;
   world.waiting.push_back(call_from_far_ahead());
   world.leaderless_once_read = {0};
+  world.polls_left = 200;
+  EXPECT_EQ(run_session(world), "stopped");
+  EXPECT_LT(world.time.time_since_epoch(), 15s) << "200 polls take 10 s";
+}
+
+TEST(Session, ManyThatLostTheirLeadersKeepNothingElseWaiting) {
+  World world;
+  world.waiting.push_back(call_from_far_ahead());
+  world.assigned.resize(40);
+  std::iota(world.assigned.begin(), world.assigned.end(), 0);
+  world.leaderless_once_read = {world.assigned.begin(), world.assigned.end()};
   world.polls_left = 200;
   EXPECT_EQ(run_session(world), "stopped");
   EXPECT_LT(world.time.time_since_epoch(), 15s) << "200 polls take 10 s";
