@@ -249,7 +249,11 @@ void Session::look_for_handoffs() {
   look_for_handoffs_at_ = pace_.now() + settings_.commit_interval;
   try {
     const auto slowest = store_->slowest_day();
-    for (auto& [partition, owned] : owned_) {
+    // Behind the one that was silent last: many of them must leave the others their turn.
+    auto turn = owned_.upper_bound(asked_in_vain_);
+    for (std::size_t left = owned_.size(); left > 0; --left, ++turn) {
+      if (turn == owned_.end()) turn = owned_.begin();
+      Owned& owned = turn->second;
       LogDay& known = owned.state->slowest_day;
       known = std::max(known, slowest.value_or(known));
       if (!owned.verifying) receive_handoffs(owned);
@@ -295,6 +299,7 @@ bool Session::read_to_the_end(Owned& owned) {
   if (!marks) {
     // The more of them are silent, the more seldom each is asked: the others go on meanwhile.
     ask_any_end_at_ = pace_.now() + kAskAnyEndAgainAfter;
+    asked_in_vain_ = owned.state->id.value();
     const auto silent =
         1 + std::count_if(owned_.begin(), owned_.end(), [now = pace_.now()](const auto& entry) {
           return entry.second.ask_end_at > now;

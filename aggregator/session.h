@@ -128,6 +128,7 @@ class Session final : public runtime::kafka::RebalanceListener {
   Pace::Clock::time_point plan_started_;
   Pace::Clock::time_point look_for_handoffs_at_;
   Pace::Clock::time_point ask_any_end_at_;  // not before: some partition did not tell where it ends
+  std::int32_t asked_in_vain_ = -1;         // the partition that did not tell, last
   std::optional<Pace::Clock::time_point> look_for_orphans_at_;  // nullopt: there are none
   std::int32_t orphans_ = 0;                // partitions without an owner at the last look
   Pace::Clock::time_point spill_again_at_;  // after the disk refused
