@@ -117,13 +117,8 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
 
 std::unique_ptr<aggregator::TotalsStore> committing_store(const runtime::config::Settings& settings,
                                                           runtime::metrics::Registry& registry) {
-  auto overflow =
-      registry.counter("tally_aggregator_dimension_overflow_total",
-                       "Events counted under {\"*\":\"overflow\"}: their tenant and meter had too "
-                       "many combinations of dimensions in the month");
-  aggregator::DimensionGuard guard(
-      core::kMaxDimensionCombinations,
-      [overflow](std::int64_t events) mutable { overflow.add(static_cast<double>(events)); });
+  aggregator::DimensionGuard guard(core::kMaxDimensionCombinations,
+                                   aggregator::dimension_overflow_counter(registry));
   return std::make_unique<aggregator::PostgresStore>(settings.text("database"), "tally-aggregator",
                                                      aggregator::StoreObserver(), std::move(guard));
 }

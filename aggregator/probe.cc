@@ -120,4 +120,12 @@ std::vector<std::string> Probe::reasons(Clock::time_point now,
   return found;
 }
 
+std::function<void(std::int64_t)> dimension_overflow_counter(runtime::metrics::Registry& registry) {
+  auto counter = registry.counter(
+      "tally_aggregator_dimension_overflow_total",
+      "Events counted under {\"*\":\"overflow\"}: their tenant and meter had too many "
+      "combinations of dimensions in the month");
+  return [counter](std::int64_t events) mutable { counter.add(static_cast<double>(events)); };
+}
+
 }  // namespace tally::aggregator

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -47,5 +48,10 @@ class Probe {
   Clock::time_point last_progress_;              // guarded by mutex_
   bool joined_ = false;                          // guarded by mutex_
 };
+
+// Of a process: counts events that a commit put under the overflow bucket of their meter's
+// dimensions. Thread-safe; lives no longer than the registry.
+[[nodiscard]] std::function<void(std::int64_t)> dimension_overflow_counter(
+    runtime::metrics::Registry& registry);
 
 }  // namespace tally::aggregator
