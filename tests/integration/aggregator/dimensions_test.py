@@ -13,7 +13,7 @@ from support.scene import Scene, conninfo_with, wait_until  # noqa: E402
 
 LIMIT = 10_000  # core/limits.h
 OVERFLOW = '{"*":"overflow"}'
-METRIC = "tally_aggregator_dimension_overflow_total{"
+METRIC = "tally_aggregator_dimension_overflow_total "
 CATALOGUE = {
     "meters": [
         {"slug": "calls", "event_type": "use", "aggregation": "sum", "value": "/n",
