@@ -249,8 +249,8 @@ bool JsonCursor::skip_nested(char closing) {
       if (!skip_string(name)) return false;
       if (name.find('\\') != std::string_view::npos) {
         JsonCursor again(text_.substr(resolve_at));
-        if (!again.read_string(resolved_names_.emplace_back())) return fail(again.problem());
-        name = resolved_names_.back();
+        if (!again.read_string(resolved_names_.emplace_front())) return fail(again.problem());
+        name = resolved_names_.front();
       }
       names_.push_back(name);
       if (!consume(':')) return fail("expected a colon after a member's name");

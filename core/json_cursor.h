@@ -10,9 +10,10 @@
 #include "core/limits.h"
 
 #include <cstddef>
-#include <deque>
+#include <forward_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tally::core {
@@ -24,8 +25,14 @@ void append_json_string(std::string_view text, std::string& out);
 
 class JsonCursor {
  public:
-  explicit JsonCursor(std::string_view text, int max_depth = kMaxJsonDepth)
-      : text_(text), max_depth_(max_depth) {}
+  // `names`: room for members' names, so that who reads many texts allocates it once; names() gives
+  // it back. Each object holds as many as it has members.
+  explicit JsonCursor(std::string_view text, int max_depth = kMaxJsonDepth,
+                      std::vector<std::string_view> names = {})
+      : text_(text), max_depth_(max_depth), names_(std::move(names)) {
+    names_.clear();
+  }
+  [[nodiscard]] std::vector<std::string_view> names() && { return std::move(names_); }
 
   // Passes over white space; the character that starts what comes next, '\0' at the end.
   [[nodiscard]] char peek();
@@ -71,7 +78,7 @@ class JsonCursor {
   std::string_view problem_;
   // Member names of the objects that are open in read_value(), innermost last.
   std::vector<std::string_view> names_;
-  std::deque<std::string> resolved_names_;  // those that hold escapes
+  std::forward_list<std::string> resolved_names_;  // those that hold escapes
 };
 
 }  // namespace tally::core

@@ -19,6 +19,13 @@ inline constexpr std::size_t kMaxRecordBytes = 1024 * 1024;  // the topic's max.
 inline constexpr int kMaxJsonDepth =
     64;  // objects and arrays within each other, in what producers and the catalogue send
 
+// Of the client library's common form, where members are compared with each other.
+inline constexpr std::size_t kMaxFields = 64;
+// What a client's queue may be set to (bytes): it holds at least two of the largest events.
+inline constexpr std::size_t kMinQueueBytes = 256 * 1024;
+inline constexpr std::size_t kMaxQueueBytes = 1024 * 1024 * 1024;
+inline constexpr std::size_t kMaxOutstandingEvents = 100'000'000;
+
 // One value: at most 10^18 with 12 decimals.
 inline constexpr Int128 kMaxValueUnits =
     static_cast<Int128>(1'000'000'000'000'000'000) * static_cast<Int128>(1'000'000'000'000);
@@ -98,6 +105,11 @@ static_assert(kMaxValueUnits * kMaxRecordsPerTransaction <= kMaxDecimalUnits);
 // A rejected record is kept whole, so one always fits the budget of a commit.
 static_assert(kMaxRejectBytesPerCommit >= static_cast<std::int64_t>(2 * kMaxRecordBytes));
 static_assert(kMaxDataBytes < kMaxRecordBytes);
+// An event in a queue, its attributes escaped and its own words beside them, is at most a third of
+// it: it fits an empty one wherever it begins.
+static_assert(kMinQueueBytes >= 3 * (kMaxDataBytes + 1024 +
+                                     2 * (kMaxRequestIdBytes + kMaxSourceBytes +
+                                          kMaxEventTypeBytes + kMaxTenantIdBytes)));
 // A read always takes at least one block, and the largest block is one record past its bound.
 static_assert(kMaxHandoffReadBytes >= kMaxHandoffBlockBytes + 2 * kMaxRecordBytes);
 // The longest span is a month: what holds an event begins a month and a shift before it at most.

@@ -27,31 +27,12 @@ bool has_control_character(std::string_view text) {
   return false;
 }
 
-std::optional<Error> attribute_error(std::string_view name, std::string_view value,
-                                     std::size_t max_bytes) {
-  if (value.empty()) {
-    return invalid(fmt::format("{} is missing or empty: give 1 to {} bytes", name, max_bytes));
-  }
-  if (value.size() > max_bytes) {
-    return invalid(
-        fmt::format("{} has {} bytes, the limit is {}: shorten it", name, value.size(), max_bytes));
-  }
-  if (!valid_utf8(value)) return invalid(fmt::format("{} is not UTF-8: encode it so", name));
-  if (has_control_character(value)) {
-    return invalid(fmt::format("{} holds a control character: remove it", name));
-  }
-  return std::nullopt;
-}
-
 std::optional<Error> attributes_error(const UsageEvent& event) {
   if (auto error = attribute_error("id", event.id, kMaxRequestIdBytes)) return error;
   if (auto error = attribute_error("source", event.source, kMaxSourceBytes)) return error;
   if (auto error = attribute_error("type", event.type, kMaxEventTypeBytes)) return error;
   if (auto error = attribute_error("subject", event.subject, kMaxTenantIdBytes)) return error;
-  if (event.time && !is_event_time(*event.time)) {
-    return invalid(fmt::format("time {}", kNoEventTime));
-  }
-  return std::nullopt;
+  return event.time ? time_error(*event.time) : std::nullopt;
 }
 
 std::optional<Error> data_size_error(std::string_view data) {
@@ -65,7 +46,7 @@ std::optional<Error> data_size_error(std::string_view data) {
   return std::nullopt;
 }
 
-Error data_error(std::string_view problem) {
+Error no_object(std::string_view problem) {
   return invalid(fmt::format("data is not a JSON object: {}", problem));
 }
 
@@ -173,17 +154,48 @@ std::optional<Error> read_envelope(std::string_view json, Envelope& envelope) {
 
 }  // namespace
 
+std::optional<Error> attribute_error(std::string_view name, std::string_view value,
+                                     std::size_t max_bytes) {
+  if (value.empty()) {
+    return invalid(fmt::format("{} is missing or empty: give 1 to {} bytes", name, max_bytes));
+  }
+  if (value.size() > max_bytes) {
+    return invalid(
+        fmt::format("{} has {} bytes, the limit is {}: shorten it", name, value.size(), max_bytes));
+  }
+  if (!valid_utf8(value)) return invalid(fmt::format("{} is not UTF-8: encode it so", name));
+  if (has_control_character(value)) {
+    return invalid(fmt::format("{} holds a control character: remove it", name));
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> time_error(Timestamp time) {
+  if (is_event_time(time)) return std::nullopt;
+  return invalid(fmt::format("time {}", kNoEventTime));
+}
+
+std::optional<Error> data_error(std::string_view json, std::vector<std::string_view>& names) {
+  if (auto error = data_size_error(json)) return error;
+  if (!valid_utf8(json)) return no_object("it is not UTF-8");
+  JsonCursor cursor(json, kMaxJsonDepth, std::move(names));
+  std::string_view ignored;
+  std::optional<Error> error;
+  if (cursor.peek() != '{') {
+    error = no_object("it does not start with {");
+  } else if (!cursor.read_value(ignored)) {
+    error = no_object(fmt::format("{} at byte {}", cursor.problem(), cursor.offset()));
+  } else if (!cursor.at_end()) {
+    error = no_object("something follows it");
+  }
+  names = std::move(cursor).names();
+  return error;
+}
+
 Result<void> validate(const UsageEvent& event) {
   if (auto error = attributes_error(event)) return *std::move(error);
-  if (auto error = data_size_error(event.data)) return *std::move(error);
-  if (!valid_utf8(event.data)) return data_error("it is not UTF-8");
-  JsonCursor cursor(event.data);
-  if (cursor.peek() != '{') return data_error("it does not start with {");
-  std::string_view ignored;
-  if (!cursor.read_value(ignored)) {
-    return data_error(fmt::format("{} at byte {}", cursor.problem(), cursor.offset()));
-  }
-  if (!cursor.at_end()) return data_error("something follows it");
+  std::vector<std::string_view> names;
+  if (auto error = data_error(event.data, names)) return *std::move(error);
   return boost::outcome_v2::success();
 }
 
@@ -229,7 +241,7 @@ Result<UsageEvent> parse_structured(std::string_view json) {
   }
   if (auto error = attributes_error(event)) return *std::move(error);
   if (auto error = data_size_error(envelope.data)) return *std::move(error);
-  if (envelope.data.front() != '{') return data_error("it does not start with {");
+  if (envelope.data.front() != '{') return no_object("it does not start with {");
   event.data = envelope.data;
   return event;
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tally::core {
 
@@ -23,6 +24,14 @@ struct UsageEvent {
 // Checks presence, lengths and UTF-8 of the attributes and that data is a JSON object; names the
 // field and the limit. What passes here is never rejected by the aggregator for its envelope.
 [[nodiscard]] Result<void> validate(const UsageEvent& event);
+
+// The rules of validate() one by one, for whoever holds views; nullopt where nothing is wrong.
+[[nodiscard]] std::optional<Error> attribute_error(std::string_view name, std::string_view value,
+                                                   std::size_t max_bytes);
+[[nodiscard]] std::optional<Error> time_error(Timestamp time);
+// `names` is room that the next call uses again: with it, what is right allocates nothing.
+[[nodiscard]] std::optional<Error> data_error(std::string_view json,
+                                              std::vector<std::string_view>& names);
 
 // Appends the structured JSON form (application/cloudevents+json). The event must have passed
 // validate().

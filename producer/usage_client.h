@@ -1,95 +1,250 @@
-// Records usage from inside a service: the header that services include.
+// Records usage from inside a service: the one header that services include. It needs nothing but
+// the standard library.
 //
-//   auto client = tally::producer::UsageClient::open({.brokers = "kafka:9092"});
-//   if (!client) return fail(client.error().message);
-//   client.value()->record({.id = request_id, .source = "/gateway", .type = "llm.completion",
-//                           .subject = tenant, .time = {}, .data = R"({"tokens":1234})"});
+//   auto opened = tally::producer::UsageClient::open({.brokers = "kafka:9092",
+//                                                     .source = "/gateway"});
+//   if (!opened.client) return fail(opened.problem);
+//   opened.client->record("llm.completion", tenant, {{"tokens", 812}, {"model", "x"}},
+//                         {.id = request_id});
 //
 // Give the request's own id: whatever is sent again under it (a retry of the request, of the
-// service or of the client) is then counted once. Delivered means that all in-sync replicas have
-// the event (promise P6). The queue is memory: what is accepted and not yet delivered is lost when
-// the process is killed.
+// service or of the client) is then counted once.
 //
-// Threads: record(), flush() and counts() from any thread. Lifetime: the destructor drains for
-// drain_deadline, then gives up the rest, calling back for each; the callback must outlive it.
+// Threads: every method from any thread, but for the destructor. Callbacks and coroutines run on
+// threads of the client, one at a time: they must be quick, must not throw, and must not call
+// flush(), wait_for_room() or the destructor. Lifetime: the destructor drains for drain_deadline,
+// then gives up the rest, calling back for each; what the callbacks use must outlive it.
+//
+// fork(): in the child each record() answers kClosed, flush() and the destructor do nothing, and
+// nothing of the parent's is sent twice. Open a client after the fork.
 #pragma once
 
-#include "core/result.h"
-#include "core/usage_event.h"
-
+#include <array>
 #include <chrono>
+#include <concepts>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <future>
+#include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace tally::producer {
 
-enum class Recorded {
-  kAccepted,   // an outcome will follow, delivered or failed
-  kInvalid,    // the event breaks a rule of schemas/events: Receipt::reason names it
-  kQueueFull,  // dropped and counted: the broker is slower than this service, or away
-  kClosed,     // the client ended with a fatal error, see Receipt::reason; open a new one
+// What "kept" means, for all events of a client.
+enum class Level {
+  kMemory,   // it is in the queue: record() says so. A kill loses it; a loss is called back
+  kSpooled,  // it is fsynced in the local spool
+  kAcked,    // all in-sync replicas of the broker have it
 };
 
-struct Receipt {
+enum class Recorded {
+  kAccepted,   // in the queue: it ends kept or lost, and counts() says which
+  kInvalid,    // breaks a rule of schemas/events: `reason` names the field, the limit, what to do
+  kQueueFull,  // dropped and counted: whoever takes events is slower than this service, or away
+  kClosed,     // the client ended for good, or this process is a fork: `reason` says what to do
+};
+
+// An exact decimal number as text: Decimal{"12.50"}. At most 10^18 with 12 decimals.
+struct Decimal {
+  std::string_view text;
+};
+
+// The value of a member of `data`: an integer, an exact decimal, a text or a bool. There is no
+// binary floating point: 0.1 is none of its numbers.
+class FieldValue {
+ public:
+  enum class Kind : std::uint8_t { kSigned, kUnsigned, kDecimal, kText, kBool };
+
+  constexpr FieldValue(std::same_as<bool> auto value) : kind_(Kind::kBool), number_(value) {}
+  template <std::signed_integral T>
+    requires(!std::same_as<T, char>)
+  constexpr FieldValue(T value)
+      : kind_(Kind::kSigned), number_(static_cast<std::uint64_t>(std::int64_t{value})) {}
+  template <std::unsigned_integral T>
+    requires(!std::same_as<T, bool> && !std::same_as<T, char>)
+  constexpr FieldValue(T value) : kind_(Kind::kUnsigned), number_(value) {}
+  constexpr FieldValue(Decimal value) : kind_(Kind::kDecimal), text_(value.text) {}
+  constexpr FieldValue(const char* value) : kind_(Kind::kText), text_(value) {}
+  constexpr FieldValue(std::string_view value) : kind_(Kind::kText), text_(value) {}
+  FieldValue(const std::string& value) : kind_(Kind::kText), text_(value) {}
+  FieldValue(std::floating_point auto value) = delete;  // write Decimal{"0.1"}
+
+  [[nodiscard]] constexpr Kind kind() const { return kind_; }
+  [[nodiscard]] constexpr std::string_view text() const { return text_; }
+  // Of an integer or a bool; of a signed one in two's complement.
+  [[nodiscard]] constexpr std::uint64_t number() const { return number_; }
+
+ private:
+  Kind kind_;
+  std::uint64_t number_ = 0;
+  std::string_view text_;
+};
+
+// A member of `data`. Views: they must live until record() has returned.
+struct Field {
+  std::string_view name;
+  FieldValue value;
+};
+
+// What the common form leaves out.
+struct Details {
+  std::string_view id = {};                                                  // empty: a new UUIDv7
+  std::string_view source = {};                                              // empty: the client's
+  std::optional<std::chrono::system_clock::time_point> time = std::nullopt;  // absent: now
+  std::uint64_t tag = 0;  // comes back in the outcome; below 2^63
+};
+
+// The event in full (schemas/events/README.md). Views, as in Field.
+struct UsageEvent {
+  std::string_view id = {};      // empty: a new UUIDv7
+  std::string_view source = {};  // empty: the client's; the emitting service, never the host
+  std::string_view type = {};    // what happened: "api.request"
+  std::string_view tenant = {};  // CloudEvents' subject
+  std::optional<std::chrono::system_clock::time_point> time = std::nullopt;  // absent: now
+  std::string_view data = {};                                                // a JSON object's text
+  std::uint64_t tag = 0;  // comes back in the outcome; below 2^63
+};
+
+class Receipt {
+ public:
   Recorded recorded = Recorded::kInvalid;
-  std::string id;      // the event's id, the new one when the caller gave none
-  std::string reason;  // empty when accepted
+  // A sentence, empty when accepted. Valid until this thread records again.
+  std::string_view reason;
+  // The id that was made because the caller gave none, else empty.
+  [[nodiscard]] std::string_view new_id() const { return {id_.data(), id_bytes_}; }
+  explicit operator bool() const { return recorded == Recorded::kAccepted; }
+
+ private:
+  friend class UsageClient;
+  std::array<char, 36> id_;
+  std::size_t id_bytes_ = 0;
 };
 
 // The end of one accepted event. The views are valid during the callback only.
 struct Outcome {
   std::string_view id;
-  std::uint64_t tag = 0;  // as given to record()
-  bool delivered = false;
-  std::int32_t partition = -1;  // where, when delivered
-  std::int64_t offset = -1;
-  std::string_view reason;  // a short name when failed ("_MSG_TIMED_OUT")
+  std::uint64_t tag = 0;    // as given
+  bool kept = false;        // at the client's level
+  std::string_view reason;  // of a lost one, a short name: "_MSG_TIMED_OUT", "gave_up", "disk_full"
 };
 
+// The same with texts of its own, also for an event that was not accepted.
+struct Ended {
+  Recorded recorded = Recorded::kInvalid;
+  bool kept = false;
+  std::string id;
+  std::string reason;
+};
+
+// accepted = delivered + spooled + failed + outstanding(); beside it what was never accepted.
 struct UsageCounts {
-  std::uint64_t accepted = 0;  // = delivered + failed + outstanding
-  std::uint64_t delivered = 0;
-  std::uint64_t failed = 0;
-  std::uint64_t dropped_full = 0;
-  std::uint64_t refused = 0;  // invalid, or after a fatal error
+  std::uint64_t accepted = 0;
+  std::uint64_t delivered = 0;  // acked by the broker
+  std::uint64_t spooled = 0;    // level kSpooled: fsynced locally; the spool delivers it
+  std::uint64_t failed = 0;     // accepted and lost
   std::map<std::string, std::uint64_t> failed_by_reason;
-  [[nodiscard]] std::uint64_t outstanding() const { return accepted - delivered - failed; }
+  std::uint64_t dropped_full = 0;
+  std::uint64_t invalid = 0;
+  std::uint64_t closed = 0;
+  [[nodiscard]] std::uint64_t outstanding() const {
+    return accepted - delivered - spooled - failed;
+  }
 };
 
 struct UsageClientOptions {
   std::string brokers = {};  // host:port[,host:port]
   std::string topic = "usage.events";
-  std::size_t max_queued_events = 100'000;            // accepted and not yet ended
-  std::size_t max_queued_bytes = 64UL * 1024 * 1024;  // of their keys and values
+  std::string source = {};  // of events that name none
+  Level level = Level::kAcked;
+  std::string spool_directory = {};  // of level kSpooled: this client's own
+  // What record() writes into, allocated and touched at open; rounded up to a power of two,
+  // 256 KiB to 1 GiB. Beyond it Kafka's client keeps what kafka says
+  // (queue.buffering.max.messages, queue.buffering.max.kbytes).
+  std::size_t queue_bytes = 8UL * 1024 * 1024;
+  std::size_t max_outstanding_events = 500'000;  // accepted and not yet ended, 1 to 100,000,000
   std::chrono::milliseconds delivery_timeout{120'000};
   std::chrono::milliseconds drain_deadline{5'000};
   std::map<std::string, std::string> kafka = {};  // more librdkafka settings: security.protocol, …
-  // Runs on a thread of the client; must be quick, must not throw. May be empty: then only counted.
+  // Each accepted event's end; not at level kMemory, where only losses are called back.
   std::function<void(const Outcome&)> on_outcome = {};
+  // Each accepted event that was lost, after on_outcome.
+  std::function<void(const Outcome&)> on_loss = {};
+};
+
+class UsageClient;
+struct PendingState;
+
+// One event on its way: `const Ended ended = co_await client.record_awaitable(…);`. The coroutine
+// goes on at once when the event has ended by then, else on a thread of the client: hand it over to
+// an executor of your own if more is to be done. At most one coroutine may await it. It may be
+// dropped before its end; a suspended coroutine may not.
+class Pending {
+ public:
+  explicit Pending(PendingState* state) noexcept : state_(state) {}
+  Pending(Pending&& other) noexcept : state_(other.state_) { other.state_ = nullptr; }
+  Pending& operator=(Pending&&) = delete;
+  ~Pending();
+  [[nodiscard]] bool await_ready() const noexcept;
+  [[nodiscard]] bool await_suspend(std::coroutine_handle<> waiting) noexcept;
+  [[nodiscard]] Ended await_resume();
+
+ private:
+  PendingState* state_;
+};
+
+// An open client, or why there is none: the setting that is wrong and what to do.
+struct Opened {
+  std::unique_ptr<UsageClient> client;
+  std::string problem;
 };
 
 class UsageClient {
  public:
   struct Impl;
-  // Does not wait for the broker. An error names the setting that is wrong.
-  [[nodiscard]] static core::Result<std::unique_ptr<UsageClient>> open(UsageClientOptions options);
+  // Does not wait for the broker.
+  [[nodiscard]] static Opened open(UsageClientOptions options);
   explicit UsageClient(std::unique_ptr<Impl> impl);
   ~UsageClient();
   UsageClient(const UsageClient&) = delete;
   UsageClient& operator=(const UsageClient&) = delete;
 
-  // Never blocks on the network and never throws. An empty id becomes a new UUIDv7, an absent time
-  // becomes now: when it happened, not when the broker was back.
-  Receipt record(core::UsageEvent event, std::uint64_t tag = 0) noexcept;
+  // Checks the event, stamps it and copies it into the queue: no lock, no wait, no heap once the
+  // thread has recorded before, no exception. An absent time becomes now: when it happened, not
+  // when the broker was back.
+  Receipt record(std::string_view type, std::string_view tenant, std::span<const Field> data,
+                 const Details& details = {}) noexcept;
+  Receipt record(std::string_view type, std::string_view tenant, std::initializer_list<Field> data,
+                 const Details& details = {}) noexcept {
+    return record(type, tenant, std::span<const Field>(data.begin(), data.size()), details);
+  }
+  Receipt record(const UsageEvent& event) noexcept;
 
-  // Waits until every accepted event has ended, or the deadline; returns how many have not.
+  // The same, with this one event's end. Not at level kMemory (kInvalid). They allocate, so they
+  // may throw std::bad_alloc; nothing was recorded then.
+  [[nodiscard]] std::future<Ended> record_future(const UsageEvent& event);
+  [[nodiscard]] std::future<Ended> record_future(std::string_view type, std::string_view tenant,
+                                                 std::initializer_list<Field> data,
+                                                 const Details& details = {});
+  [[nodiscard]] Pending record_awaitable(const UsageEvent& event);
+  [[nodiscard]] Pending record_awaitable(std::string_view type, std::string_view tenant,
+                                         std::initializer_list<Field> data,
+                                         const Details& details = {});
+
+  // Waits until nothing is outstanding, or the deadline; returns how many events have not ended.
   [[nodiscard]] std::size_t flush(std::chrono::milliseconds deadline);
+  // For those who would rather wait than drop: returns when there is room in the queue, or at the
+  // deadline. A hint: another thread may take it.
+  void wait_for_room(std::chrono::milliseconds deadline);
   [[nodiscard]] UsageCounts counts() const;
+  // tallystream of every event of this client: 32 hex digits.
+  [[nodiscard]] std::string_view stream_id() const;
 
  private:
   std::unique_ptr<Impl> impl_;

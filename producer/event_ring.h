@@ -1,0 +1,70 @@
+// A bounded ring of bytes between many recording threads and the one that hands over.
+//
+// Memory is cut into lines of 64 bytes. An event takes whole lines, one after the other, and its
+// first word says what it is: free, event, or padding (what was left before the end, where the next
+// event did not fit). A thread takes lines by moving `tail_` (one compare-and-swap), fills them and
+// sets the word last; the reader empties the first word of each line before it moves `head_`, so
+// whatever line the next event begins on, its word is free until it is filled. Events come out in
+// the order in which their lines were taken; one that is being filled holds up those behind it.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <string_view>
+
+namespace tally::producer {
+
+inline constexpr std::size_t kLineBytes = 64;
+
+// What stands before an event's bytes; the key, then the value, then `room` follow it.
+struct SlotHeader {
+  std::uint32_t word;   // of the ring
+  std::uint32_t lines;  // of the ring
+  std::uint32_t key_bytes;
+  std::uint32_t value_bytes;
+  std::uint64_t tag;
+
+  [[nodiscard]] char* key() { return reinterpret_cast<char*>(this + 1); }
+  [[nodiscard]] char* value() { return key() + key_bytes; }
+};
+
+class EventRing {
+ public:
+  // `bytes` is a power of two. Touches all of it: no recording thread meets a page that is not
+  // there.
+  explicit EventRing(std::size_t bytes);
+
+  // Any thread: room for a header and `bytes` behind it, or nullptr when the ring is full. Fill it,
+  // then publish() it; nothing may fail in between. `bytes` is at most a quarter of the ring.
+  [[nodiscard]] SlotHeader* reserve(std::size_t bytes);
+  static void publish(SlotHeader* slot);
+
+  // The reading thread: the oldest event, nullptr when there is none (or it is being filled). It
+  // stays until pop().
+  [[nodiscard]] SlotHeader* front();
+  void pop();
+
+  // Any thread: whether at least a half is free.
+  [[nodiscard]] bool has_room() const;
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const {
+      ::operator delete[](memory, std::align_val_t(kLineBytes));
+    }
+  };
+  [[nodiscard]] SlotHeader* at(std::uint64_t line) const;
+
+  std::uint64_t lines_;
+  std::unique_ptr<std::byte[], Free> memory_;
+  // Written by those who record.
+  alignas(kLineBytes) std::atomic<std::uint64_t> tail_{0};  // lines taken since the begin
+  std::atomic<std::uint64_t> head_seen_{0};                 // spares them the reader's line
+  // Written by the reader.
+  alignas(kLineBytes) std::atomic<std::uint64_t> head_{0};  // lines given back
+};
+
+}  // namespace tally::producer

@@ -1,0 +1,24 @@
+// Opens a client over any sink: for tests, and for open() itself. Not installed.
+#pragma once
+
+#include "core/result.h"
+#include "producer/event_sink.h"
+#include "producer/usage_client.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace tally::producer {
+
+struct MadeSink {
+  std::unique_ptr<EventSink> sink;
+  std::function<std::string()> problem;  // why it is closed, and what to do; any thread
+};
+
+// The sink's outcomes go to what it is given, which outlives it.
+using MakeSink = std::function<core::Result<MadeSink>(EventSink::OnOutcome)>;
+
+[[nodiscard]] Opened open_client(UsageClientOptions options, const MakeSink& make_sink);
+
+}  // namespace tally::producer
