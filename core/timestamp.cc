@@ -9,7 +9,6 @@
 #include <bit>
 #include <chrono>
 #include <cstring>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -187,7 +186,7 @@ bool is_event_time(Timestamp time) {
          time < Timestamp::from_seconds(kEndOfEventsSeconds);
 }
 
-std::string to_rfc3339(Timestamp time) {
+std::size_t write_rfc3339(Timestamp time, std::span<char, kMaxRfc3339Bytes> to) {
   const std::int64_t micros = time.micros();
   TALLY_CHECK(micros >= 0 && micros / kMicrosPerSecond < kEndOfYear9999Seconds, "micros {}",
               micros);
@@ -195,15 +194,20 @@ std::string to_rfc3339(Timestamp time) {
   const std::chrono::year_month_day date{
       std::chrono::sys_days(std::chrono::days(seconds / kDaySeconds))};
   const std::int64_t of_day = seconds % kDaySeconds;
-  std::string out;
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), of_day / 3600, of_day / 60 % 60, of_day % 60);
+  char* out = fmt::format_to(to.data(), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
+                             static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                             static_cast<unsigned>(date.day()), of_day / 3600, of_day / 60 % 60,
+                             of_day % 60);
   if (const std::int64_t fraction = micros % kMicrosPerSecond; fraction != 0) {
-    fmt::format_to(std::back_inserter(out), ".{:06}", fraction);
+    out = fmt::format_to(out, ".{:06}", fraction);
   }
-  out += 'Z';
-  return out;
+  *out++ = 'Z';
+  return static_cast<std::size_t>(out - to.data());
+}
+
+std::string to_rfc3339(Timestamp time) {
+  std::array<char, kMaxRfc3339Bytes> text;
+  return {text.data(), write_rfc3339(time, text)};
 }
 
 }  // namespace tally::core

@@ -4,7 +4,9 @@
 #include "core/result.h"
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -44,5 +46,8 @@ inline constexpr std::string_view kNoEventTime =
 
 // `2026-11-21T08:00:00Z`, with `.ffffff` only where there is a fraction.
 [[nodiscard]] std::string to_rfc3339(Timestamp time);
+// The same without a string; returns how many bytes were written.
+inline constexpr std::size_t kMaxRfc3339Bytes = 27;
+[[nodiscard]] std::size_t write_rfc3339(Timestamp time, std::span<char, kMaxRfc3339Bytes> to);
 
 }  // namespace tally::core

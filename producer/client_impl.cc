@@ -5,6 +5,8 @@
 #include "producer/fork_guard.h"
 #include "producer/request_id.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -65,6 +67,7 @@ UsageClient::Impl::~Impl() { TALLY_CHECK(!handing.joinable(), "the client was no
 void UsageClient::Impl::start(MadeSink sink) {
   made = std::move(sink);
   handing = std::thread([this] { hand_over(); });
+  ::pthread_setname_np(handing.native_handle(), "tally-handing");  // for whoever looks at a service
 }
 
 bool UsageClient::Impl::is_fork() const { return generation != process_generation(); }

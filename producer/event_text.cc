@@ -24,7 +24,8 @@ constexpr std::string_view kTime = R"(","time":")";
 constexpr std::string_view kData = R"(","data":)";
 constexpr std::size_t kWords =
     kOpening.size() + kId.size() + kType.size() + kSubject.size() + kTime.size() + kData.size();
-constexpr std::size_t kNumberRoom = 20;  // of 64 bits, with a sign
+constexpr std::size_t kSecondBytes = 19;  // `2026-11-21T08:00:00`
+constexpr std::size_t kNumberRoom = 20;   // of 64 bits, with a sign
 
 Problem keep(std::string_view sentence) {
   thread_local std::array<char, 512> memory;
@@ -179,15 +180,15 @@ char* put_digits(std::int64_t value, int digits, char* to) {
 void write_time(core::Timestamp time, char* to) {
   struct Second {
     std::int64_t since_1970 = -1;
-    std::array<char, 19> text{};
+    std::array<char, core::kMaxRfc3339Bytes> text{};
   };
   thread_local Second last;
   if (last.since_1970 != time.seconds()) {
-    const std::string text = core::to_rfc3339(core::Timestamp::from_seconds(time.seconds()));
-    std::memcpy(last.text.data(), text.data(), last.text.size());
+    static_cast<void>(
+        core::write_rfc3339(core::Timestamp::from_seconds(time.seconds()), last.text));
     last.since_1970 = time.seconds();
   }
-  to = put({last.text.data(), last.text.size()}, to);
+  to = put({last.text.data(), kSecondBytes}, to);
   *to++ = '.';
   to = put_digits(time.micros() % 1'000'000, 6, to);
   *to = 'Z';
