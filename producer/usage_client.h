@@ -181,10 +181,15 @@ struct UsageClientOptions {
 class UsageClient;
 struct PendingState;
 
-// One event on its way: `const Ended ended = co_await client.record_awaitable(…);`. The coroutine
-// goes on at once when the event has ended by then, else on a thread of the client: hand it over to
-// an executor of your own if more is to be done. At most one coroutine may await it. It may be
-// dropped before its end; a suspended coroutine may not.
+// One event on its way:
+//
+//   Pending pending = client.record_awaitable("api.request", tenant, {{"calls", 1}});
+//   const Ended ended = co_await std::move(pending);
+//
+// (On two lines, because GCC 12 knows no braces within co_await.) The coroutine goes on at once
+// when the event has ended by then, else on a thread of the client: hand it over to an executor of
+// your own if more is to be done. At most one coroutine may await it. It may be dropped before its
+// end; a suspended coroutine may not.
 class Pending {
  public:
   explicit Pending(PendingState* state) noexcept : state_(state) {}
