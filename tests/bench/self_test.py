@@ -9,6 +9,7 @@ import xml.dom.minidom
 from figures import Figure, between, conclude, judge, percentile
 from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
+from producer_library import figures_of, share_of_bare
 from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records
 
 
@@ -89,6 +90,21 @@ class ThirdsOfARun(unittest.TestCase):
     def test_bytes_per_event(self):
         database = [(MARGIN, 900e6), (MARGIN + MILLION, 40e6), (MARGIN + 3 * MILLION, 160e6)]
         self.assertAlmostEqual(Thirds(run_of([1, 1, 1], (), database), 3 * MILLION).bytes_per_event(), 2)
+
+
+class Producers(unittest.TestCase):
+    @staticmethod
+    def rounds(*paces):
+        return [{"unpaced": {"events_per_second": ours}, "bare": {"events_per_second": bare}} for ours, bare in paces]
+
+    def test_a_share_is_taken_within_a_round(self):
+        self.assertEqual(share_of_bare(self.rounds((90, 100), (10, 20), (900, 1000))), 0.9)
+
+    def test_each_figure_of_the_library_can_be_missed(self):
+        good = {"p50_ns": 250, "p999_ns": 5_000, "events_per_second": 198_000}
+        self.assertTrue(all(figure.held() for figure in figures_of(good, self.rounds((80, 100)))))
+        bad = {"p50_ns": 251, "p999_ns": 5_001, "events_per_second": 197_000}
+        self.assertFalse(any(figure.held() for figure in figures_of(bad, self.rounds((79, 100)))))
 
 
 class Plotting(unittest.TestCase):

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# `./dev bench producer`: the producer's parts beside what they stand on, in one run. --part NAME: one of them.
+set -uo pipefail
+# shellcheck source=stand.sh
+source "$(dirname "${BASH_SOURCE[0]}")/stand.sh"
+
+part=all
+seconds=20
+records=3000000
+rounds=5
+while (($#)); do
+  case $1 in
+    --quick) seconds=5 records=1000000 rounds=3 ;;
+    --part) part=${2:-}; shift ;;
+    --seconds) seconds=${2:-}; shift ;;
+    --records) records=${2:-}; shift ;;
+    --rounds) rounds=${2:-}; shift ;;
+    --keep) keep=1 ;;
+    *) refuse_options "--quick, --part NAME, --seconds N, --records N, --rounds N, --keep" ;;
+  esac
+  shift
+done
+require_numbers seconds records rounds
+fresh_stack
+run_bench --part "$part" --seconds "$seconds" --records "$records" --rounds "$rounds"
