@@ -1,8 +1,8 @@
 #include "producer/usage_client.h"
 
 #include "core/limits.h"
+#include "producer/acked_sink.h"
 #include "producer/client_impl.h"
-#include "producer/kafka_sink.h"
 
 #include <fmt/format.h>
 
@@ -13,16 +13,19 @@
 namespace tally::producer {
 namespace {
 
-core::Result<MadeSink> make_kafka_sink(const UsageClientOptions& options,
+core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
                                        EventSink::OnOutcome on_outcome) {
   runtime::kafka::ClientSettings settings = options.kafka;
   if (!options.brokers.empty()) settings["bootstrap.servers"] = options.brokers;
   settings.try_emplace("message.timeout.ms", std::to_string(options.delivery_timeout.count()));
-  auto sink = KafkaSink::open({.topic = options.topic, .settings = std::move(settings)},
+  auto sink = AckedSink::open({.topic = options.topic, .kafka = std::move(settings)},
                               std::move(on_outcome));
   if (!sink) return sink.error();
-  const KafkaSink* raw = sink.value().get();
-  return MadeSink{std::move(sink.value()), [raw] { return raw->problem(); }};
+  const AckedSink* raw = sink.value().get();
+  return MadeSink{
+      std::move(sink.value()), [raw] {
+        return raw->fatal_error().value_or("the Kafka producer has ended: open a new client");
+      }};
 }
 
 std::string problem_of(const UsageClientOptions& options) {
@@ -55,7 +58,7 @@ Opened UsageClient::open(UsageClientOptions options) {
   }
   const UsageClientOptions wanted = options;
   return open_client(std::move(options), [&wanted](EventSink::OnOutcome on_outcome) {
-    return make_kafka_sink(wanted, std::move(on_outcome));
+    return make_acked_sink(wanted, std::move(on_outcome));
   });
 }
 

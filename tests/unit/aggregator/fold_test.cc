@@ -107,6 +107,26 @@ TEST(Fold, ARetryWithAnotherTimeIsADuplicate) {
   )");
 }
 
+// The client library stamps each event with its stream and its place in it (schemas/events).
+TEST(Fold, StampsOfAStreamAreNoPartOfAnEvent) {
+  FoldBench bench(tokens_and_calls());
+  const auto stamped = [](std::string_view stamp, std::string_view tokens) {
+    const std::string data = fmt::format(R"({{"tokens":{},"model":"a"}})", tokens);
+    std::string event = structured_event("r1", "acme", "llm", "-", data);
+    event.pop_back();
+    return event + std::string(stamp) + "}";
+  };
+  constexpr std::string_view kFirst =
+      R"(,"tallystream":"00112233445566778899aabbccddeeff","tallyseq":"1")";
+  constexpr std::string_view kOther =
+      R"(,"tallystream":"ffeeddccbbaa99887766554433221100","tallyseq":"18446744073709551615")";
+  const auto when = bench_time("08:00:00");
+  EXPECT_EQ(name_of(bench.add(stamped(kFirst, "5"), when)), "counted");
+  EXPECT_EQ(name_of(bench.add(stamped(kOther, "5"), when)), "duplicate");
+  EXPECT_EQ(name_of(bench.add(stamped("", "5"), when)), "duplicate");
+  EXPECT_EQ(name_of(bench.add(stamped(kFirst, "6"), when)), "conflict");
+}
+
 TEST(Fold, FutureAndLateBoundsAreExactToTheMicrosecond) {
   FoldBench bench({count_meter("calls", "api")});
   bench.check(R"(
