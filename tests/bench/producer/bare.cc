@@ -109,8 +109,8 @@ int run_bare(const Load& load) {
       number_id(id, static_cast<std::uint64_t>(thread) * each + i);
       build(call, id, sequence.fetch_add(1, std::memory_order_relaxed) + 1, text);
       while (!produce(client, topic, id, text)) {
-        ++waits;
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        ++waits;
       }
     }
   });
