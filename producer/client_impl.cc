@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <csignal>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -66,7 +67,13 @@ UsageClient::Impl::~Impl() { TALLY_CHECK(!handing.joinable(), "the client was no
 
 void UsageClient::Impl::start(MadeSink sink) {
   made = std::move(sink);
+  // The service's signals go to threads of the service.
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   handing = std::thread([this] { hand_over(); });
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_setname_np(handing.native_handle(), "tally-handing");  // for whoever looks at a service
 }
 
@@ -292,14 +299,16 @@ void UsageClient::Impl::stop() {
 
 UsageCounts UsageClient::Impl::counts() const {
   UsageCounts counts;
-  {
+  if (is_fork()) {
+    counts.failed = failed;  // the lock may be held by a thread that stayed with the parent
+  } else {
     const std::scoped_lock lock(mutex);
     for (const auto& [reason, count] : failed_by_reason) {
       counts.failed_by_reason.emplace(reason, count);
       counts.failed += count;
     }
-    (options.level == Level::kSpooled ? counts.spooled : counts.delivered) = kept;
   }
+  (options.level == Level::kSpooled ? counts.spooled : counts.delivered) = kept;
   // Read after them, so that it is never less than what has ended.
   counts.accepted = accepted;
   counts.dropped_full = dropped_full;

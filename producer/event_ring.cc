@@ -43,9 +43,9 @@ SlotHeader* EventRing::reserve(std::size_t bytes) {
     const std::uint64_t end = tail + padding + lines;
     // Acquire, though another thread may have read head_ for us: what the reader emptied before it
     // is seen here too.
-    if (end - head_seen_.load(std::memory_order_acquire) > lines_) {
+    if (!fits(end, head_seen_.load(std::memory_order_acquire), lines_)) {
       const std::uint64_t head = head_.load(std::memory_order_acquire);
-      if (end - head > lines_) return nullptr;
+      if (!fits(end, head, lines_)) return nullptr;
       head_seen_.store(head, std::memory_order_release);
     }
   } while (!tail_.compare_exchange_weak(tail, tail + padding + lines, std::memory_order_relaxed));
@@ -85,8 +85,8 @@ void EventRing::pop() {
 }
 
 bool EventRing::has_room() const {
-  return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed) <=
-         lines_ / 2;
+  return fits(tail_.load(std::memory_order_relaxed), head_.load(std::memory_order_relaxed),
+              lines_ / 2);
 }
 
 }  // namespace tally::producer

@@ -47,6 +47,13 @@ class EventRing {
   [[nodiscard]] SlotHeader* front();
   void pop();
 
+  // Whether what ends at line `end` fits behind `head`. The head may be beyond it: then the tail
+  // that was read is long gone, and moving it will fail.
+  [[nodiscard]] static constexpr bool fits(std::uint64_t end, std::uint64_t head,
+                                           std::uint64_t lines) {
+    return static_cast<std::int64_t>(end - head) <= static_cast<std::int64_t>(lines);
+  }
+
   // Any thread: whether at least a half is free.
   [[nodiscard]] bool has_room() const;
 

@@ -17,7 +17,10 @@ core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
                                        EventSink::OnOutcome on_outcome) {
   runtime::kafka::ClientSettings settings = options.kafka;
   if (!options.brokers.empty()) settings["bootstrap.servers"] = options.brokers;
-  settings.try_emplace("message.timeout.ms", std::to_string(options.delivery_timeout.count()));
+  // Kafka's other name for it.
+  if (!settings.contains("delivery.timeout.ms")) {
+    settings.try_emplace("message.timeout.ms", std::to_string(options.delivery_timeout.count()));
+  }
   auto sink = AckedSink::open({.topic = options.topic, .kafka = std::move(settings)},
                               std::move(on_outcome));
   if (!sink) return sink.error();

@@ -16,7 +16,8 @@
 // then gives up the rest, calling back for each; what the callbacks use must outlive it.
 //
 // fork(): in the child each record() answers kClosed, flush() and the destructor do nothing, and
-// nothing of the parent's is sent twice. Open a client after the fork.
+// nothing of the parent's is sent twice; counts() are the parent's at the fork, without reasons.
+// Open a client after the fork.
 #pragma once
 
 #include <array>

@@ -102,5 +102,13 @@ TEST(EventRing, LosesNothingAmongManyThreads) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// A thread that had read the tail and was held up found a ring that had gone on without it: what
+// was given back lay beyond what it had seen, and it called the ring full.
+TEST(EventRing, IsNotCalledFullByWhatWasGivenBackMeanwhile) {
+  EXPECT_TRUE(EventRing::fits(50, 900, 64));
+  EXPECT_TRUE(EventRing::fits(964, 900, 64));
+  EXPECT_FALSE(EventRing::fits(965, 900, 64));
+}
+
 }  // namespace
 }  // namespace tally::producer

@@ -53,12 +53,13 @@ TEST(Fork, TheChildsClientRefusesLoudlyAndSendsNothing) {
     out += receipt.reason;
     client->wait_for_room(milliseconds(60'000));
     out += " left " + std::to_string(client->flush(milliseconds(60'000)));
+    out += " closed " + std::to_string(client->counts().closed);
     client.reset();
     return out;
   });
   EXPECT_TRUE(said.starts_with("closed: ")) << said;
   EXPECT_NE(said.find("open a client after fork()"), std::string::npos) << said;
-  EXPECT_TRUE(said.ends_with(" left 0")) << said;
+  EXPECT_TRUE(said.ends_with(" left 0 closed 1")) << said;
   ASSERT_TRUE(client->record("t", "tenant", {{"n", 2}}, {.id = "parent again"}));
   EXPECT_EQ(client->flush(milliseconds(20'000)), 0U);
   const auto taken = script.taken();
