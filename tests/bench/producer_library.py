@@ -58,6 +58,8 @@ def figures_of(paced, rounds):
     return [
         Figure("record() at level memory, median", 250, paced["p50_ns"], "ns", 0),
         Figure("record() at level memory, p99.9", 5_000, paced["p999_ns"], "ns", 0),
+        # Where the broker's machine does not keep up, a call that finds no room is quick: another figure.
+        Figure("record() paced, events without room", 0, paced["dropped"], "events", 0),
         Figure("record() paced, of the rate", 0.99, paced["events_per_second"] / RATE, "", 3, least=True),
         Figure("record() unpaced, of a bare librdkafka", 0.8, share_of_bare(rounds), "", 2, least=True),
     ]
@@ -74,8 +76,6 @@ def measure_library(arguments):
 
     print(f"==> library: {THREADS} threads, {RATE:,} events/s for {arguments.seconds} s", flush=True)
     paced = measured("paced", 0, RATE * arguments.seconds)
-    if paced["dropped"]:
-        problems.append(f"{paced['dropped']} events found no room at {RATE:,}/s")
     rounds = []
     for number in range(1, arguments.rounds + 1):
         print(f"==> library: round {number} of {arguments.rounds}, {arguments.records:,} events unpaced", flush=True)
