@@ -92,6 +92,17 @@ inline constexpr std::size_t kMaxHandoffReadBytes = 32 * 1024 * 1024;
 // partition's clock for good.
 inline constexpr std::int64_t kMaxCeilingRecords = 1'000'000'000;
 
+// The producer's spool. What is offered and not yet fsynced lies in memory; the in-flight bound is
+// a power of two, for it is the size of a ring.
+inline constexpr std::uint64_t kMinSpoolSegmentBytes = 4ULL * 1024 * 1024;
+inline constexpr std::uint64_t kSpoolSegmentBytes = 64ULL * 1024 * 1024;
+inline constexpr std::uint64_t kMaxSpoolSegmentBytes = 1024ULL * 1024 * 1024;
+inline constexpr std::uint64_t kSpoolBytes = 4096ULL * 1024 * 1024;
+inline constexpr std::size_t kMaxSpoolPendingBytes = 32UL * 1024 * 1024;
+inline constexpr std::size_t kMaxSpoolRecordsPerWrite = 65'535;
+inline constexpr std::size_t kMaxSpoolRecordsInFlight = 131'072;
+inline constexpr std::uint64_t kMaxSpoolRefusedBytes = 64ULL * 1024 * 1024;
+
 // The plans of two workers always go together, and what they wait for is done by then.
 static_assert(kMaxWindowsPerTransaction * 10 < kCommitLockSeconds * 1'000'000);
 static_assert(kMaxWindowsPerTransaction > 2 * (kMaxWindowsPerCommit + 2'000 * 8));
@@ -112,6 +123,16 @@ static_assert(kMinQueueBytes >= 3 * (kMaxDataBytes + 1024 +
                                           kMaxEventTypeBytes + kMaxTenantIdBytes)));
 // A read always takes at least one block, and the largest block is one record past its bound.
 static_assert(kMaxHandoffReadBytes >= kMaxHandoffBlockBytes + 2 * kMaxRecordBytes);
+// The largest record fits the smallest segment, four segments the default spool; a place within a
+// segment is told in 32 bits, a place within a write in 16.
+static_assert(kMinSpoolSegmentBytes >= 2 * (kMaxRecordBytes + kMaxRequestIdBytes));
+static_assert(kMinSpoolSegmentBytes <= kSpoolSegmentBytes);
+static_assert(kSpoolSegmentBytes <= kMaxSpoolSegmentBytes);
+static_assert(kMaxSpoolSegmentBytes <= 0xffff'ffffULL);
+static_assert(kSpoolBytes >= 4 * kSpoolSegmentBytes);
+static_assert(kMaxSpoolPendingBytes >= 2 * kMaxRecordBytes);
+static_assert(kMaxSpoolRecordsPerWrite <= 0xffff);
+static_assert((kMaxSpoolRecordsInFlight & (kMaxSpoolRecordsInFlight - 1)) == 0);
 // The longest span is a month: what holds an event begins a month and a shift before it at most.
 static_assert(kFirstEventSeconds - 31 * kDaySeconds - kMaxZoneShiftSeconds >= 0);
 static_assert(kEndOfEventsSeconds + 31 * kDaySeconds + kMaxZoneShiftSeconds <=

@@ -1,0 +1,361 @@
+#include "producer/spool/relay.h"
+
+#include "core/check.h"
+#include "runtime/log/log.h"
+
+#include <algorithm>
+#include <array>
+#include <random>
+#include <utility>
+
+namespace tally::producer::spool {
+namespace {
+
+using runtime::kafka::Delivery;
+using runtime::kafka::Enqueued;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::size_t kRecordsBetweenSweeps = 512;
+constexpr std::size_t kFirstCareful = 256;
+constexpr std::size_t kLastCareful = 8192;
+constexpr milliseconds kRoomWait{50};
+constexpr milliseconds kFlushWait{100};
+constexpr milliseconds kBusyWait{5};
+constexpr milliseconds kIdleWait{200};
+
+// What a broker says of a record, or of a batch for the sake of a record in it, that it will never
+// take. All else may pass: it is sent again.
+bool is_final(std::string_view reason) {
+  constexpr std::array<std::string_view, 5> kFinal = {"MSG_SIZE_TOO_LARGE", "INVALID_MSG_SIZE",
+                                                      "INVALID_RECORD", "INVALID_TIMESTAMP",
+                                                      "POLICY_VIOLATION"};
+  return std::find(kFinal.begin(), kFinal.end(), reason) != kFinal.end();
+}
+
+std::uint64_t now_ms() {
+  const auto since = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(since).count());
+}
+
+}  // namespace
+
+core::Result<std::unique_ptr<Relay>> Relay::open(Store& store, RelayOptions options) {
+  auto relay = std::make_unique<Relay>(store, std::move(options));
+  const auto opened = relay->open_outlet();
+  if (!opened) return opened.error();
+  relay->thread_ = std::thread([raw = relay.get()] { raw->run(); });
+  return relay;
+}
+
+Relay::Relay(Store& store, RelayOptions options)
+    : store_(store),
+      options_(std::move(options)),
+      cursor_(store, store.figures().acked),
+      refused_file_(store.folder(), core::kMaxSpoolRefusedBytes),
+      slots_(options_.max_in_flight),
+      base_(cursor_.at()),
+      backoff_(options_.first_retry, options_.longest_retry, std::random_device{}()) {
+  TALLY_CHECK(!slots_.empty() && (slots_.size() & (slots_.size() - 1)) == 0, "{} in flight",
+              slots_.size());
+  ended_below_ = base_;
+}
+
+Relay::~Relay() {
+  stopping_ = true;
+  store_.wake();
+  {
+    const std::scoped_lock lock(mutex_);
+    moved_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+core::Result<bool> Relay::open_outlet() {
+  auto outlet = options_.open([this](const Delivery& delivery) { on_delivery(delivery); });
+  if (!outlet) return outlet.error();
+  outlet_ = std::move(outlet.value());
+  return true;
+}
+
+void Relay::on_delivery(const Delivery& delivery) {
+  Slot& ended = slot(delivery.tag);
+  if (delivery.delivered) {
+    ended.state.store(State::kAcked, std::memory_order_release);
+  } else {
+    {
+      const std::scoped_lock lock(mutex_);
+      reason_ = delivery.reason;
+      if (!stopping_) ++counts_.sent_again;
+    }
+    ended.state.store(is_final(delivery.reason) ? State::kRefused : State::kFailed,
+                      std::memory_order_release);
+    failed_ = true;
+  }
+  ended_.fetch_add(1, std::memory_order_release);
+}
+
+void Relay::run() {
+  while (!stopping_) {
+    try {
+      step();
+    } catch (const FileFailure& failure) {
+      note(failure.what());
+      pause();
+    }
+  }
+  outlet_.reset();
+  sweep();
+  try {
+    store_.drop_done();
+  } catch (const FileFailure& failure) {
+    runtime::log::warn("spool_position_not_stored", {{"problem", failure.what()}});
+  }
+}
+
+void Relay::step() {
+  sweep();
+  keep_position();
+  if (next_ == Next::kReopen && outlet_ != nullptr) {
+    note(outlet_->fatal_error().value_or("the Kafka producer has ended"));
+    outlet_.reset();
+  }
+  if (outlet_ == nullptr) {
+    const auto opened = open_outlet();
+    if (!opened) {
+      note(opened.error().message);
+      pause();
+      return;
+    }
+  }
+  if (next_ != Next::kGoOn || failed_) {
+    go_back();
+    return;
+  }
+  send_some();
+}
+
+void Relay::send_some() {
+  for (std::size_t i = 0; i < kRecordsBetweenSweeps; ++i) {
+    if (failed_.load(std::memory_order_relaxed)) return;
+    if (careful_ > 0 && since_careful_ >= careful_) {
+      if (!wait_for_all() || failed_) return;
+      since_careful_ = 0;
+      careful_ = careful_ >= kLastCareful ? 0 : careful_ * 2;
+    }
+    if (cursor_.at() - base_ >= slots_.size()) {
+      outlet_->wait_for_room(kRoomWait);
+      return;
+    }
+    const auto found = cursor_.next();
+    if (!found) {
+      if (i == 0) idle();
+      return;
+    }
+    if (!found->record) {
+      pass_over(*found);
+      return;
+    }
+    next_ = send(*found->record);
+    if (next_ != Next::kGoOn) return;
+  }
+}
+
+Relay::Next Relay::send(const Record& record) {
+  Slot& mine = slot(record.sequence);
+  // Acked, or set aside, before an earlier one failed.
+  if (mine.state.load(std::memory_order_acquire) != State::kEmpty) return Next::kGoOn;
+  mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
+  mine.at_ms = record.at_ms;
+  mine.state.store(State::kSent, std::memory_order_relaxed);
+  ++sent_;
+  ++since_careful_;
+  while (true) {
+    switch (outlet_->produce(record.key, record.value, record.sequence)) {
+      case Enqueued::kQueued:
+        return Next::kGoOn;
+      case Enqueued::kQueueFull:
+        outlet_->wait_for_room(kRoomWait);
+        if (!stopping_ && !failed_) continue;
+        mine.state.store(State::kEmpty);
+        --sent_;
+        return Next::kRewind;
+      case Enqueued::kTooLarge:
+        --sent_;
+        set_aside(record, "MSG_SIZE_TOO_LARGE");
+        return Next::kGoOn;
+      case Enqueued::kFatal:
+        mine.state.store(State::kEmpty);
+        --sent_;
+        return Next::kReopen;
+    }
+  }
+}
+
+bool Relay::wait_for_all() {
+  while (ended_.load(std::memory_order_acquire) != sent_) {
+    if (stopping_) return false;
+    if (outlet_->flush(kFlushWait) > 0 && outlet_->fatal_error()) {
+      next_ = Next::kReopen;
+      return false;
+    }
+  }
+  sweep();
+  return true;
+}
+
+// Everything in flight ends; then the cursor goes back to the first record without an ack.
+void Relay::go_back() {
+  if (!wait_for_all()) return;
+  bool refused = false;
+  bool failed = false;
+  for (std::uint64_t sequence = base_; sequence < cursor_.at(); ++sequence) {
+    Slot& each = slot(sequence);
+    const State state = each.state.load(std::memory_order_acquire);
+    refused = refused || state == State::kRefused;
+    failed = failed || state == State::kFailed;
+    if (state == State::kRefused || state == State::kFailed) each.state.store(State::kEmpty);
+  }
+  const bool reopened = next_ == Next::kReopen;
+  cursor_.seek(base_);
+  next_ = Next::kGoOn;
+  failed_ = false;
+  if (refused) judge_refused();
+  since_careful_ = 0;
+  if (!failed && !reopened) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (!reason_.empty()) problem_ = "the broker did not take what was sent: " + reason_;
+  }
+  pause();
+}
+
+// A batch is refused for the sake of one record: groups that shrink find which. Sent alone, nobody
+// else can be to blame.
+void Relay::judge_refused() {
+  if (careful_ != 1) {
+    careful_ = careful_ == 0 ? kFirstCareful : std::max<std::size_t>(1, careful_ / 4);
+    return;
+  }
+  const auto found = cursor_.next();
+  TALLY_CHECK(found && found->record && found->record->sequence == base_,
+              "the refused record {} cannot be read again", base_);
+  std::string reason;
+  {
+    const std::scoped_lock lock(mutex_);
+    reason = reason_;
+  }
+  set_aside(*found->record, reason);
+  cursor_.seek(base_);
+}
+
+void Relay::set_aside(const Record& record, std::string_view reason) {
+  std::string_view stored = "no, the file is at its bound";
+  std::string problem;
+  try {
+    if (refused_file_.put(record, reason, now_ms()) == RefusedFile::Put::kStored) stored = "yes";
+  } catch (const FileFailure& failure) {
+    problem = failure.what();
+    stored = problem;
+  }
+  runtime::log::error("spool_record_refused", {{"reason", reason},
+                                               {"sequence", record.sequence},
+                                               {"value_bytes", record.value.size()},
+                                               {"folder", store_.folder().path()},
+                                               {"stored_in_refused_file", stored}});
+  Slot& mine = slot(record.sequence);
+  mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
+  mine.at_ms = record.at_ms;
+  mine.state.store(State::kSetAside, std::memory_order_release);
+}
+
+void Relay::pass_over(const Step& step) {
+  const std::uint64_t behind = cursor_.at();
+  if (!wait_for_all() || failed_) {
+    // Found again, and told then, when what is before it has been sent.
+    next_ = next_ == Next::kGoOn ? Next::kRewind : next_;
+    return;
+  }
+  TALLY_CHECK(base_ + step.missing == behind, "base {} missing {} at {}", base_, step.missing,
+              behind);
+  base_ = behind;
+  store_.advance(base_, 0);
+  runtime::log::error("spool_records_missing", {{"lost", step.missing - step.torn},
+                                                {"torn", step.torn},
+                                                {"from_sequence", behind - step.missing},
+                                                {"folder", store_.folder().path()}});
+  const std::scoped_lock lock(mutex_);
+  counts_.lost += step.missing - step.torn;
+  counts_.torn += step.torn;
+  ended_below_ = base_;
+  moved_.notify_all();
+}
+
+void Relay::sweep() {
+  std::uint64_t acked = 0;
+  std::uint64_t set_aside = 0;
+  std::uint32_t end_offset = 0;
+  for (; base_ < cursor_.at(); ++base_) {
+    Slot& first = slot(base_);
+    const State state = first.state.load(std::memory_order_acquire);
+    if (state != State::kAcked && state != State::kSetAside) break;
+    state == State::kAcked ? ++acked : ++set_aside;
+    end_offset = first.end_offset;
+    first.state.store(State::kEmpty, std::memory_order_relaxed);
+  }
+  if (acked + set_aside == 0) return;
+  store_.advance(base_, end_offset);
+  backoff_.reset();
+  const std::scoped_lock lock(mutex_);
+  problem_.reset();
+  counts_.delivered += acked;
+  counts_.refused += set_aside;
+  counts_.oldest_ms = base_ < cursor_.at() ? slot(base_).at_ms : 0;
+  ended_below_ = base_;
+  moved_.notify_all();
+}
+
+void Relay::keep_position() {
+  const auto now = steady_clock::now();
+  const bool due = now >= position_due_ && store_.position_moved();
+  if (!due && !(store_.has_done() && now >= position_due_ - options_.position_interval)) return;
+  position_due_ = now + options_.position_interval;
+  store_.has_done() ? store_.drop_done() : store_.store_position();
+}
+
+void Relay::idle() {
+  const bool busy = ended_.load(std::memory_order_acquire) != sent_;
+  store_.wait_for(cursor_.at(), busy ? kBusyWait : kIdleWait);
+}
+
+void Relay::pause() {
+  const auto time = backoff_.next();
+  std::unique_lock lock(mutex_);
+  moved_.wait_for(lock, time, [&] { return stopping_.load(); });
+}
+
+void Relay::note(std::string problem) {
+  runtime::log::warn("spool_relay_waits",
+                     {{"folder", store_.folder().path()}, {"problem", problem}});
+  const std::scoped_lock lock(mutex_);
+  problem_ = std::move(problem);
+}
+
+bool Relay::drain(milliseconds time) {
+  const std::uint64_t until = store_.figures().next_sequence;
+  std::unique_lock lock(mutex_);
+  return moved_.wait_for(lock, time, [&] { return ended_below_ >= until || stopping_; }) &&
+         ended_below_ >= until;
+}
+
+RelayCounts Relay::counts() const {
+  const std::scoped_lock lock(mutex_);
+  return counts_;
+}
+
+std::optional<std::string> Relay::problem() const {
+  const std::scoped_lock lock(mutex_);
+  return problem_;
+}
+
+}  // namespace tally::producer::spool
