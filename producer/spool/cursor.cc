@@ -10,10 +10,10 @@ void Cursor::seek(std::uint64_t sequence) {
   reader_.reset();
 }
 
-Step Cursor::pass_over(const Segment& segment, std::uint64_t until) {
+Step Cursor::pass_over(std::uint64_t until) {
   Step step{.record = std::nullopt, .missing = until - at_};
-  const std::uint64_t torn_from = std::clamp(segment.torn_from, at_, until);
-  step.torn = until - torn_from;
+  const auto [begin, end] = store_.torn();
+  step.torn = std::clamp(end, at_, until) - std::clamp(begin, at_, until);
   at_ = until;
   return step;
 }
@@ -28,17 +28,17 @@ std::optional<Step> Cursor::next() {
   }
   const auto segment = store_.find(at_);
   if (!segment) return std::nullopt;
-  if (segment->first_sequence > at_) return pass_over(*segment, segment->first_sequence);
+  if (segment->first_sequence > at_) return pass_over(segment->first_sequence);
   if (!reader_ || number_ != segment->number) {
     reader_.emplace(store_.folder().open(segment_name(segment->number)), store_.spool(),
                     segment->number);
     number_ = segment->number;
   }
   const auto record = reader_->next(at_, segment->end_sequence, segment->bytes);
-  if (!record) return pass_over(*segment, segment->end_sequence);
+  if (!record) return pass_over(segment->end_sequence);
   if (record->sequence > at_) {
     found_ = record;
-    return pass_over(*segment, record->sequence);
+    return pass_over(record->sequence);
   }
   ++at_;
   return Step{.record = record};

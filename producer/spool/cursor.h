@@ -28,7 +28,7 @@ class Cursor {
   [[nodiscard]] std::uint64_t at() const { return at_; }
 
  private:
-  Step pass_over(const Segment& segment, std::uint64_t until);
+  Step pass_over(std::uint64_t until);
 
   Store& store_;
   std::uint64_t at_;

@@ -26,7 +26,7 @@ struct Envelope {
   std::array<char, 8> magic{};
   std::uint32_t version = kFormatVersion;
   std::uint32_t bytes = kSegmentHeaderBytes;
-  std::array<std::uint64_t, 5> fields{};
+  std::array<std::uint64_t, 7> fields{};
   std::uint64_t check = 0;
 };
 static_assert(sizeof(Envelope) == kSegmentHeaderBytes);
@@ -35,7 +35,7 @@ std::uint64_t check_of(const Envelope& envelope) {
   return XXH3_64bits(&envelope, kCheckedHeaderBytes);
 }
 
-std::string seal(std::string_view magic, const std::array<std::uint64_t, 5>& fields) {
+std::string seal(std::string_view magic, const std::array<std::uint64_t, 7>& fields) {
   Envelope envelope;
   std::memcpy(envelope.magic.data(), magic.data(), envelope.magic.size());
   envelope.fields = fields;
@@ -64,7 +64,7 @@ std::uint64_t frame_key(const SpoolId& spool, std::uint64_t segment_number) {
 
 std::string encode(const SegmentHeader& header) {
   return seal(kSegmentMagic, {header.spool.high, header.spool.low, header.number,
-                              header.first_sequence, header.opened_ms});
+                              header.first_sequence, header.opened_ms, 0, 0});
 }
 
 Look decode(std::string_view bytes, SegmentHeader& header, std::uint32_t& version) {
@@ -77,8 +77,9 @@ Look decode(std::string_view bytes, SegmentHeader& header, std::uint32_t& versio
 }
 
 std::string encode(const PositionSlot& slot) {
-  return seal(kPositionMagic, {slot.spool.high, slot.spool.low, slot.turn, slot.position.acked,
-                               slot.position.kept});
+  return seal(kPositionMagic,
+              {slot.spool.high, slot.spool.low, slot.turn, slot.position.acked, slot.position.kept,
+               slot.position.torn_begin, slot.position.torn_end});
 }
 
 Look decode(std::string_view bytes, PositionSlot& slot, std::uint32_t& version) {
@@ -86,7 +87,7 @@ Look decode(std::string_view bytes, PositionSlot& slot, std::uint32_t& version) 
   const Look look = unseal(bytes, kPositionMagic, envelope);
   version = envelope.version;
   const auto& fields = envelope.fields;
-  slot = {{fields[0], fields[1]}, fields[2], {fields[3], fields[4]}};
+  slot = {{fields[0], fields[1]}, fields[2], {fields[3], fields[4], fields[5], fields[6]}};
   return look;
 }
 

@@ -2,11 +2,11 @@
 //
 //   segment  = header frame*
 //   header   = magic[8] version[4] header_bytes[4] spool_id[16] number[8] first_sequence[8]
-//              opened_ms[8] check[8]
+//              opened_ms[8] zero[16] check[8]
 //   frame    = check[8] body_check[8] sequence[8] at_ms[8] value_bytes[4] key_bytes[2] place[2]
 //              key[key_bytes] value[value_bytes]
 //   position = slot, slot at byte 4096; slot = magic[8] version[4] slot_bytes[4] spool_id[16]
-//              turn[8] acked[8] kept[8] check[8]
+//              turn[8] acked[8] kept[8] torn_begin[8] torn_end[8] check[8]
 //
 // Checks are XXH3-64. A frame's check is keyed by the spool's random id and the segment's number,
 // so that no event can hold bytes that look like a frame, and what an old file left is no frame
@@ -26,9 +26,9 @@ namespace tally::producer::spool {
 static_assert(std::endian::native == std::endian::little, "the file format is little-endian");
 
 inline constexpr std::uint32_t kFormatVersion = 1;
-inline constexpr std::size_t kSegmentHeaderBytes = 64;
+inline constexpr std::size_t kSegmentHeaderBytes = 80;
 inline constexpr std::size_t kFrameHeaderBytes = 40;
-inline constexpr std::size_t kPositionSlotBytes = 64;
+inline constexpr std::size_t kPositionSlotBytes = 80;
 inline constexpr std::uint64_t kPositionSlotStride = 4096;
 
 struct SpoolId {
@@ -62,6 +62,10 @@ static_assert(sizeof(FrameHeader) == kFrameHeaderBytes);
 struct Position {
   std::uint64_t acked = 0;  // every sequence below has ended: with the broker, or set aside
   std::uint64_t kept = 0;   // every sequence below was fsynced at the time of writing
+  // What is missing of these was in the last write before a crash, which a power cut tore: it may
+  // never have been fsynced, and so is not called lost.
+  std::uint64_t torn_begin = 0;
+  std::uint64_t torn_end = 0;
 };
 
 struct PositionSlot {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -29,12 +30,25 @@ class Recovery {
     SegmentHeader header;
   };
 
+  // The newest segment, to its last whole frame.
+  struct Scan {
+    std::uint64_t end_sequence = 0;
+    std::uint64_t end_offset = 0;             // 0: it holds no frame
+    std::uint64_t write_sequence = kNoBound;  // where the last write begins
+    std::uint64_t write_offset = 0;
+    std::uint64_t torn_begin = 0;  // what is missing within the last write
+    std::uint64_t torn_end = 0;
+  };
+
   core::Result<std::vector<Found>> find_segments();
   core::Result<bool> settle_spool(const std::vector<Found>& found, bool has_position);
   // Where the segment's records begin; nullopt: it has none.
   std::optional<std::uint64_t> first_sequence(const Found& found);
   void take(const Found& found);
   void cut_newest();
+  [[nodiscard]] Scan scan_newest(const Segment& newest);
+  void mark_torn(const Scan& scan);
+  void write_again(const Segment& newest, std::uint64_t offset);
   void settle_sequences(bool has_position);
   void remove(std::uint64_t number);
 
@@ -102,7 +116,7 @@ std::optional<std::uint64_t> Recovery::first_sequence(const Found& found) {
   SegmentReader reader(folder_.open(segment_name(found.number)), out_.spool, found.number);
   const auto record = reader.next(0, kNoBound, found.bytes);
   if (!record) return std::nullopt;
-  return record->sequence;
+  return record->sequence - record->place;  // where the write of the first that is left began
 }
 
 void Recovery::remove(std::uint64_t number) { folder_.remove(segment_name(number)); }
@@ -138,29 +152,63 @@ void Recovery::take(const Found& found) {
 void Recovery::cut_newest() {
   while (!out_.segments.empty()) {
     Segment& newest = out_.segments.back();
-    SegmentReader reader(folder_.open_for_writing(segment_name(newest.number)), out_.spool,
-                         newest.number);
-    newest.end_sequence = newest.first_sequence;
+    const Scan scan = scan_newest(newest);
     floor_ = std::max(floor_, newest.first_sequence);
-    std::uint64_t end = 0;
-    while (const auto record = reader.next(newest.end_sequence, kNoBound, newest.bytes)) {
-      newest.end_sequence = record->sequence + 1;
-      newest.torn_from = std::max(record->sequence - record->place, out_.slot.position.kept);
-      end = record->end_offset;
-    }
-    if (end == 0) {
+    if (scan.end_offset == 0) {
       out_.cut_bytes += newest.bytes - std::min<std::uint64_t>(newest.bytes, kSegmentHeaderBytes);
       remove(newest.number);
       out_.segments.pop_back();
       continue;
     }
-    out_.cut_bytes += newest.bytes - end;
-    newest.bytes = end;
-    const auto file = folder_.open_for_writing(segment_name(newest.number));
-    file->truncate(end);
-    file->sync();
+    out_.cut_bytes += newest.bytes - scan.end_offset;
+    newest.bytes = scan.end_offset;
+    newest.end_sequence = scan.end_sequence;
+    mark_torn(scan);
+    write_again(newest, scan.write_offset);
     return;
   }
+}
+
+Recovery::Scan Recovery::scan_newest(const Segment& newest) {
+  SegmentReader reader(folder_.open(segment_name(newest.number)), out_.spool, newest.number);
+  Scan scan;
+  scan.end_sequence = newest.first_sequence;
+  while (const auto record = reader.next(scan.end_sequence, kNoBound, newest.bytes)) {
+    const std::uint64_t write = record->sequence - record->place;
+    if (write != scan.write_sequence) {
+      scan.write_sequence = write;
+      scan.write_offset = scan.end_offset;
+      scan.torn_begin = scan.torn_end = 0;
+    }
+    if (record->sequence > scan.end_sequence) {
+      if (scan.torn_end == 0) scan.torn_begin = std::max(scan.end_sequence, write);
+      scan.torn_end = record->sequence;
+    }
+    scan.end_sequence = record->sequence + 1;
+    scan.end_offset = record->end_offset;
+  }
+  return scan;
+}
+
+void Recovery::mark_torn(const Scan& scan) {
+  Position& position = out_.slot.position;
+  const std::uint64_t begin = std::max({scan.torn_begin, position.kept, floor_});
+  if (begin >= scan.torn_end) return;
+  // One range is remembered: it grows when two crashes tear before the first is read.
+  const bool is_over = position.torn_end <= position.acked;
+  position.torn_begin = is_over ? begin : std::min(position.torn_begin, begin);
+  position.torn_end = std::max(position.torn_end, scan.torn_end);
+}
+
+// The last write may stand in the page cache alone, after an fsync that failed: then another fsync
+// would say nothing of it. So its bytes are written again, onto themselves.
+void Recovery::write_again(const Segment& newest, std::uint64_t offset) {
+  const auto file = folder_.open_for_writing(segment_name(newest.number));
+  std::string bytes(newest.bytes - offset, '\0');
+  bytes.resize(file->read(bytes, offset));
+  file->write(bytes, offset);
+  file->truncate(newest.bytes);
+  file->sync();
 }
 
 void Recovery::settle_sequences(bool has_position) {
@@ -175,10 +223,6 @@ void Recovery::settle_sequences(bool has_position) {
   }
   out_.next_sequence = std::max({end, floor_, position.acked, position.kept});
   position.kept = out_.next_sequence;
-  while (!segments.empty() && segments.front().end_sequence <= position.acked) {
-    remove(segments.front().number);
-    segments.pop_front();
-  }
 }
 
 core::Result<Recovered> Recovery::run() {

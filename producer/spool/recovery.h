@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <limits>
 
 namespace tally::producer::spool {
 
@@ -18,13 +17,11 @@ struct Segment {
   std::uint64_t first_sequence = 0;
   std::uint64_t end_sequence = 0;
   std::uint64_t bytes = 0;
-  // From here on it is the last write before a crash, which may never have been fsynced whole.
-  std::uint64_t torn_from = std::numeric_limits<std::uint64_t>::max();
 };
 
 struct Recovered {
   SpoolId spool;
-  PositionSlot slot;  // acked and kept as they must be from now on
+  PositionSlot slot;  // as it must be from now on, and not stored yet
   std::deque<Segment> segments;
   std::uint64_t next_number = 1;
   std::uint64_t next_sequence = 0;
@@ -32,8 +29,8 @@ struct Recovered {
 };
 
 // `fresh` is the id of the spool if the folder is empty. Cuts and fsyncs the newest segment, so
-// that what is read now is there after a power cut too, and removes segments that hold nothing more
-// to send. kInvalid: another version of the format, or files of another spool. Throws FileFailure.
+// that what is read now is there after a power cut too. kInvalid: another version of the format, or
+// files of another spool. Throws FileFailure.
 [[nodiscard]] core::Result<Recovered> recover(Folder& folder, const SpoolId& fresh);
 
 }  // namespace tally::producer::spool

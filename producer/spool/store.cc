@@ -33,8 +33,12 @@ core::Result<std::unique_ptr<Store>> Store::open(std::unique_ptr<Folder> folder,
     if (!lock) return lock.error();
     auto recovered = recover(*folder, random_id());
     if (!recovered) return recovered.error();
-    return std::make_unique<Store>(std::move(folder), std::move(lock.value()), limits,
-                                   std::move(recovered.value()));
+    auto store = std::make_unique<Store>(std::move(folder), std::move(lock.value()), limits,
+                                         std::move(recovered.value()));
+    // What was read of it may never have been fsynced.
+    store->store_position();
+    store->drop_done();
+    return store;
   } catch (const FileFailure& failure) {
     return core::Error{core::ErrorKind::kUnavailable,
                        fmt::format("spool folder {} cannot be used: {}; mend the disk or name "
@@ -50,6 +54,7 @@ Store::Store(std::unique_ptr<Folder> folder, std::unique_ptr<FolderLock> lock,
       limits_(limits),
       spool_(recovered.spool),
       cut_bytes_(recovered.cut_bytes),
+      torn_(recovered.slot.position.torn_begin, recovered.slot.position.torn_end),
       position_file_(*folder_, recovered.slot),
       segments_(std::move(recovered.segments)),
       next_number_(recovered.next_number),
@@ -143,7 +148,10 @@ void Store::store_position() {
   Position position;
   {
     const std::scoped_lock lock(mutex_);
-    position = {.acked = acked_, .kept = next_sequence_};
+    position = {.acked = acked_,
+                .kept = next_sequence_,
+                .torn_begin = torn_.first,
+                .torn_end = torn_.second};
   }
   position_file_.store(position);
   const std::scoped_lock lock(mutex_);

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <utility>
 
 namespace tally::producer::spool {
 
@@ -63,6 +64,8 @@ class Store {
 
   // The cursor's: the segment that holds `sequence`, or the first one behind it; nullopt: none.
   [[nodiscard]] std::optional<Segment> find(std::uint64_t sequence) const;
+  // Sequences of which what is missing may never have been kept.
+  [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> torn() const { return torn_; }
   // Until records from `sequence` on are there, wake() is called, or the time is over.
   void wait_for(std::uint64_t sequence, std::chrono::milliseconds time);
   void wake();
@@ -90,6 +93,7 @@ class Store {
   StoreLimits limits_;
   SpoolId spool_;
   std::uint64_t cut_bytes_;
+  std::pair<std::uint64_t, std::uint64_t> torn_;
 
   PositionFile position_file_;  // the relay's
 
