@@ -91,6 +91,17 @@ Look decode(std::string_view bytes, PositionSlot& slot, std::uint32_t& version) 
   return look;
 }
 
+std::string of_version(std::string_view bytes, std::uint32_t version) {
+  Envelope envelope;
+  TALLY_CHECK(bytes.size() == sizeof envelope);
+  std::memcpy(&envelope, bytes.data(), sizeof envelope);
+  envelope.version = version;
+  envelope.check = check_of(envelope);
+  std::string out(sizeof envelope, '\0');
+  std::memcpy(out.data(), &envelope, sizeof envelope);
+  return out;
+}
+
 void append_frame(std::string& out, std::string_view key, std::string_view value,
                   std::uint64_t at_ms, std::uint64_t body_key) {
   FrameHeader header;

@@ -85,6 +85,9 @@ enum class Look { kGood, kDamaged, kOtherVersion };
 [[nodiscard]] std::string encode(const PositionSlot& slot);
 [[nodiscard]] Look decode(std::string_view bytes, PositionSlot& slot, std::uint32_t& version);
 
+// The same header or slot as a program of that version would write it. For tests.
+[[nodiscard]] std::string of_version(std::string_view bytes, std::uint32_t version);
+
 // Appends a frame that has no sequence yet: stamp() completes it, as often as it must be written.
 void append_frame(std::string& out, std::string_view key, std::string_view value,
                   std::uint64_t at_ms, std::uint64_t body_key);

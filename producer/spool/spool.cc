@@ -104,13 +104,14 @@ void Spool::write_until_stopped() {
 
 void Spool::write(Batch& batch) {
   const Kept kept = appender_->append(batch.group);
-  tell(batch, kept);
+  // First: who is told of a full disk must not be taken an event from at once.
   if (kept.failure) {
     refuse_from_now(*kept.failure);
   } else {
     refusing_ = false;
     retry_ = options_.first_retry;
   }
+  tell(batch, kept);
   batch.group.clear();
   batch.tags.clear();
 }
