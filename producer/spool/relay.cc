@@ -315,17 +315,27 @@ void Relay::sweep() {
   moved_.notify_all();
 }
 
+// A disk that takes no position must not hold up what is sent: the segments stay, and what they
+// hold would be sent again after a kill.
 void Relay::keep_position() {
   const auto now = steady_clock::now();
-  const bool due = now >= position_due_ && store_.position_moved();
-  if (!due && !(store_.has_done() && now >= position_due_ - options_.position_interval)) return;
-  position_due_ = now + options_.position_interval;
-  store_.has_done() ? store_.drop_done() : store_.store_position();
+  if (now < position_retry_) return;
+  if (!store_.has_done() && (now < position_due_ || !store_.position_moved())) return;
+  try {
+    store_.has_done() ? store_.drop_done() : store_.store_position();
+    position_due_ = now + options_.position_interval;
+  } catch (const FileFailure& failure) {
+    position_retry_ = now + options_.position_interval;
+    note(failure.what());
+  }
 }
 
 void Relay::idle() {
-  const bool busy = ended_.load(std::memory_order_acquire) != sent_;
-  store_.wait_for(cursor_.at(), busy ? kBusyWait : kIdleWait);
+  if (ended_.load(std::memory_order_acquire) != sent_) {
+    outlet_->wait_for_room(kBusyWait);
+  } else {
+    store_.wait_for(cursor_.at(), kIdleWait);
+  }
 }
 
 void Relay::pause() {

@@ -109,6 +109,7 @@ class Relay {
   Next next_ = Next::kGoOn;
   runtime::retry::Backoff backoff_;
   std::chrono::steady_clock::time_point position_due_{};
+  std::chrono::steady_clock::time_point position_retry_{};
 
   std::atomic<std::uint64_t> ended_{0};
   std::atomic<bool> failed_{false};
