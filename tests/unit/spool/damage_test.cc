@@ -61,7 +61,7 @@ TEST(SpoolDamage, AnyByteChangedInAnySegmentCostsAtMostOneRecordAndIsCounted) {
       MemoryDisk disk(2);
       for (const auto& [each, bytes] : files) disk.put(each, bytes);
       std::string changed = whole;
-      changed[i] = static_cast<char>(changed[i] ^ (1U << (i % 8)));
+      changed[i] = static_cast<char>(static_cast<unsigned char>(changed[i]) ^ (1U << (i % 8)));
       disk.put(name, changed);
       auto rig = Rig::open(disk, kLimits);
       ASSERT_TRUE(rig) << rig.error().message;
