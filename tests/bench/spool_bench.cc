@@ -68,7 +68,8 @@ std::string value_of(std::size_t i, const std::string& key) {
   return fmt::format(
       R"({{"specversion":"1.0","id":"{}","source":"/gateway/eu-west","type":"llm.completion",)"
       R"("subject":"tenant_{:05}","time":"2026-11-22T04:{:02}:{:02}.123456Z",)"
-      R"("datacontenttype":"application/json","data":{{"tokens":{},"model":"large-{}","region":"eu-west-1"}}}})",
+      R"("datacontenttype":"application/json","data":{{"tokens":{},"model":"large-{}",)"
+      R"("region":"eu-west-1"}}}})",
       key, i % 10'000, i / 60 % 60, i % 60, i % 4'000, i % 14);
 }
 

@@ -39,7 +39,8 @@ std::uint64_t number(const char* text) {
 
 std::string value_of(const std::string& key) {
   return fmt::format(
-      R"({{"specversion":"1.0","id":"{}","source":"/driver","type":"t","subject":"tenant","data":{{"n":1,"pad":"{:-<200}"}}}})",
+      R"({{"specversion":"1.0","id":"{}","source":"/driver","type":"t","subject":"tenant",)"
+      R"("data":{{"n":1,"pad":"{:-<200}"}}}})",
       key, key);
 }
 

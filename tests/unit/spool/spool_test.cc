@@ -170,17 +170,12 @@ TEST(Spool, MemoryForWhatWaitsForTheDiskIsBounded) {
   auto wanted = options(told);
   wanted.max_pending_bytes = 1'000;
   std::mutex gate;
-  std::unique_lock closed(gate);
   disk.fail_when([&](std::string_view) -> std::optional<Trouble> {
     const std::scoped_lock wait(gate);
     return std::nullopt;
   });
-  auto spool = std::unique_ptr<Spool>();
-  {
-    closed.unlock();
-    spool = open(disk, wanted);
-    closed.lock();
-  }
+  auto spool = open(disk, wanted);
+  std::unique_lock closed(gate);
   int taken = 0;
   while (offer(*spool, taken) == Offered::kAccepted) ++taken;
   EXPECT_GE(taken, 6);
