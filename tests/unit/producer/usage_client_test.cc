@@ -186,6 +186,7 @@ TEST(UsageClient, AStuckSinkFillsTheQueueAndNobodyWaits) {
   while (client->record(event())) ++accepted;
   EXPECT_GT(accepted, 500U);
   EXPECT_EQ(client->counts().dropped_full, 1U);
+  script.wait_for_offers(3);  // it was really refused
   // The sink has room again: all that was accepted goes on, in its order.
   script.set_answer(Offered::kAccepted);
   ASSERT_EQ(client->flush(kLong), 0U);
