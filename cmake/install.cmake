@@ -10,8 +10,8 @@ pkg_check_modules(RDKAFKA REQUIRED IMPORTED_TARGET rdkafka)
 # outside is named three times, and the test of the installation links by each: here, in
 # tally-config.cmake.in and in tally-producer.pc.in.
 add_library(tally_producer_archive STATIC
-  $<TARGET_OBJECTS:tally_core> $<TARGET_OBJECTS:tally_runtime_log> $<TARGET_OBJECTS:tally_runtime_kafka>
-  $<TARGET_OBJECTS:tally_producer>)
+  $<TARGET_OBJECTS:tally_core> $<TARGET_OBJECTS:tally_runtime_log> $<TARGET_OBJECTS:tally_runtime_retry>
+  $<TARGET_OBJECTS:tally_runtime_kafka> $<TARGET_OBJECTS:tally_producer_spool> $<TARGET_OBJECTS:tally_producer>)
 add_library(tally::producer ALIAS tally_producer_archive)
 set_target_properties(tally_producer_archive PROPERTIES
   OUTPUT_NAME tally-producer EXPORT_NAME producer LINKER_LANGUAGE CXX)

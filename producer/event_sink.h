@@ -22,12 +22,13 @@ enum class Offered {
   kClosed,    // broken for good: problem() says why and what to do
 };
 
-// The end of one accepted event: kept at the sink's level of promise, or not. Valid during the call.
+// The end of one accepted event: kept at the level of promise of the sink, or not. Valid during the
+// call.
 struct SinkOutcome {
   std::uint64_t tag = 0;
   std::string_view key;
   bool kept = false;
-  std::string_view reason;  // of one that was not kept: a short name ("_MSG_TIMED_OUT", "disk_full")
+  std::string_view reason;  // of one not kept: a short name ("_MSG_TIMED_OUT", "disk_full")
 };
 
 // Threads: offer() from any thread; the outcomes come on a thread of the sink's own, one at a time;

@@ -3,6 +3,7 @@
 #include "core/limits.h"
 #include "producer/acked_sink.h"
 #include "producer/client_impl.h"
+#include "producer/spool/spooled_sink.h"
 
 #include <fmt/format.h>
 
@@ -13,15 +14,19 @@
 namespace tally::producer {
 namespace {
 
-core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
-                                       EventSink::OnOutcome on_outcome) {
+runtime::kafka::ClientSettings settings_of(const UsageClientOptions& options) {
   runtime::kafka::ClientSettings settings = options.kafka;
   if (!options.brokers.empty()) settings["bootstrap.servers"] = options.brokers;
   // Kafka's other name for it.
   if (!settings.contains("delivery.timeout.ms")) {
     settings.try_emplace("message.timeout.ms", std::to_string(options.delivery_timeout.count()));
   }
-  auto sink = AckedSink::open({.topic = options.topic, .kafka = std::move(settings)},
+  return settings;
+}
+
+core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
+                                       EventSink::OnOutcome on_outcome) {
+  auto sink = AckedSink::open({.topic = options.topic, .kafka = settings_of(options)},
                               std::move(on_outcome));
   if (!sink) return sink.error();
   const AckedSink* raw = sink.value().get();
@@ -29,6 +34,23 @@ core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
       std::move(sink.value()), [raw] {
         return raw->fatal_error().value_or("the Kafka producer has ended: open a new client");
       }};
+}
+
+core::Result<MadeSink> make_spooled_sink(const UsageClientOptions& options,
+                                         EventSink::OnOutcome on_outcome) {
+  if (options.spool_directory.empty()) {
+    return core::invalid("spool_directory is empty: level kSpooled needs a folder of its own");
+  }
+  auto sink = spool::SpooledSink::open({.folder = options.spool_directory,
+                                        .max_bytes = options.spool_bytes,
+                                        .topic = options.topic,
+                                        .kafka = settings_of(options),
+                                        .on_outcome = std::move(on_outcome)});
+  if (!sink) return sink.error();
+  const spool::SpooledSink* raw = sink.value().get();
+  return MadeSink{std::move(sink.value()), [raw] {
+                    return raw->problem().value_or("the spool has ended: open a new client");
+                  }};
 }
 
 std::string problem_of(const UsageClientOptions& options) {
@@ -56,12 +78,10 @@ Opened open_client(UsageClientOptions options, const MakeSink& make_sink) {
 }
 
 Opened UsageClient::open(UsageClientOptions options) {
-  if (options.level == Level::kSpooled) {
-    return {nullptr, "level kSpooled: this library has no spool; take kAcked or kMemory"};
-  }
   const UsageClientOptions wanted = options;
   return open_client(std::move(options), [&wanted](EventSink::OnOutcome on_outcome) {
-    return make_acked_sink(wanted, std::move(on_outcome));
+    return wanted.level == Level::kSpooled ? make_spooled_sink(wanted, std::move(on_outcome))
+                                           : make_acked_sink(wanted, std::move(on_outcome));
   });
 }
 

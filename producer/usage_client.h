@@ -164,7 +164,11 @@ struct UsageClientOptions {
   std::string topic = "usage.events";
   std::string source = {};  // of events that name none
   Level level = Level::kAcked;
-  std::string spool_directory = {};  // of level kSpooled: this client's own
+  // Of level kSpooled: a folder on a local disk, this client's alone. What lies there is delivered
+  // while a client has it open, be it by the next process; at most spool_bytes, in segments of 64
+  // MiB. Beyond it, and on a full disk, events are lost, and told as such ("disk_full").
+  std::string spool_directory = {};
+  std::uint64_t spool_bytes = 4UL * 1024 * 1024 * 1024;
   // What record() writes into, allocated and touched at open; rounded up to a power of two,
   // 256 KiB to 1 GiB. Beyond it Kafka's client keeps what kafka says
   // (queue.buffering.max.messages, queue.buffering.max.kbytes).

@@ -141,6 +141,26 @@ class LibraryOutage(unittest.TestCase):
         self.assertEqual({name for name, count in ids.items() if count > 1} & kept, set())
         self.assertEqual(len({event["tallystream"] for event in found}), 2)
 
+    def test_what_the_spool_kept_before_a_sigkill_is_delivered_by_the_next_process(self):
+        events = 40_000
+        options = ["--level", "spooled", "--spool", f"{self.folder}/spool"]
+        recorder = self.recorder("spooled", events, *options)
+        wait_until(lambda: recorder.told()["k"] >= RATE, "events are kept")
+        self.stack.kill_kafka()
+        before = recorder.told()["k"]
+        wait_until(lambda: recorder.told()["k"] > before + RATE, "events are kept without the broker")
+        recorder.process.send_signal(signal.SIGKILL)
+        recorder.process.communicate()
+        kept = recorder.events("k")
+        again = Recorder(self.folder, self.stack.brokers, "spooled", events, *options)
+        wait_until(lambda: again.told()["k"] > len(kept), "the next process keeps events")
+        self.stack.start_kafka()
+        wait_until(lambda: kept <= {event["id"] for event in read_all(self.stack.brokers, "spooled")},
+                   "what the first process kept is delivered")
+        account = again.account()
+        self.assertEqual((account["spooled"], account["delivered"], account["failed"]), (account["accepted"], 0, 0))
+        self.assertEqual(again.told()["k"], len(kept) + account["spooled"])
+
 
 if __name__ == "__main__":
     unittest.main()
