@@ -5,7 +5,9 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tally::aggregator {
@@ -137,7 +139,8 @@ TEST(JoinPlans, NeverOverCataloguesTopologiesOrAPartition) {
 
 TEST(JoinPlans, OnlySoMuchInOneTransaction) {
   BatchPlan plan;
-  plan.meters = Workers().zero.plan.meters;
+  plan.meters = std::make_shared<const MeterSet>(meters(), core::CatalogueVersion(1),
+                                                 core::CatalogueVersion(1));
   std::vector<BatchPlan> some(3, plan);
   const auto fitting = [&](auto make_large) {
     std::vector<const BatchPlan*> plans;
