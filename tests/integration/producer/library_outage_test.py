@@ -142,7 +142,7 @@ class LibraryOutage(unittest.TestCase):
         self.assertEqual(len({event["tallystream"] for event in found}), 2)
 
     def test_what_the_spool_kept_before_a_sigkill_is_delivered_by_the_next_process(self):
-        events = 40_000
+        events = 100 * RATE  # more than there is time for: somebody has the folder open all the while
         options = ["--level", "spooled", "--spool", f"{self.folder}/spool"]
         recorder = self.recorder("spooled", events, *options)
         wait_until(lambda: recorder.told()["k"] >= RATE, "events are kept")
@@ -156,7 +156,8 @@ class LibraryOutage(unittest.TestCase):
         wait_until(lambda: again.told()["k"] > len(kept), "the next process keeps events")
         self.stack.start_kafka()
         wait_until(lambda: kept <= {event["id"] for event in read_all(self.stack.brokers, "spooled")},
-                   "what the first process kept is delivered")
+                   "what the first process kept is delivered", 90)
+        again.process.send_signal(signal.SIGTERM)
         account = again.account()
         self.assertEqual((account["spooled"], account["delivered"], account["failed"]), (account["accepted"], 0, 0))
         self.assertEqual(again.told()["k"], len(kept) + account["spooled"])
