@@ -35,7 +35,13 @@ bool SegmentReader::fill(std::size_t bytes, std::uint64_t end) {
   buffer_offset_ = offset_;
   const std::uint64_t wanted = std::min<std::uint64_t>(std::max(bytes, kChunkBytes), end - offset_);
   buffer_.resize(static_cast<std::size_t>(wanted));
-  const std::size_t got = file_->read(std::span(buffer_).subspan(kept), buffer_offset_ + kept);
+  std::size_t got = 0;
+  try {
+    got = file_->read(std::span(buffer_).subspan(kept), buffer_offset_ + kept);
+  } catch (const FileFailure&) {
+    buffer_.resize(kept);  // what was not read is not there: the next call reads it
+    throw;
+  }
   buffer_.resize(kept + got);
   return buffer_.size() >= bytes;
 }
