@@ -7,6 +7,7 @@ time is the client's, the way there and back included. What they answer is held 
 """
 
 import random
+import subprocess
 import sys
 import time
 
@@ -37,6 +38,26 @@ MONTH_TO_DATE = ("SELECT quantity FROM finance.usage_by_month "
                  "WHERE tenant = '{tenant}' AND meter = 'tokens' AND month = '2026-06-01'")
 BY_DAY_AND_MODEL = ("SELECT count(DISTINCT (day, dimensions->>'model')) || ' ' || sum(quantity) "
                     "FROM finance.usage_by_day_and_dimension('{tenant}', 'tokens', '2026-06-01', '2026-06-30')")
+
+
+# The body of a function is planned on its own, so EXPLAIN of its call shows one line: its text is asked for, and explained.
+BODY = "SELECT prosrc FROM pg_proc WHERE oid = 'finance.usage_by_day_and_dimension'::regproc"
+PREPARED = "PREPARE days (text, text, date, date) AS {body}"
+EXPLAIN = "EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) {statement}"
+
+
+def plans(arguments, conninfo, tenant):
+    """What Postgres does for either question, as it says itself."""
+    def ask_psql(*statements):
+        command = [arguments.psql, "-XAtq", "-v", "ON_ERROR_STOP=1", conninfo]
+        for statement in statements:
+            command += ["-c", statement]
+        return subprocess.run(command, check=True, text=True, capture_output=True).stdout.strip()
+
+    body = ask_psql(BODY)
+    month = EXPLAIN.format(statement=MONTH_TO_DATE.format(tenant=tenant))
+    days = EXPLAIN.format(statement=f"EXECUTE days ('{tenant}', 'tokens', '2026-06-01', '2026-06-30')")
+    return ask_psql(month), ask_psql(PREPARED.format(body=body), days)
 
 
 def sum_of(tenant):
@@ -75,6 +96,9 @@ def main():
         rows.append((name, f"{len(took):,}", *(f"{1000 * value:.2f}" for value in
                                                (percentile(took, 0.5), percentile(took, 0.99), took[-1]))))
     print_table(rows)
+    for name, plan in zip(("month to date", "month by day and model"), plans(arguments, conninfo, f"tenant_{tenants[0]:04}")):
+        print(f"\n  {name}, as Postgres explains it:\n")
+        print("\n".join(f"    {line}" for line in plan.splitlines()))
     judged = arguments.tenants >= JUDGED_TENANTS
     missed, out = judge([Figure("month to date, p99", 1, 1000 * percentile(month, 0.99), "ms", 2),
                          Figure("month by day and model, p99", 20, 1000 * percentile(days, 0.99), "ms", 2)], judged)
