@@ -1,6 +1,7 @@
 #include "aggregator/commit_duty.h"
 
 #include "aggregator/join_plans.h"
+#include "core/check.h"
 #include "core/limits.h"
 #include "runtime/log/log.h"
 #include "runtime/postgres/connection.h"
@@ -27,15 +28,8 @@ std::string_view to_string(Resolution resolution) {
   return "unknown";
 }
 
-void committed(CommitTask& task) {
-  const auto took = Probe::Clock::now() - *task.first_attempt;
-  task.probe->problem("postgres", "");
-  task.probe->committed(*task.plan, took);
-  runtime::log::write(
-      runtime::log::Level::kDebug, "committed",
-      {{"records", task.plan->records},
-       {"windows", task.plan->totals.windows()},
-       {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
+bool is_away(const std::exception& failure) {
+  return dynamic_cast<const runtime::postgres::Unavailable*>(&failure) != nullptr;
 }
 
 std::vector<const BatchPlan*> plans_of(std::span<CommitTask* const> tasks) {
@@ -53,121 +47,113 @@ bool CommitDuty::outdated(const CommitTask& task) const {
   return task.connection_broke || task.connection != breaks_;
 }
 
-void CommitDuty::connection_broke() {
-  if (std::exchange(connected_, false)) ++breaks_;
+// Where none could be made, none broke: who has read the database meanwhile may be right.
+void CommitDuty::count_break(const std::exception& failure) {
+  const bool was_there = dynamic_cast<const runtime::postgres::NotConnected*>(&failure) == nullptr;
+  if (is_away(failure) && was_there) ++breaks_;
+}
+
+void CommitDuty::committed(CommitTask& task) {
+  const auto took = Probe::Clock::now() - *task.first_attempt;
+  task.probe->committed(*task.plan, took);
+  grown(*task.plan);
+  runtime::log::write(
+      runtime::log::Level::kDebug, "committed",
+      {{"records", task.plan->records},
+       {"windows", task.plan->totals.windows()},
+       {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(took).count()}});
 }
 
 // Whatever broke, and wherever: the outcome is unknown until it was read under lock.
-CommitDuty::Database CommitDuty::failed(const std::exception& failure,
-                                        std::span<CommitTask* const> tasks) {
-  const bool away = dynamic_cast<const runtime::postgres::Unavailable*>(&failure) != nullptr;
-  if (away) connection_broke();
+void CommitDuty::failed(const std::exception& failure, std::span<CommitTask* const> tasks) {
+  count_break(failure);
   std::int64_t records = 0;
   for (CommitTask* task : tasks) {
     task->in_doubt = true;
-    task->connection_broke = task->connection_broke || away;
+    task->failure = failure.what();
+    task->connection_broke = task->connection_broke || is_away(failure);
     task->probe->commit_failed();
-    task->probe->problem("postgres", failure.what());
     records += task->plan->records;
   }
   runtime::log::warn("commit_failed", {{"reason", failure.what()}, {"records", records}});
-  return away ? Database::kAway : Database::kThere;
 }
 
 void CommitDuty::attempt(std::span<CommitTask* const> tasks) {
-  std::vector<CommitTask*> doubtful;
-  std::vector<CommitTask*> fresh;
+  std::vector<CommitTask*> sound;
   for (CommitTask* task : tasks) {
     if (!task->first_attempt) task->first_attempt = Probe::Clock::now();
-    (task->in_doubt ? doubtful : fresh).push_back(task);
+    if (!task->in_doubt && outdated(*task)) {
+      task->fate = PlanFate::kConnectionBroke;
+    } else {
+      sound.push_back(task);
+    }
   }
-  for (CommitTask* task : doubtful) {
-    if (attempt_alone(*task) == Database::kAway) return;
-  }
-  std::span<CommitTask* const> left = fresh;
-  while (!left.empty()) {
-    const auto together = left.first(fit_together(plans_of(left)));
-    left = left.subspan(together.size());
-    if (attempt_together(together) == Database::kAway) return;
+  if (sound.empty()) return;
+  try {
+    if (sound.front()->in_doubt) {
+      TALLY_CHECK(tasks.size() == 1, "{} plans beside one in doubt", tasks.size() - 1);
+      resolve(*sound.front());
+    } else {
+      commit(sound);
+    }
+  } catch (const std::exception& failure) {
+    failed(failure, sound);
   }
 }
 
-CommitDuty::Database CommitDuty::attempt_together(std::span<CommitTask* const> tasks) {
-  const bool sound =
-      std::ranges::none_of(tasks, [this](const CommitTask* task) { return outdated(*task); });
-  if (tasks.size() > 1 && sound) {
-    try {
-      const CommitOutcome outcome = store_->commit(joined(plans_of(tasks)));
-      connected_ = true;
-      if (outcome == CommitOutcome::kCommitted) {
-        for (CommitTask* task : tasks) {
-          committed(*task);
-          task->fate = PlanFate::kCommitted;
-        }
-        return Database::kThere;
-      }
-    } catch (const std::exception& failure) {
-      if (failed(failure, tasks) == Database::kAway) return Database::kAway;
-    }
-  }
+void CommitDuty::commit(std::span<CommitTask* const> tasks) {
+  const bool alone = tasks.size() == 1;
+  const CommitOutcome outcome =
+      alone ? store_->commit(*tasks.front()->plan) : store_->commit(joined(plans_of(tasks)));
   for (CommitTask* task : tasks) {
-    if (attempt_alone(*task) == Database::kAway) return Database::kAway;
-  }
-  return Database::kThere;
-}
-
-CommitDuty::Database CommitDuty::attempt_alone(CommitTask& task) {
-  try {
-    task.fate = execute(task);
-    return Database::kThere;
-  } catch (const std::exception& failure) {
-    CommitTask* const alone[] = {&task};
-    return failed(failure, alone);
-  }
-}
-
-// Throws what the store throws: the task is in doubt then.
-PlanFate CommitDuty::execute(CommitTask& task) {
-  if (!task.in_doubt && outdated(task)) return PlanFate::kConnectionBroke;
-  if (task.in_doubt) {
-    const Resolution resolution = store_->resolve(*task.plan);
-    connected_ = true;
-    runtime::log::info("commit_resolved", {{"outcome", to_string(resolution)}});
-    task.probe->problem("postgres", "");
-    if (resolution == Resolution::kFenced) return PlanFate::kFenced;
-    if (resolution == Resolution::kCommitted) committed(task);
-    if (outdated(task)) return PlanFate::kConnectionBroke;
-    if (resolution == Resolution::kCommitted) return PlanFate::kCommitted;
-    task.in_doubt = false;
-  }
-  const CommitOutcome outcome = store_->commit(*task.plan);
-  connected_ = true;
-  task.probe->problem("postgres", "");
-  if (outcome == CommitOutcome::kFenced) return PlanFate::kFenced;
-  if (outcome == CommitOutcome::kCatalogueMoved) return PlanFate::kCatalogueMoved;
-  committed(task);
-  return PlanFate::kCommitted;
-}
-
-void CommitDuty::keep_small(const BatchPlan& plan) {
-  try {
-    for (const auto& [where, segment] : plan.segments) {
-      const PartitionAdvance& guard = plan.partitions.at(where.first);
-      const Stored acquired{guard.epoch, guard.stored_segments};
-      Stored& stored = stored_.try_emplace(where.first, acquired).first->second;
-      if (stored.epoch != guard.epoch) stored = acquired;
-      if (++stored.segments < core::kSegmentsPerRollUp) continue;
-      stored.segments = 0;
-      store_->roll_up({where.first, guard.epoch, guard.generation});
+    if (outcome == CommitOutcome::kCommitted) {
+      committed(*task);
+      task->fate = PlanFate::kCommitted;
+    } else if (alone) {
+      task->fate =
+          outcome == CommitOutcome::kFenced ? PlanFate::kFenced : PlanFate::kCatalogueMoved;
     }
-    LogDay newest = newest_day_;
-    for (const auto& [where, segment] : plan.segments) newest = std::max(newest, where.second);
-    if (newest > newest_day_) store_->drop_expired();
-    newest_day_ = newest;
-  } catch (const runtime::postgres::Unavailable& failure) {
-    connection_broke();
-    runtime::log::warn("keeping_small_failed", {{"reason", failure.what()}});
+  }
+}
+
+void CommitDuty::resolve(CommitTask& task) {
+  const Resolution resolution = store_->resolve(*task.plan);
+  runtime::log::info("commit_resolved", {{"outcome", to_string(resolution)}});
+  task.in_doubt = false;
+  if (resolution == Resolution::kCommitted) committed(task);
+  if (resolution == Resolution::kFenced) {
+    task.fate = PlanFate::kFenced;
+  } else if (outdated(task)) {
+    task.fate = PlanFate::kConnectionBroke;
+  } else if (resolution == Resolution::kCommitted) {
+    task.fate = PlanFate::kCommitted;
+  }
+}
+
+void CommitDuty::grown(const BatchPlan& plan) {
+  for (const auto& [where, segment] : plan.segments) {
+    const PartitionAdvance& guard = plan.partitions.at(where.first);
+    const Stored acquired{guard.epoch, guard.stored_segments};
+    Stored& stored = stored_.try_emplace(where.first, acquired).first->second;
+    if (stored.epoch != guard.epoch) stored = acquired;
+    newest_day_ = std::max(newest_day_, where.second);
+    if (++stored.segments < core::kSegmentsPerRollUp) continue;
+    stored.segments = 0;
+    due_roll_ups_[where.first] = {where.first, guard.epoch, guard.generation};
+  }
+  drop_is_due_ = newest_day_ > dropped_day_;
+}
+
+void CommitDuty::keep_small() {
+  try {
+    if (!due_roll_ups_.empty()) {
+      store_->roll_up(due_roll_ups_.extract(due_roll_ups_.begin()).mapped());
+    } else if (std::exchange(drop_is_due_, false)) {
+      store_->drop_expired();
+      dropped_day_ = newest_day_;
+    }
   } catch (const std::exception& failure) {
+    count_break(failure);
     runtime::log::warn("keeping_small_failed", {{"reason", failure.what()}});
   }
 }

@@ -1,8 +1,11 @@
 #include "aggregator/commit_group.h"
 
+#include "aggregator/join_plans.h"
 #include "core/check.h"
+#include "runtime/retry/backoff.h"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 namespace tally::aggregator {
@@ -10,9 +13,11 @@ namespace tally::aggregator {
 using namespace std::chrono_literals;
 
 struct CommitGroup::Ticket {
-  CommitTask task;        // run()'s alone until it is settled
-  bool settled = false;   // this and below: guarded by the monitor
-  bool given_up = false;  // its session is gone
+  CommitTask task;                          // run()'s alone until it is settled
+  runtime::retry::Backoff waits;            // run()'s alone
+  Monitor::Clock::time_point not_before{};  // run()'s alone: when it is tried again
+  bool settled = false;                     // this and below: guarded by the monitor
+  bool given_up = false;                    // its session is gone
 };
 
 class CommitGroup::Member final : public Committer {
@@ -28,7 +33,9 @@ class CommitGroup::Member final : public Committer {
     std::erase(group_.members_, this);
     if (ticket_) {
       ticket_->given_up = true;
-      std::erase(group_.waiting_, ticket_);
+      std::erase(group_.untried_, ticket_);
+      std::erase(group_.to_retry_, ticket_);
+      probe_.problem("postgres", "");  // what it met: nobody waits for it any more
     }
     group_.monitor_.wake_all();
   }
@@ -39,11 +46,11 @@ class CommitGroup::Member final : public Committer {
 
   void submit(std::unique_ptr<BatchPlan> plan) override {
     TALLY_CHECK(!busy() && plan && !plan->empty());
-    auto ticket = std::make_shared<Ticket>();
-    ticket->task = {.plan = std::move(plan), .probe = &probe_, .connection = connection_};
     const std::lock_guard lock(group_.monitor_);
-    ticket_ = std::move(ticket);
-    group_.waiting_.push_back(ticket_);
+    ticket_ = std::make_shared<Ticket>(
+        CommitTask{.plan = std::move(plan), .probe = &probe_, .connection = connection_},
+        runtime::retry::Backoff(100ms, 5s, group_.settings_.seed + group_.submitted_++));
+    group_.untried_.push_back(ticket_);
     group_.monitor_.wake_all();
   }
 
@@ -79,11 +86,8 @@ class CommitGroup::Member final : public Committer {
 };
 
 CommitGroup::CommitGroup(std::unique_ptr<TotalsStore> store, Monitor& monitor,
-                         std::chrono::milliseconds boarding_time)
-    : monitor_(monitor),
-      boarding_time_(boarding_time),
-      duty_(std::move(store)),
-      again_(100ms, 5s, static_cast<std::uint64_t>(boarding_time.count())) {}
+                         const Settings& settings)
+    : monitor_(monitor), settings_(settings), duty_(std::move(store)) {}
 
 CommitGroup::~CommitGroup() { TALLY_CHECK(members_.empty(), "a member outlives its group"); }
 
@@ -105,47 +109,94 @@ bool CommitGroup::everybody_aboard() const {
 void CommitGroup::board() {
   for (Member* member : members_) member->boarding_begins();
   boarding_ = true;
-  monitor_.wait(boarding_time_,
-                [this] { return stopping_ || waiting_.empty() || everybody_aboard(); });
+  monitor_.wait(settings_.boarding_time,
+                [this] { return stopping_ || untried_.empty() || everybody_aboard(); });
   boarding_ = false;
-  under_way_.insert(under_way_.end(), waiting_.begin(), waiting_.end());
-  waiting_.clear();
 }
 
-void CommitGroup::attempt() {
+CommitGroup::Tickets CommitGroup::take_those_that_fit() {
+  if (untried_.empty()) return {};
+  std::vector<const BatchPlan*> plans;
+  plans.reserve(untried_.size());
+  for (const auto& ticket : untried_) plans.push_back(ticket->task.plan.get());
+  const auto end = untried_.begin() + static_cast<std::ptrdiff_t>(fit_together(plans));
+  Tickets together(untried_.begin(), end);
+  untried_.erase(untried_.begin(), end);
+  return together;
+}
+
+CommitGroup::Tickets CommitGroup::take_one_that_is_due() {
+  const auto first = std::ranges::min_element(
+      to_retry_, {}, [](const auto& ticket) { return ticket->not_before; });
+  if (first == to_retry_.end() || (*first)->not_before > monitor_.now()) return {};
+  Tickets one{std::move(*first)};
+  to_retry_.erase(first);
+  return one;
+}
+
+// Locked, but for the transaction.
+void CommitGroup::attempt(const Tickets& together, std::unique_lock<Monitor>& lock) {
+  if (together.empty()) return;
   std::vector<CommitTask*> tasks;
-  tasks.reserve(under_way_.size());
-  for (const auto& ticket : under_way_) tasks.push_back(&ticket->task);
+  tasks.reserve(together.size());
+  for (const auto& ticket : together) tasks.push_back(&ticket->task);
+  lock.unlock();
   duty_.attempt(tasks);
-  for (const CommitTask* task : tasks) {
-    if (task->fate == PlanFate::kCommitted) duty_.keep_small(*task->plan);
+  lock.lock();
+  for (const auto& ticket : together) settle(ticket);
+  monitor_.wake_all();
+}
+
+void CommitGroup::settle(const std::shared_ptr<Ticket>& ticket) {
+  if (ticket->given_up) return;
+  const CommitTask& task = ticket->task;
+  ticket->settled = task.fate.has_value();
+  if (ticket->settled) {
+    task.probe->problem("postgres", "");
+    return;
   }
+  ticket->not_before = monitor_.now();
+  if (task.in_doubt) {
+    task.probe->problem("postgres", task.failure);
+    ticket->not_before += ticket->waits.next();
+  }
+  to_retry_.push_back(ticket);
+}
+
+// False: it is to stop.
+bool CommitGroup::await_work() {
+  std::optional<std::chrono::milliseconds> time;
+  if (duty_.keeping_small_is_due()) {
+    time = 0ms;
+  } else if (!to_retry_.empty()) {
+    const auto first = std::ranges::min(to_retry_, {}, [](const auto& ticket) {
+                         return ticket->not_before;
+                       })->not_before;
+    time = std::max(0ms, std::chrono::ceil<std::chrono::milliseconds>(first - monitor_.now()));
+  }
+  monitor_.wait(time, [this] { return stopping_ || !untried_.empty(); });
+  return !stopping_;
 }
 
 void CommitGroup::run() {
   std::unique_lock lock(monitor_);
-  while (!stopping_) {
-    // What has failed is tried again after a while, or when another plan comes.
-    const auto time = under_way_.empty() ? std::nullopt : std::optional(again_.next());
-    monitor_.wait(time, [this] { return stopping_ || !waiting_.empty(); });
+  while (await_work()) {
+    if (!untried_.empty()) board();
     if (stopping_) return;
-    if (!waiting_.empty()) board();
-    std::erase_if(under_way_, [](const auto& ticket) { return ticket->given_up; });
+    attempt(take_those_that_fit(), lock);
+    if (stopping_) return;
+    attempt(take_one_that_is_due(), lock);
+    if (stopping_) return;
     lock.unlock();
-    attempt();
+    duty_.keep_small();
     lock.lock();
-    std::erase_if(under_way_, [](const auto& ticket) {
-      ticket->settled = ticket->task.fate.has_value();
-      return ticket->settled;
-    });
-    if (under_way_.empty()) again_.reset();
-    monitor_.wake_all();
   }
 }
 
 CommitThread::CommitThread(std::unique_ptr<TotalsStore> store,
                            std::chrono::milliseconds boarding_time)
-    : group_(std::move(store), monitor_, boarding_time), thread_([this] { group_.run(); }) {}
+    : group_(std::move(store), monitor_, {boarding_time, std::random_device()()}),
+      thread_([this] { group_.run(); }) {}
 
 CommitThread::~CommitThread() {
   group_.stop();

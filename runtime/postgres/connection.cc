@@ -313,9 +313,9 @@ std::unique_ptr<Connection::Impl> open(const std::string& conninfo,
   try {
     return std::make_unique<Connection::Impl>(info);
   } catch (const std::exception& error) {
-    throw Unavailable("cannot connect to Postgres at " + info.shown + ": " +
-                      info.without_secrets(error.what()) +
-                      " (does the server run, and is the database setting right?)");
+    throw NotConnected("cannot connect to Postgres at " + info.shown + ": " +
+                       info.without_secrets(error.what()) +
+                       " (does the server run, and is the database setting right?)");
   }
 }
 
@@ -332,8 +332,8 @@ Connection::Connection(const std::string& conninfo, const std::string& applicati
   try {
     impl_->run(kSessionSettings, {});
   } catch (const StatementFailed& error) {
-    throw Unavailable("Postgres at " + impl_->conninfo.shown +
-                      " refused the session's settings: " + error.what());
+    throw NotConnected("Postgres at " + impl_->conninfo.shown +
+                       " refused the session's settings: " + error.what());
   }
 }
 

@@ -23,6 +23,10 @@ namespace tally::runtime::postgres {
 class Unavailable : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
+// There was no connection, and none could be made: nothing was asked, and nothing broke.
+class NotConnected : public Unavailable {
+  using Unavailable::Unavailable;
+};
 // The connection broke after COMMIT was sent: committed or not, only a locked read can tell
 // (promise P3).
 class InDoubt : public Unavailable {
@@ -116,7 +120,8 @@ class Connection {
   struct Impl;
   // `conninfo` is libpq's ("host=… port=… dbname=… user=…" or a URI; the password better from
   // PGPASSFILE). Sets idle_in_transaction_session_timeout and lock_timeout to 5 s, TimeZone UTC,
-  // application_name. Throws Unavailable; its text never holds the password.
+  // application_name. Throws NotConnected, or Unavailable when it broke at once; the text never
+  // holds the password.
   Connection(const std::string& conninfo, const std::string& application_name);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) noexcept;

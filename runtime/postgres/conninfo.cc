@@ -83,7 +83,7 @@ Conninfo read_conninfo(const std::string& text, const std::string& application_n
   const std::unique_ptr<PQconninfoOption, FreeOptions> options(
       PQconninfoParse(text.c_str(), nullptr));
   if (!options) {
-    throw Unavailable(
+    throw NotConnected(
         "the database setting is no connection string that libpq can read (its text is not shown, "
         "it may hold a password): write \"host=… port=… dbname=… user=…\" or "
         "postgresql://user@host:port/dbname");

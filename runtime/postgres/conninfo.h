@@ -19,7 +19,7 @@ struct Conninfo {
   std::string ssl_password;
 };
 
-// Throws Unavailable when the text is no connection string; the message never repeats the text.
+// Throws NotConnected when the text is no connection string; the message never repeats the text.
 [[nodiscard]] Conninfo read_conninfo(const std::string& text, const std::string& application_name);
 
 }  // namespace tally::runtime::postgres

@@ -15,6 +15,9 @@ namespace tally::simulation {
 class SimMonitor final : public aggregator::Monitor {
  public:
   explicit SimMonitor(Scheduler& scheduler) : scheduler_(scheduler) {}
+  [[nodiscard]] Clock::time_point now() const override {
+    return Clock::time_point(std::chrono::microseconds(scheduler_.now_us()));
+  }
   void lock() override {}
   void unlock() override {}
   bool wait(std::optional<std::chrono::milliseconds> at_most,
@@ -28,7 +31,8 @@ class SimMonitor final : public aggregator::Monitor {
 struct SimCommitGroup {
   SimCommitGroup(std::unique_ptr<aggregator::TotalsStore> store, Scheduler& scheduler,
                  std::chrono::milliseconds boarding_time)
-      : monitor(scheduler), group(std::move(store), monitor, boarding_time) {}
+      : monitor(scheduler),
+        group(std::move(store), monitor, {boarding_time, scheduler.dice().next()}) {}
 
   SimMonitor monitor;
   aggregator::CommitGroup group;

@@ -11,6 +11,7 @@ using aggregator::CommitOutcome;
 using aggregator::Resolution;
 using aggregator::StoreStep;
 using runtime::postgres::InDoubt;
+using runtime::postgres::NotConnected;
 using runtime::postgres::StatementFailed;
 using runtime::postgres::Unavailable;
 
@@ -109,7 +110,8 @@ void SimLine::connect() {
   const bool broke = connected_ && *connected_ != downs;
   if (broke || !plant_.database.up) {
     connected_.reset();
-    throw Unavailable(broke ? "the server ended the connection" : "connection refused");
+    if (broke) throw Unavailable("the server ended the connection");
+    throw NotConnected("connection refused");
   }
   connected_ = downs;
 }

@@ -3,129 +3,21 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "runtime/metrics/metrics.h"
-#include "runtime/postgres/connection.h"
+#include "tests/unit/aggregator/scripted_store.h"
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <deque>
-#include <functional>
-#include <mutex>
-#include <set>
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tally::aggregator {
 namespace {
 
 using namespace std::chrono_literals;
-using runtime::postgres::InDoubt;
-using runtime::postgres::StatementFailed;
-using runtime::postgres::Unavailable;
-
-enum class Step {
-  kCommitted,
-  kFenced,
-  kCatalogueMoved,
-  kUnavailable,
-  kInDoubt,
-  kRefused,
-  kResolvedCommitted,
-  kResolvedNotCommitted,
-  kResolvedFenced,
-};
-
-// What the store was asked, and what it answers: one step a call, in order.
-struct Script {
-  std::mutex mutex;
-  std::deque<Step> steps;  // guarded by mutex
-  std::string calls;       // guarded by mutex
-  enum class RollUps { kDone, kRefused, kAway } roll_ups = RollUps::kDone;
-
-  Step take(const char* call) {
-    const std::lock_guard lock(mutex);
-    calls += calls.empty() ? call : std::string(" ") + call;
-    // Past its end the database stays away.
-    if (steps.empty()) throw Unavailable("away");
-    const Step step = steps.front();
-    steps.pop_front();
-    if (step == Step::kUnavailable) throw Unavailable("away");
-    if (step == Step::kInDoubt) throw InDoubt("the answer to COMMIT was lost");
-    if (step == Step::kRefused) throw StatementFailed("53100", "disk full");
-    return step;
-  }
-  std::string asked() {
-    const std::lock_guard lock(mutex);
-    return calls;
-  }
-};
-
-class ScriptedStore final : public TotalsStore {
- public:
-  explicit ScriptedStore(Script& script) : script_(script) {}
-  Deployment open(const OpenRequest& /*request*/) override {
-    TALLY_CHECK(false, "a committer opens nothing");
-  }
-  std::unique_ptr<PartitionState> acquire(const AcquireRequest& /*request*/) override {
-    TALLY_CHECK(false, "a committer acquires nothing");
-  }
-  std::optional<LogDay> slowest_day() override { return std::nullopt; }
-  std::vector<HandoffRow> waiting_handoffs(core::PartitionId /*home*/,
-                                           const std::set<core::HandoffId>& /*known*/,
-                                           std::optional<LogDay> /*last_day*/) override {
-    TALLY_CHECK(false, "a committer receives nothing");
-  }
-  std::int32_t never_owned() override { return 0; }
-  RollUp roll_up(const PartitionClaim& claim) override {
-    const std::lock_guard lock(script_.mutex);
-    script_.calls += " roll_up:" + std::to_string(claim.partition.value());
-    if (script_.roll_ups == Script::RollUps::kAway) throw Unavailable("away");
-    if (script_.roll_ups == Script::RollUps::kRefused) throw StatementFailed("53100", "disk full");
-    return RollUp::kDone;
-  }
-  void drop_expired() override {
-    const std::lock_guard lock(script_.mutex);
-    script_.calls += " drop_expired";
-  }
-  CommitOutcome commit(const BatchPlan& plan) override {
-    TALLY_CHECK(plan.records == 42 || plan.partitions.size() > 1);
-    switch (script_.take(plan.partitions.size() > 1 ? "together" : "commit")) {
-      case Step::kCommitted:
-        return CommitOutcome::kCommitted;
-      case Step::kFenced:
-        return CommitOutcome::kFenced;
-      case Step::kCatalogueMoved:
-        return CommitOutcome::kCatalogueMoved;
-      default:
-        TALLY_CHECK(false, "a resolution as the answer to a commit: {}", script_.asked());
-    }
-  }
-  Resolution resolve(const BatchPlan& plan) override {
-    TALLY_CHECK(plan.records == 42);
-    switch (script_.take("resolve")) {
-      case Step::kResolvedCommitted:
-        return Resolution::kCommitted;
-      case Step::kResolvedNotCommitted:
-        return Resolution::kNotCommitted;
-      case Step::kResolvedFenced:
-        return Resolution::kFenced;
-      default:
-        TALLY_CHECK(false, "a commit's outcome as the answer to a resolve: {}", script_.asked());
-    }
-  }
-
- private:
-  Script& script_;
-};
-
-std::unique_ptr<BatchPlan> some_plan(std::int32_t partition = 0) {
-  static const auto kNoMeters = std::make_shared<const MeterSet>(
-      std::vector<core::Meter>(), core::CatalogueVersion(1), core::CatalogueVersion(1));
-  auto plan = std::make_unique<BatchPlan>();
-  plan->meters = kNoMeters;
-  plan->records = 42;
-  plan->partitions[core::PartitionId(partition)].next = core::Offset(42);
-  return plan;
-}
 
 struct Bench {
   explicit Bench(std::deque<Step> steps) { script.steps = std::move(steps); }
@@ -144,6 +36,10 @@ struct Bench {
     EXPECT_EQ(report->plan->records, 42);
     EXPECT_FALSE(committer->busy());
     return report->fate;
+  }
+  // What follows a commit is done after its session was told.
+  void await_asked(const std::string& end) {
+    while (!script.asked().ends_with(end)) (void)committer->take_report(1ms);
   }
   bool complains() { return !probe.reasons(Probe::Clock::now(), 1h).empty(); }
 };
@@ -206,23 +102,18 @@ TEST(CommitGroup, TakesOnePlanAfterTheOther) {
   EXPECT_EQ(bench.committer->take_report(0ms), std::nullopt);
 }
 
-std::unique_ptr<BatchPlan> claiming_plan(LogDay day) {
-  auto plan = some_plan();
-  plan->segments[{core::PartitionId(0), day}].entries.resize(1);
-  return plan;
-}
-
 TEST(CommitGroup, RollsUpAfterEnoughSegmentsAndDropsDaysWhenANewOneBegins) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp, Step::kCommitted));
   for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
     bench.committer->submit(claiming_plan(i == 0 ? 19'000 : 19'001));
     ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
   }
+  bench.await_asked("roll_up:0");
   const std::string asked = bench.script.asked();
   EXPECT_EQ(asked.find("commit drop_expired commit drop_expired commit"), 0U) << asked;
   EXPECT_EQ(asked.find("drop_expired", asked.find("drop_expired") + 20),
             asked.rfind("drop_expired"));
-  EXPECT_EQ(asked.find("roll_up:0"), asked.size() - std::string("roll_up:0").size());
+  EXPECT_EQ(asked.find("roll_up:0"), asked.rfind("roll_up:0"));
 }
 
 // Sessions may end more often than one of them writes enough.
@@ -313,47 +204,72 @@ struct Pair : Bench {
 };
 
 TEST(CommitGroup, WhatFailsTogetherIsExecutedAlone) {
+  using Steps = std::deque<Step>;
   struct TwoPlans {
     const char* name;
-    std::deque<Step> steps;
+    Step together;
+    Steps first, second;
     std::pair<PlanFate, PlanFate> fates;
-    const char* calls;
+    const char* calls_about_first;
+    const char* calls_about_second;
   };
+  constexpr auto kCommitted = PlanFate::kCommitted;
+  constexpr auto kBroke = PlanFate::kConnectionBroke;
+  const Steps not_then_committed = {Step::kResolvedNotCommitted, Step::kCommitted};
   const std::vector<TwoPlans> cases = {
-      {"plain", {Step::kCommitted}, {PlanFate::kCommitted, PlanFate::kCommitted}, "together"},
+      {"plain", Step::kCommitted, {}, {}, {kCommitted, kCommitted}, "", ""},
       {"one is fenced",
-       {Step::kFenced, Step::kCommitted, Step::kFenced},
-       {PlanFate::kCommitted, PlanFate::kFenced},
-       "together commit commit"},
+       Step::kFenced,
+       {Step::kCommitted},
+       {Step::kFenced},
+       {kCommitted, PlanFate::kFenced},
+       "commit",
+       "commit"},
       {"catalogue",
-       {Step::kCatalogueMoved, Step::kCatalogueMoved, Step::kCatalogueMoved},
+       Step::kCatalogueMoved,
+       {Step::kCatalogueMoved},
+       {Step::kCatalogueMoved},
        {PlanFate::kCatalogueMoved, PlanFate::kCatalogueMoved},
-       "together commit commit"},
+       "commit",
+       "commit"},
       {"refused",
-       {Step::kRefused, Step::kResolvedNotCommitted, Step::kCommitted, Step::kResolvedNotCommitted,
-        Step::kCommitted},
-       {PlanFate::kCommitted, PlanFate::kCommitted},
-       "together resolve commit resolve commit"},
+       Step::kRefused,
+       not_then_committed,
+       not_then_committed,
+       {kCommitted, kCommitted},
+       "resolve commit",
+       "resolve commit"},
       {"one is refused again and again",
-       {Step::kRefused, Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted,
-        Step::kCommitted, Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted,
-        Step::kCommitted},
-       {PlanFate::kCommitted, PlanFate::kCommitted},
-       "together resolve commit resolve commit resolve commit resolve commit"},
+       Step::kRefused,
+       {Step::kResolvedNotCommitted, Step::kRefused, Step::kResolvedNotCommitted, Step::kRefused,
+        Step::kResolvedNotCommitted, Step::kCommitted},
+       not_then_committed,
+       {kCommitted, kCommitted},
+       "resolve commit resolve commit resolve commit",
+       "resolve commit"},
       {"in doubt, was committed",
-       {Step::kInDoubt, Step::kResolvedCommitted, Step::kResolvedCommitted},
-       {PlanFate::kConnectionBroke, PlanFate::kConnectionBroke},
-       "together resolve resolve"},
+       Step::kInDoubt,
+       {Step::kResolvedCommitted},
+       {Step::kResolvedCommitted},
+       {kBroke, kBroke},
+       "resolve",
+       "resolve"},
       {"in doubt, was not, and one has another owner",
-       {Step::kInDoubt, Step::kUnavailable, Step::kResolvedFenced, Step::kResolvedNotCommitted},
-       {PlanFate::kFenced, PlanFate::kConnectionBroke},
-       "together resolve resolve resolve"},
+       Step::kInDoubt,
+       {Step::kUnavailable, Step::kResolvedFenced},
+       {Step::kResolvedNotCommitted},
+       {PlanFate::kFenced, kBroke},
+       "resolve resolve",
+       "resolve"},
   };
   for (const TwoPlans& one : cases) {
     SCOPED_TRACE(one.name);
-    Pair pair(one.steps);
+    Pair pair({one.together});
+    pair.script.own = {{0, one.first}, {1, one.second}};
     EXPECT_EQ(pair.fates_of_both(), one.fates);
-    EXPECT_EQ(pair.script.asked(), one.calls);
+    EXPECT_EQ(pair.script.asked().find("together"), 0U);
+    EXPECT_EQ(pair.script.calls_about[0], one.calls_about_first);
+    EXPECT_EQ(pair.script.calls_about[1], one.calls_about_second);
     EXPECT_TRUE(pair.script.steps.empty());
   }
 }
@@ -364,6 +280,7 @@ TEST(CommitGroup, TwoPlansOfAPartitionAreTwoCommits) {
   pair.committer->submit(some_plan(0));
   pair.other->submit(some_plan(0));
   EXPECT_EQ(pair.committer->take_report(30s)->fate, PlanFate::kFenced);
+  pair.committer.reset();
   EXPECT_EQ(pair.other->take_report(30s)->fate, PlanFate::kCommitted);
   EXPECT_EQ(pair.script.asked(), "commit commit");
 }
