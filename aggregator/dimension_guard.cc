@@ -159,8 +159,34 @@ void DimensionGuard::committed() {
     if (!text.empty()) admitted_.insert(std::move(text));
   }
   provisional_.clear();
-  const std::int64_t overflowed = std::exchange(overflowed_, 0);
+  tell(std::exchange(overflowed_, 0));
+}
+
+void DimensionGuard::tell(std::int64_t overflowed) const {
   if (overflowed > 0 && observe_) observe_(overflowed);
+}
+
+void DimensionGuard::in_doubt(const BatchPlan& plan) {
+  const auto& [partition, advance] = *plan.partitions.begin();
+  in_doubt_[partition] = {advance.epoch, advance.start, overflowed_};
+}
+
+void DimensionGuard::resolved(const BatchPlan& plan, Resolution resolution) {
+  for (const auto& [partition, advance] : plan.partitions) {
+    const auto found = in_doubt_.find(partition);
+    if (found == in_doubt_.end() || found->second.epoch != advance.epoch ||
+        found->second.start != advance.start) {
+      continue;
+    }
+    if (resolution == Resolution::kCommitted) tell(found->second.overflowed);
+    in_doubt_.erase(found);
+  }
+}
+
+void DimensionGuard::forget() {
+  admitted_.clear();
+  provisional_.clear();
+  overflowed_ = 0;
 }
 
 }  // namespace tally::aggregator

@@ -6,8 +6,7 @@
 // combinations that this guard has not met. Threads: one. Lifetime: of one store.
 #pragma once
 
-#include "aggregator/meter_set.h"
-#include "aggregator/totals_plan.h"
+#include "aggregator/totals_store.h"
 #include "runtime/postgres/connection.h"
 
 #include <boost/unordered/unordered_flat_set.hpp>
@@ -15,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -42,13 +42,28 @@ class DimensionGuard {
   // The transaction of the last admit() was committed: what it took in may be remembered, and what
   // overflowed is told. A second call says nothing new.
   void committed();
+  // Whether it was, nobody knows; it was this plan's. What overflowed is told when the plan, or a
+  // part of it that holds its first partition, turns out to be committed.
+  void in_doubt(const BatchPlan& plan);
+  void resolved(const BatchPlan& plan, Resolution resolution);
+  // The connection is gone. The database that answers next may be an older one, restored from a
+  // backup, which took in less.
+  void forget();
 
  private:
+  struct InDoubt {
+    core::Epoch epoch;
+    core::Offset start;
+    std::int64_t overflowed = 0;
+  };
+  void tell(std::int64_t overflowed) const;
+
   std::int64_t limit_;
   OverflowObserver observe_;
   boost::unordered_flat_set<std::string> admitted_;  // tenant, meter, month, dimensions
   std::vector<std::string> provisional_;
   std::int64_t overflowed_ = 0;  // events of the last admit(), until its transaction is committed
+  std::map<core::PartitionId, InDoubt> in_doubt_;  // by the plan's first
 };
 
 }  // namespace tally::aggregator

@@ -21,6 +21,7 @@ namespace tally::aggregator {
 namespace {
 
 using runtime::postgres::Connection;
+using runtime::postgres::InDoubt;
 using runtime::postgres::Isolation;
 using runtime::postgres::Params;
 using runtime::postgres::Rows;
@@ -197,6 +198,7 @@ auto PostgresStore::guarded(Work work) {
     return work(connection());
   } catch (const Unavailable&) {
     connection_.reset();
+    guard_.forget();
     throw;
   } catch (const StatementFailed& failure) {
     if (failure.is_other_schema()) {
@@ -329,7 +331,12 @@ void PostgresStore::try_commit(const BatchPlan& plan) {
     Transaction transaction = database.begin();
     execute(plan, observe_, guard_, transaction);
     observe_(StoreStep::kInCommit);
-    transaction.commit();
+    try {
+      transaction.commit();
+    } catch (const InDoubt&) {
+      guard_.in_doubt(plan);
+      throw;
+    }
     guard_.committed();
   });
 }
@@ -370,7 +377,7 @@ Resolution PostgresStore::resolve(const BatchPlan& plan) {
     if (there == taken) return Resolution::kNotCommitted;
     return there == 0 ? Resolution::kCommitted : Resolution::kFenced;
   });
-  if (resolution == Resolution::kCommitted) guard_.committed();
+  guard_.resolved(plan, resolution);
   return resolution;
 }
 

@@ -177,6 +177,21 @@ class Dimensions(unittest.TestCase):
                 gate.close()
         self.adds_up()
 
+    def test_what_a_database_back_in_time_has_lost_is_taken_in_again(self):
+        """The process remembers what it took in; an older database, restored under it, does not have it."""
+        aggregator = self.scene.aggregator()
+        self.given(self.keys(0, 20))
+        taken_in = "SELECT meter, count(*) FROM tally.dimension_combination GROUP BY meter ORDER BY meter"
+        self.assertEqual(self.scene.query(taken_in), [["calls", "20"], ["users", "20"]])
+        self.scene.query("DELETE FROM tally.dimension_combination; "
+                         "UPDATE tally.dimension_month SET combinations = 0; "
+                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                         "WHERE datname = current_database() AND application_name = 'tally-aggregator'")
+        self.given(self.keys(0, 20))
+        self.assertEqual(self.scene.query(taken_in), [["calls", "20"], ["users", "20"]])
+        self.assertTrue(aggregator.running())
+        self.adds_up()
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
