@@ -47,7 +47,8 @@ void write_in_parts(const std::string& sql, const std::vector<Row>& rows, Transa
   if (left.empty()) return;
   Params text = next_text();
   while (!left.empty()) {
-    auto next = std::async(std::launch::async, next_text);
+    // Where no thread is to be had, it is made when it is asked for.
+    auto next = std::async(std::launch::async | std::launch::deferred, next_text);
     transaction.exec(sql, text);
     text = next.get();
   }
