@@ -3,15 +3,30 @@
 #include "runtime/log/log.h"
 #include "runtime/retry/backoff.h"
 
+#include <cstdint>
+#include <cstring>
 #include <utility>
 
 namespace tally::aggregator {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+// Another for each worker of each process, whatever they are called, or all would retry in step.
+std::uint64_t any_seed(const Environment& environment) {
+  const dedup::SegmentToken token = environment.new_token();
+  std::uint64_t seed = 0;
+  static_assert(sizeof(token.bytes) >= sizeof(seed));
+  std::memcpy(&seed, token.bytes.data(), sizeof(seed));
+  return seed;
+}
+
+}  // namespace
+
 void run_worker(const SessionSettings& settings, Environment& environment, Probe& probe) {
   Pace& pace = environment.pace;
-  runtime::retry::Backoff backoff(200ms, 10s, std::hash<std::string>{}(settings.owner));
+  runtime::retry::Backoff backoff(200ms, 10s, any_seed(environment));
   Membership membership = Membership::kConfigured;
   while (!pace.stop_requested()) {
     try {
