@@ -1,6 +1,6 @@
-// All that a session reaches outside itself, as factories: each session starts afresh with a
-// client, connections and a committer of its own. The program binds it to Kafka, Postgres and the
-// clock, the simulator to models of them.
+// All that a session reaches outside itself, as factories: each session starts afresh with a client
+// and a connection of its own, and as a new member of what commits for all of its process. The
+// program binds it to Kafka, Postgres and the clock, the simulator to models of them.
 #pragma once
 
 #include "aggregator/committer.h"

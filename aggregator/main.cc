@@ -44,7 +44,8 @@ constexpr std::array kOptions = {
            "PGPASSFILE.",
            0, 0, true},
     Option{"workers", Kind::kInteger, "2",
-           "Worker threads, each with its own consumer and connections.", 1, 64},
+           "Worker threads, each with its own consumer and connection; one more commits for all.",
+           1, 64},
     Option{"commit-interval-ms", Kind::kInteger, "1000",
            "Milliseconds between commits; while a backlog is read, up to four times as many (at "
            "most 5 s).",

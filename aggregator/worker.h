@@ -1,6 +1,6 @@
 // The loop of the aggregator: one session after another until told to stop. A worker has its own
-// consumer, connections and memory and shares nothing with the others; so two workers of one
-// process are no different from two processes.
+// consumer, connection and memory, and shares with the others of its process only what commits
+// their plans (commit_group.h).
 #pragma once
 
 #include "aggregator/session.h"
