@@ -29,16 +29,20 @@ void in_map_of(Aggregation aggregation, Plan& totals, const Visit& visit) {
   }
 }
 
-void add_to(core::UsageDelta& usage, const TakenValue& taken, const CountedEvent& /*event*/) {
+// How many values the window gained that are rows of their own.
+std::size_t add_to(core::UsageDelta& usage, const TakenValue& taken,
+                   const CountedEvent& /*event*/) {
   usage += {taken.value, 1};
+  return 0;
 }
-void add_to(UniqueSet& set, const TakenValue& taken, const CountedEvent& /*event*/) {
-  set.values.insert(taken.unique);
+std::size_t add_to(UniqueSet& set, const TakenValue& taken, const CountedEvent& /*event*/) {
   ++set.events;
+  return set.values.insert(taken.unique).second ? 1 : 0;
 }
 template <class Reading>
-void add_to(Reading& reading, const TakenValue& taken, const CountedEvent& event) {
+std::size_t add_to(Reading& reading, const TakenValue& taken, const CountedEvent& event) {
   reading.merge({taken.value, event.time, event.identity, 1});
+  return 0;
 }
 
 }  // namespace
@@ -105,7 +109,7 @@ void Contribution::add(const CountedEvent& event, const std::vector<PlacedValue>
   }
   for (const PlacedValue& value : placed) {
     in_map_of(value.aggregation, totals, [&](auto& windows) {
-      add_to(windows.at(value.key, value.hash), *value.taken, event);
+      totals.unique_values += add_to(windows.at(value.key, value.hash), *value.taken, event);
     });
   }
   usage_windows_ = totals.usage.size();

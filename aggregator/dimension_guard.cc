@@ -70,6 +70,7 @@ TotalsPlan with_overflow(const TotalsPlan& plan, const std::set<Combination>& re
                          Overflow& overflow) {
   TotalsPlan changed;
   changed.tenants = plan.tenants;
+  changed.unique_values = plan.unique_values;
   for_each_map(plan, [&](const auto& windows, auto member) {
     for (const auto& [key, value] : windows) {
       WindowKeyView moved = key.view();

@@ -45,6 +45,7 @@ class Totals {
     add(from_.maxima, into_.maxima);
     add(from_.minima, into_.minima);
     add(from_.uniques, into_.uniques);
+    into_.unique_values += from_.unique_values;
   }
 
  private:
@@ -69,15 +70,15 @@ class Totals {
 std::size_t fit_together(std::span<const BatchPlan* const> plans) {
   const BatchPlan& first = *plans.front();
   std::int64_t records = 0;
-  std::size_t windows = 0;
+  std::size_t rows = 0;
   std::size_t rejects = 0;
   std::int64_t bytes = 0;
   std::set<core::PartitionId> partitions;
   std::int32_t topic_partitions = 0;
   const auto fits = [&](const BatchPlan* plan) {
     records += plan->records;
-    windows += plan->totals.windows();
-    rejects += plan->rejects.size();
+    rows += plan->totals.rows();
+    rejects += plan->rejects.size() + plan->reject_overflow.size() + plan->lost.size();
     bytes += plan->reject_bytes + plan->handoff_bytes;
     bool apart = true;
     for (const auto& [id, advance] : plan->partitions) apart &= partitions.insert(id).second;
@@ -86,8 +87,7 @@ std::size_t fit_together(std::span<const BatchPlan* const> plans) {
                                  plan->topic_partitions == topic_partitions;
     topic_partitions = std::max(topic_partitions, plan->topic_partitions);
     return apart && of_one_topology && plan->meters->version() == first.meters->version() &&
-           records <= core::kMaxRecordsPerTransaction &&
-           windows <= core::kMaxWindowsPerTransaction &&
+           records <= core::kMaxRecordsPerTransaction && rows <= core::kMaxRowsPerTransaction &&
            rejects <= core::kMaxRejectRowsPerTransaction && bytes <= core::kMaxBytesPerTransaction;
   };
   const auto rest = plans.subspan(1);

@@ -26,7 +26,7 @@ using runtime::postgres::Unavailable;
 constexpr std::size_t kPollRecords = 2'000;
 constexpr std::int64_t kBacklogRecords = 10'000;
 constexpr int kBacklogIntervals = 4;
-constexpr std::size_t kLargeCommit = 50'000;  // windows: other owners wait for its locks
+constexpr std::size_t kLargeCommit = 50'000;  // rows: other owners wait for its locks
 constexpr std::chrono::milliseconds kLongestBacklogInterval = 5s;
 constexpr auto kBrokerAnswerTime = 5s;
 // A partition may lose its leader for long, and all others wait while its end is asked for: a tenth
@@ -35,7 +35,6 @@ constexpr std::chrono::milliseconds kEndAnswerTime = 1s;
 constexpr auto kAskAnyEndAgainAfter = 10s;
 constexpr auto kAskEndAgainAfter = 60s;
 constexpr std::ptrdiff_t kMostAskEndFactor = 10;
-constexpr auto kDrainTime = 10s;
 
 }  // namespace
 
@@ -371,7 +370,7 @@ void Session::submit() {
 bool Session::plan_full() const {
   return plan_ &&
          (plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit ||
-          plan_->totals.windows() >= core::kMaxWindowsPerCommit ||
+          plan_->totals.rows() >= core::kMaxRowsPerCommit ||
           plan_->handoff_bytes > core::kMaxHandoffBytesPerCommit);
 }
 
@@ -405,7 +404,7 @@ bool Session::interval_over() const {
   if (waited < settings_.commit_interval) return false;
   const std::chrono::milliseconds longest = std::min<std::chrono::milliseconds>(
       settings_.commit_interval * kBacklogIntervals, kLongestBacklogInterval);
-  return waited >= longest || plan_->totals.windows() > kLargeCommit || !far_behind();
+  return waited >= longest || plan_->totals.rows() > kLargeCommit || !far_behind();
 }
 
 // As much is waiting as the plan has. What stands behind an open transaction cannot be read yet.

@@ -12,6 +12,7 @@
 #include "aggregator/environment.h"
 #include "aggregator/fold.h"
 #include "aggregator/probe.h"
+#include "core/limits.h"
 
 #include <chrono>
 #include <cstddef>
@@ -59,6 +60,7 @@ class Session final : public runtime::kafka::RebalanceListener {
                runtime::kafka::Revocation kind) override;
 
  private:
+  static constexpr std::chrono::seconds kDrainTime{core::kDrainSeconds};
   // What was loaded is believed as long as the connections that saw it live: a database that comes
   // back may be an older one, restored from a backup.
   static constexpr const char* kConnectionBroke =

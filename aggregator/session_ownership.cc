@@ -22,7 +22,6 @@ using runtime::postgres::Unavailable;
 
 constexpr std::chrono::milliseconds kBrokerAnswerTime = 5s;
 constexpr std::chrono::milliseconds kNextAnswerTime = 500ms;  // after one that did not come
-constexpr auto kDrainTime = 10s;
 constexpr auto kSpillAgainAfter = 60s;
 
 // Filters stay in memory whatever is spilled, so the hot part keeps at least a quarter of the

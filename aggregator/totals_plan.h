@@ -139,12 +139,15 @@ struct TotalsPlan {
   WindowMap<core::MaxReading> maxima;
   WindowMap<core::MinReading> minima;
   WindowMap<UniqueSet> uniques;
+  std::size_t unique_values = 0;  // in all of `uniques`; of joined plans no more than this
 
   // A key of this plan. Makes no window.
   [[nodiscard]] WindowKey key(const WindowKeyView& view) const;
   [[nodiscard]] std::size_t windows() const {
     return usage.size() + gauges.size() + maxima.size() + minima.size() + uniques.size();
   }
+  // What a commit has to write of them, but for days, months and billing periods.
+  [[nodiscard]] std::size_t rows() const { return windows() + unique_values; }
 };
 
 }  // namespace tally::aggregator

@@ -63,18 +63,21 @@ inline constexpr std::int64_t kMaxZoneShiftSeconds = 2 * kDaySeconds;
 
 // One commit of the aggregator.
 inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
-// And as many as the batch that comes last brings.
-inline constexpr std::size_t kMaxWindowsPerCommit = 400'000;
+// Rows of the totals: windows, and values of unique counts. And as many as what comes last brings:
+// a poll's records, or those of a handoff row, times the meters that read them.
+inline constexpr std::size_t kMaxRowsPerCommit = 400'000;
 // The verdict of a replayed record is a row, without bytes, past both: the records of a handoff
 // block at most, for a plan that has as many rows takes no further block.
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
 inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 // What workers of one process commit together, beyond what one of them may by itself.
 inline constexpr std::int64_t kMaxRecordsPerTransaction = 4 * kMaxRecordsPerCommit;
-// A row takes some 5 us, and other processes wait for the locks of those that they add to, too.
-inline constexpr std::size_t kMaxWindowsPerTransaction = 900'000;
+// The same rows. Other processes wait for the locks of those that they add to, too.
+inline constexpr std::size_t kMaxRowsPerTransaction = 900'000;
 inline constexpr int kCommitLockSeconds = 20;  // instead of the 5 of all else
-inline constexpr std::size_t kMaxRejectRowsPerTransaction = kMaxRejectRowsPerCommit;
+// That a worker waits for its last commit when it is told to stop, or gives up partitions.
+inline constexpr int kDrainSeconds = 25;
+inline constexpr std::size_t kMaxRejectRowsPerTransaction = kMaxRejectRowsPerCommit;  // and ranges
 inline constexpr std::int64_t kMaxBytesPerTransaction = 64 * 1024 * 1024;  // of rejects, handoffs
 inline constexpr int kMaxPartitions = 1024;
 // Combinations of dimensions of a tenant and meter in a month (UTC): events of further ones are
@@ -103,9 +106,13 @@ inline constexpr std::size_t kMaxSpoolRecordsPerWrite = 65'535;
 inline constexpr std::size_t kMaxSpoolRecordsInFlight = 131'072;
 inline constexpr std::uint64_t kMaxSpoolRefusedBytes = 64ULL * 1024 * 1024;
 
-// The plans of two workers always go together, and what they wait for is done by then.
-static_assert(kMaxWindowsPerTransaction * 10 < kCommitLockSeconds * 1'000'000);
-static_assert(kMaxWindowsPerTransaction > 2 * (kMaxWindowsPerCommit + 2'000 * 8));
+// The plans of two workers go together, unless what came last was large.
+static_assert(kMaxRowsPerTransaction >= 2 * kMaxRowsPerCommit);
+// What a commit waits for is done by then: a row takes some 5 us, and so do those of its day, month
+// and billing period.
+static_assert(kMaxRowsPerTransaction * (1 + 3) * 5 < kCommitLockSeconds * 1'000'000);
+// A drain outlasts the longest wait for a lock, and has time for the commit behind it.
+static_assert(kDrainSeconds >= kCommitLockSeconds + 5);
 // A transaction's sums of values never leave Decimal's 38 digits: records × the largest value fits.
 inline constexpr Int128 kMaxDecimalUnits = (static_cast<Int128>(10'000'000'000'000'000'000ULL) *
                                             static_cast<Int128>(10'000'000'000'000'000'000ULL)) -

@@ -291,7 +291,7 @@ class Aggregator:
     def stop(self):
         """SIGTERM; exits with 0 in time."""
         self.process.terminate()
-        assert self.process.wait(30) == 0, self.process.returncode
+        assert self.process.wait(60) == 0, self.process.returncode
 
     def kill(self):
         if self.running():

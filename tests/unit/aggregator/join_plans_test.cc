@@ -69,6 +69,8 @@ TEST(JoinPlans, WhatBothAddToARowIsAddedUp) {
   workers.one.add(Workers::event(1, 0, "bell", 300, "b", "bob"), bench_time("08:00:02"));
   workers.one.add(Workers::event(1, 1, "acme", 4'000, "a", "eve"), bench_time("08:00:03"));
   workers.one.add(Workers::event(1, 2, "corp", 50'000, "a", "bob"), bench_time("08:00:04"));
+  EXPECT_EQ(workers.zero.plan.totals.rows(), 2U * 5U + 2U) << "2 of `users` have a value each";
+  EXPECT_EQ(workers.one.plan.totals.rows(), 3U * 5U + 3U);
   const BatchPlan plan = workers.together();
   check_conservation(plan);
   EXPECT_EQ(plan.records, 5);
@@ -113,6 +115,28 @@ TEST(JoinPlans, RejectsAndBadValuesOfBothAreThere) {
   EXPECT_EQ(plan.reject_bytes, workers.zero.plan.reject_bytes + workers.one.plan.reject_bytes);
   ASSERT_FALSE(plan.meter_rejects.empty());
   for (const auto& [where, count] : plan.meter_rejects) EXPECT_EQ(count, 2);
+}
+
+// A reject that a commit had no room for, a record that was gone before it was read: promise P2.
+TEST(JoinPlans, RangesOfBothAreThere) {
+  Workers workers;
+  workers.zero.add(Workers::event(0, 0, "acme", 1, "a", "ann"), bench_time("08:00:00"));
+  workers.one.add(Workers::event(1, 0, "acme", 20, "a", "ann"), bench_time("08:00:00"));
+  workers.zero.plan.reject_overflow = {{core::PartitionId(0), 3, 5, 2}};
+  workers.one.plan.reject_overflow = {{core::PartitionId(1), 7, 7, 1},
+                                      {core::PartitionId(0), 8, 9, 2}};
+  workers.zero.plan.lost = {{core::PartitionId(0), 10, 19, 0}};
+  workers.one.plan.lost = {{core::PartitionId(1), 20, 29, 0}};
+  const auto told = [](const std::vector<OffsetRange>& ranges) {
+    std::string text;
+    for (const OffsetRange& range : ranges)
+      text +=
+          fmt::format("{}:{}-{}:{} ", range.partition.value(), range.first, range.last, range.rows);
+    return text;
+  };
+  const BatchPlan plan = workers.together();
+  EXPECT_EQ(told(plan.reject_overflow), "0:3-5:2 1:7-7:1 0:8-9:2 ");
+  EXPECT_EQ(told(plan.lost), "0:10-19:0 1:20-29:0 ");
 }
 
 TEST(JoinPlans, NeverOverCataloguesTopologiesOrAPartition) {
@@ -161,6 +185,32 @@ TEST(JoinPlans, OnlySoMuchInOneTransaction) {
               one.rejects.resize(static_cast<std::size_t>(core::kMaxRejectRowsPerTransaction));
             }),
             1U);
+  EXPECT_EQ(fitting([](BatchPlan& one) {
+              one.rejects.resize(core::kMaxRejectRowsPerTransaction / 2 - 1);
+              one.reject_overflow.resize(1);
+            }),
+            2U);
+  EXPECT_EQ(fitting([](BatchPlan& one) {
+              one.rejects.resize(core::kMaxRejectRowsPerTransaction / 2 - 1);
+              one.reject_overflow.resize(1);
+              one.lost.resize(1);
+            }),
+            1U);
+  EXPECT_EQ(
+      fitting([](BatchPlan& one) { one.totals.unique_values = core::kMaxRowsPerTransaction / 2; }),
+      2U);
+  const auto with_windows = [](BatchPlan& one, std::size_t windows) {
+    one.totals.texts = std::make_shared<PlanTexts>();
+    for (std::size_t i = 0; i < windows; ++i) {
+      const auto start = static_cast<std::int64_t>(i);
+      ++one.totals.usage[one.totals.key({"acme", 0, start, start + 1, kNoDimensions})].events;
+    }
+  };
+  EXPECT_EQ(fitting([&](BatchPlan& one) { with_windows(one, core::kMaxRowsPerTransaction / 3); }),
+            3U);
+  EXPECT_EQ(
+      fitting([&](BatchPlan& one) { with_windows(one, core::kMaxRowsPerTransaction / 2 + 1); }),
+      1U);
 }
 
 }  // namespace

@@ -65,6 +65,22 @@ TEST(Session, CommitsOfABacklogAreFewAndLarge) {
   EXPECT_EQ(from, 400);
 }
 
+// Promise P8. What is beyond the bound waits for the next commit.
+TEST(Session, APlanFullOfWindowsIsCommittedAtOnce) {
+  World world;
+  std::vector<std::string> batch;
+  std::size_t tenants = 0;
+  while (tenants < core::kMaxRowsPerCommit + 1'000) {
+    batch.push_back(structured_event("r", fmt::format("t{}", tenants++), "api", "-", "{}"));
+    if (tenants % 50'000 == 0) world.log.push_back(std::exchange(batch, {}));
+  }
+  world.log.push_back(batch);
+  EXPECT_EQ(run_session(world), "stopped");
+  ASSERT_EQ(world.committed.size(), 2U) << "within an interval";
+  EXPECT_EQ(world.committed[0].totals.rows(), core::kMaxRowsPerCommit);
+  EXPECT_EQ(world.committed[1].totals.rows(), 1'000U);
+}
+
 // Nobody can read it yet: it is no backlog.
 TEST(Session, WhatStandsBehindAnOpenTransactionDelaysNoCommit) {
   World world;
