@@ -104,6 +104,24 @@ class Deadlock(unittest.TestCase):
                                             "WHERE datname = current_database()") == "1", "Postgres counts it")
         self.finish(aggregator)
 
+    def test_a_commit_waits_for_a_lock_longer_than_others_do_and_not_for_ever(self):
+        aggregator = self.scene.aggregator()
+        self.publish(400)
+        self.scene.await_all_committed()
+        self.other.run("BEGIN; UPDATE tally.usage_window SET quantity = quantity")
+        self.publish(400)
+        self.await_waiting("usage_window")
+        # The session's lock_timeout is 5 s, and each wait is a query of its own.
+        wait_until(lambda: self.scene.value(
+            "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND "
+            "application_name = 'tally-aggregator' AND wait_event_type = 'Lock' AND "
+            "clock_timestamp() - query_start > interval '8 s'") == "t", "it waits on")
+        wait_until(lambda: aggregator.events("commit_failed"), "the wait ends")
+        self.other.run("COMMIT")
+        self.scene.await_all_committed()
+        self.same_session(aggregator, "lock timeout", 1)
+        self.finish(aggregator)
+
     def test_commits_that_cannot_be_serialized(self):
         aggregator = self.scene.aggregator()
         self.publish(400)
