@@ -209,7 +209,7 @@ void Relay::go_back() {
   if (!wait_for_all()) return;
   bool refused = false;
   bool failed = false;
-  for (std::uint64_t sequence = base_; sequence < cursor_.at(); ++sequence) {
+  for (std::uint64_t sequence = base_; sequence < end_of_ring(); ++sequence) {
     Slot& each = slot(sequence);
     const State state = each.state.load(std::memory_order_acquire);
     refused = refused || state == State::kRefused;
@@ -238,14 +238,15 @@ void Relay::judge_refused() {
     return;
   }
   const auto found = cursor_.next();
-  TALLY_CHECK(found && found->record && found->record->sequence == base_,
-              "the refused record {} cannot be read again", base_);
-  std::string reason;
-  {
-    const std::scoped_lock lock(mutex_);
-    reason = reason_;
+  // Damaged since it was sent: the cursor tells the gap when it comes to it again.
+  if (found && found->record) {
+    std::string reason;
+    {
+      const std::scoped_lock lock(mutex_);
+      reason = reason_;
+    }
+    set_aside(*found->record, reason);
   }
-  set_aside(*found->record, reason);
   cursor_.seek(base_);
 }
 
@@ -276,19 +277,44 @@ void Relay::pass_over(const Step& step) {
     next_ = next_ == Next::kGoOn ? Next::kRewind : next_;
     return;
   }
-  TALLY_CHECK(base_ + step.missing == behind, "base {} missing {} at {}", base_, step.missing,
+  // All before the gap has ended, and of the gap perhaps the first ones too.
+  TALLY_CHECK(base_ + step.missing >= behind, "base {} missing {} at {}", base_, step.missing,
               behind);
+  const Ends ends = end_gap(behind);
+  if (ends.lost + ends.torn > 0) {
+    runtime::log::error("spool_records_missing", {{"lost", ends.lost},
+                                                  {"torn", ends.torn},
+                                                  {"from_sequence", base_},
+                                                  {"before_sequence", behind},
+                                                  {"folder", store_.folder().path()}});
+  }
   base_ = behind;
   store_.advance(base_, 0);
-  runtime::log::error("spool_records_missing", {{"lost", step.missing - step.torn},
-                                                {"torn", step.torn},
-                                                {"from_sequence", behind - step.missing},
-                                                {"folder", store_.folder().path()}});
   const std::scoped_lock lock(mutex_);
-  counts_.lost += step.missing - step.torn;
-  counts_.torn += step.torn;
+  counts_.delivered += ends.delivered;
+  counts_.refused += ends.refused;
+  counts_.lost += ends.lost;
+  counts_.torn += ends.torn;
   ended_below_ = base_;
   moved_.notify_all();
+}
+
+// Nothing is in flight, and all of [base_, behind) ends. What was sent before an earlier one failed
+// may have been acked, and have been damaged since: that it is missing now changes nothing.
+Relay::Ends Relay::end_gap(std::uint64_t behind) {
+  const auto [torn_begin, torn_end] = store_.torn();
+  Ends ends;
+  ends.torn = std::clamp(torn_end, base_, behind) - std::clamp(torn_begin, base_, behind);
+  ends.lost = behind - base_ - ends.torn;
+  for (std::uint64_t sequence = base_; sequence < end_of_ring(); ++sequence) {
+    Slot& each = slot(sequence);
+    const State state = each.state.load(std::memory_order_acquire);
+    each.state.store(State::kEmpty, std::memory_order_relaxed);
+    if (state != State::kAcked && state != State::kSetAside) continue;
+    ++(state == State::kAcked ? ends.delivered : ends.refused);
+    --(sequence >= torn_begin && sequence < torn_end ? ends.torn : ends.lost);
+  }
+  return ends;
 }
 
 void Relay::sweep() {

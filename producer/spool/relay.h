@@ -15,6 +15,7 @@
 #include "producer/spool/store.h"
 #include "runtime/retry/backoff.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -81,6 +82,14 @@ class Relay {
   void send_some();
   Next send(const Record& record);
   void pass_over(const Step& step);
+  // How a stretch of sequences ended, some of which can no longer be read.
+  struct Ends {
+    std::uint64_t delivered = 0;
+    std::uint64_t refused = 0;
+    std::uint64_t lost = 0;
+    std::uint64_t torn = 0;
+  };
+  [[nodiscard]] Ends end_gap(std::uint64_t behind);
   void go_back();
   void judge_refused();
   void set_aside(const Record& record, std::string_view reason);
@@ -90,6 +99,10 @@ class Relay {
   void pause();
   bool wait_for_all();
   void note(std::string problem);
+  // Slots of [base_, end_of_ring()) may be of records that were read.
+  [[nodiscard]] std::uint64_t end_of_ring() const {
+    return std::min<std::uint64_t>(cursor_.at(), base_ + slots_.size());
+  }
   [[nodiscard]] Slot& slot(std::uint64_t sequence) {
     return slots_[sequence & (slots_.size() - 1)];
   }
