@@ -105,6 +105,11 @@ inline constexpr std::size_t kMaxSpoolPendingBytes = 32UL * 1024 * 1024;
 inline constexpr std::size_t kMaxSpoolRecordsPerWrite = 65'535;
 inline constexpr std::size_t kMaxSpoolRecordsInFlight = 131'072;
 inline constexpr std::uint64_t kMaxSpoolRefusedBytes = 64ULL * 1024 * 1024;
+// What Kafka puts around an event: the batch's and the record's header, the content type.
+inline constexpr std::size_t kMaxKafkaEnvelopeBytes = 512;
+inline constexpr std::size_t kMaxSpoolEventBytes = kMaxRecordBytes - kMaxKafkaEnvelopeBytes;
+// A place of the disk that cannot be read is tried so often, some ten minutes, before it is lost.
+inline constexpr std::size_t kMaxSpoolReadTries = 80;
 
 // The plans of two workers go together, unless what came last was large.
 static_assert(kMaxRowsPerTransaction >= 2 * kMaxRowsPerCommit);
@@ -139,6 +144,8 @@ static_assert(kMaxSpoolSegmentBytes <= 0xffff'ffffULL);
 static_assert(kSpoolBytes >= 4 * kSpoolSegmentBytes);
 static_assert(kMaxSpoolPendingBytes >= 2 * kMaxRecordBytes);
 static_assert(kMaxSpoolRecordsPerWrite <= 0xffff);
+// Any refused event has room in an empty file, were each byte of it escaped.
+static_assert(kMaxSpoolRefusedBytes >= 8 * kMaxRecordBytes);
 static_assert((kMaxSpoolRecordsInFlight & (kMaxSpoolRecordsInFlight - 1)) == 0);
 // The longest span is a month: what holds an event begins a month and a shift before it at most.
 static_assert(kFirstEventSeconds - 31 * kDaySeconds - kMaxZoneShiftSeconds >= 0);

@@ -5,6 +5,8 @@
 #include "runtime/log/log.h"
 
 #include <chrono>
+#include <exception>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -19,7 +21,8 @@ std::uint64_t now_ms() {
 
 }  // namespace
 
-Appender::Appender(Store& store) : store_(store) {}
+Appender::Appender(Store& store)
+    : store_(store), no_memory_(Trouble::kBroken, "no memory to write with") {}
 
 Appender::~Appender() { seal(); }
 
@@ -83,29 +86,44 @@ Kept Appender::append(Group& group) {
   bool tried_anew = false;
   while (kept.records < group.frame_bytes.size()) {
     try {
-      if (file_ == nullptr) open_segment();
-      const bool fresh = end_sequence_ == birth_.first_sequence;
+      // One that was opened before may have got less room than there is now.
+      const bool is_newest = file_ == nullptr;
+      if (is_newest) open_segment();
       const std::size_t count = write_some(group, kept.records, byte);
       if (count == 0) {
-        if (fresh) throw FileFailure(Trouble::kFull, "the spool is at its bound");
+        if (is_newest) throw FileFailure(Trouble::kFull, "the spool is at its bound");
         seal();
         continue;
       }
       for (std::size_t i = 0; i < count; ++i) byte += group.frame_bytes[kept.records + i];
       kept.records += count;
     } catch (const FileFailure& failure) {
-      runtime::log::error("spool_write_failed",
-                          {{"folder", store_.folder().path()}, {"problem", failure.what()}});
       abandon();
-      if (failure.trouble() == Trouble::kBroken && !tried_anew) {
+      complain(failure);
+      const bool is_of_this_file =
+          failure.trouble() == Trouble::kBroken || failure.trouble() == Trouble::kGone;
+      if (is_of_this_file && !tried_anew) {
         tried_anew = true;
         continue;
       }
       kept.failure = failure;
       return kept;
+    } catch (const std::bad_alloc&) {
+      abandon();
+      kept.failure = no_memory_;
+      return kept;
     }
   }
   return kept;
+}
+
+void Appender::complain(const FileFailure& failure) const noexcept {
+  try {
+    runtime::log::error("spool_write_failed",
+                        {{"folder", store_.folder().path()}, {"problem", failure.what()}});
+  } catch (const std::bad_alloc&) {
+    // The outcome and problem() tell it too.
+  }
 }
 
 std::optional<FileFailure> Appender::probe() {
@@ -116,6 +134,9 @@ std::optional<FileFailure> Appender::probe() {
   } catch (const FileFailure& failure) {
     abandon();
     return failure;
+  } catch (const std::bad_alloc&) {
+    abandon();
+    return no_memory_;
   }
 }
 
@@ -126,7 +147,7 @@ void Appender::abandon() {
   try {
     file_->truncate(bytes_);
     if (empty) store_.folder().remove(segment_name(birth_.number));
-  } catch (const FileFailure&) {
+  } catch (const std::exception&) {
   }
   file_.reset();
   empty ? store_.drop_newest() : store_.seal();

@@ -40,8 +40,8 @@ class Appender {
   Appender(const Appender&) = delete;
   Appender& operator=(const Appender&) = delete;
 
-  // Does not throw for the disk. What is not kept is on no disk as far as this process can see to;
-  // after a crash some of it may be read again.
+  // Does not throw, neither for the disk nor for want of memory. What is not kept is on no disk as
+  // far as this process can see to; after a crash some of it may be read again.
   [[nodiscard]] Kept append(Group& group);
   // Whether there is room again: opens a segment and makes its name stand.
   [[nodiscard]] std::optional<FileFailure> probe();
@@ -51,11 +51,13 @@ class Appender {
   void sync_segment();
   // Writes and fsyncs frames from `begin` on, as many as fit: returns how many.
   std::size_t write_some(Group& group, std::size_t begin, std::size_t begin_byte);
+  void complain(const FileFailure& failure) const noexcept;
   void abandon();
   void seal();
 
   Store& store_;
-  std::unique_ptr<File> file_;  // of the segment being written; null: none
+  const FileFailure no_memory_;  // made while there is some
+  std::unique_ptr<File> file_;   // of the segment being written; null: none
   Store::Birth birth_;
   std::uint64_t frame_key_ = 0;
   std::uint64_t bytes_ = 0;         // fsynced

@@ -1,5 +1,7 @@
 #include "producer/spool/cursor.h"
 
+#include "runtime/log/log.h"
+
 #include <algorithm>
 
 namespace tally::producer::spool {
@@ -18,6 +20,29 @@ Step Cursor::pass_over(std::uint64_t until) {
   return step;
 }
 
+bool Cursor::open(const Segment& segment) {
+  if (reader_ && number_ == segment.number) return true;
+  const std::string name = segment_name(segment.number);
+  const bool is_given_up = given_up_ == segment.number;
+  try {
+    reader_.emplace(store_.folder().open(name), store_.spool(), segment.number);
+  } catch (const FileFailure& failure) {
+    if (failure.trouble() != Trouble::kGone && !is_given_up) throw;
+    runtime::log::error(
+        "spool_segment_gone",
+        {{"segment", name}, {"folder", store_.folder().path()}, {"problem", failure.what()}});
+    return false;
+  }
+  number_ = segment.number;
+  if (is_given_up) reader_->step_over_unreadable();
+  return true;
+}
+
+void Cursor::give_up_unreadable() {
+  if (const auto segment = store_.find(at_)) given_up_ = segment->number;
+  seek(at_);
+}
+
 std::optional<Step> Cursor::next() {
   if (found_) {
     // A gap moves nothing in the reader's buffer.
@@ -29,11 +54,7 @@ std::optional<Step> Cursor::next() {
   const auto segment = store_.find(at_);
   if (!segment) return std::nullopt;
   if (segment->first_sequence > at_) return pass_over(segment->first_sequence);
-  if (!reader_ || number_ != segment->number) {
-    reader_.emplace(store_.folder().open(segment_name(segment->number)), store_.spool(),
-                    segment->number);
-    number_ = segment->number;
-  }
+  if (!open(*segment)) return pass_over(segment->end_sequence);
   const auto record = reader_->next(at_, segment->end_sequence, segment->bytes);
   if (!record) return pass_over(segment->end_sequence);
   if (record->sequence > at_) {

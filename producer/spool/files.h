@@ -24,8 +24,10 @@ namespace tally::producer::spool {
 enum class Trouble {
   kFull,      // no room, or over a quota: there may be room again
   kReadOnly,  // mounted so, or no permission
+  kGone,      // somebody removed the file, or the folder
   kBroken,    // anything else
 };
+inline constexpr std::size_t kTroubles = 4;
 
 class FileFailure : public std::runtime_error {
  public:
@@ -46,6 +48,7 @@ class File {
   // All of it, or a failure.
   virtual void write(std::string_view bytes, std::uint64_t offset) = 0;
   // What was written stands after a power cut, and so does the file's size; its name not yet.
+  // kGone: it has no name any more.
   virtual void sync() = 0;
   // Takes room for that many bytes without changing the size; nothing where that is not possible.
   virtual void reserve(std::uint64_t bytes) = 0;
@@ -56,7 +59,7 @@ class File {
   [[nodiscard]] virtual std::uint64_t size() const = 0;
 };
 
-// Held as long as it lives, and not longer than the process.
+// Held as long as it lives, and not longer than the process: a child of fork() does not have it.
 class FolderLock {
  public:
   virtual ~FolderLock() = default;
@@ -66,9 +69,10 @@ class Folder {
  public:
   virtual ~Folder() = default;
   [[nodiscard]] virtual std::unique_ptr<File> create(std::string_view name) = 0;  // must be new
-  [[nodiscard]] virtual std::unique_ptr<File> open(std::string_view name) = 0;    // for reading
+  // For reading. kGone: it is not there.
+  [[nodiscard]] virtual std::unique_ptr<File> open(std::string_view name) = 0;
   [[nodiscard]] virtual std::unique_ptr<File> open_for_writing(std::string_view name) = 0;
-  virtual void remove(std::string_view name) = 0;
+  virtual void remove(std::string_view name) = 0;  // also when it is not there
   // Names given and taken away before now stand after a power cut.
   virtual void sync() = 0;
   [[nodiscard]] virtual std::vector<std::string> names() const = 0;

@@ -44,11 +44,15 @@ PositionFile::PositionFile(Folder& folder, const PositionSlot& last)
     file_ = folder_.open_for_writing(kName);
     return;
   }
+  begin(last_);
+}
+
+void PositionFile::begin(const PositionSlot& first) {
   file_ = folder_.create(kName);
   // Both at once: from here on storing asks the disk for no more room.
-  const std::string slot = encode(last_);
-  file_->write(slot, (last_.turn % 2) * kPositionSlotStride);
-  file_->write(slot, ((last_.turn + 1) % 2) * kPositionSlotStride);
+  const std::string slot = encode(first);
+  file_->write(slot, (first.turn % 2) * kPositionSlotStride);
+  file_->write(slot, ((first.turn + 1) % 2) * kPositionSlotStride);
   file_->sync();
   folder_.sync();
 }
@@ -57,8 +61,13 @@ void PositionFile::store(const Position& position) {
   PositionSlot next = last_;
   ++next.turn;
   next.position = position;
-  file_->write(encode(next), (next.turn % 2) * kPositionSlotStride);
-  file_->sync();
+  try {
+    file_->write(encode(next), (next.turn % 2) * kPositionSlotStride);
+    file_->sync();
+  } catch (const FileFailure& failure) {
+    if (failure.trouble() != Trouble::kGone) throw;
+    begin(next);
+  }
   // Only now: after a failure the same slot is written again, for the other one is the good one.
   last_ = next;
 }

@@ -23,11 +23,13 @@ class PositionFile {
   [[nodiscard]] static core::Result<std::optional<PositionSlot>> load(Folder& folder);
   // Goes on from what load() gave, or begins anew. Throws FileFailure.
   PositionFile(Folder& folder, const PositionSlot& last);
-  // Stands after a power cut once this returns. Throws FileFailure: then the stored one may be the
-  // old or the new one.
+  // Stands after a power cut once this returns, in a new file when somebody removed the old one.
+  // Throws FileFailure: then the stored one may be the old or the new one.
   void store(const Position& position);
 
  private:
+  void begin(const PositionSlot& first);
+
   Folder& folder_;
   PositionSlot last_;
   std::unique_ptr<File> file_;

@@ -1,13 +1,17 @@
 #include "producer/spool/posix_files.h"
 
+#include "core/check.h"
+
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <pthread.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <mutex>
 #include <system_error>
 #include <utility>
 
@@ -26,6 +30,8 @@ Trouble trouble_of(int error) {
     case EACCES:
     case EPERM:
       return Trouble::kReadOnly;
+    case ENOENT:
+      return Trouble::kGone;
     default:
       return Trouble::kBroken;
   }
@@ -39,19 +45,59 @@ std::string words(std::string_view what, const std::filesystem::path& path, int 
   throw FileFailure(trouble_of(error), words(what, path, error));
 }
 
+// Closed in a child of fork() too, from which on it is -1 there: a lock of flock() stands until the
+// last descriptor of its opening is closed, so a child would hold the folder beyond its parent's
+// end, and the room of segments that were removed.
 class Descriptor {
  public:
-  explicit Descriptor(int value) : value_(value) {}
+  explicit Descriptor(int value) : value_(value) {
+    if (value_ < 0) return;
+    const std::scoped_lock lock(mutex);
+    next_ = first;
+    if (next_ != nullptr) next_->before_ = this;
+    first = this;
+  }
   ~Descriptor() {
-    if (value_ >= 0) ::close(value_);
+    if (value_ < 0) return;
+    {
+      const std::scoped_lock lock(mutex);
+      (before_ == nullptr ? first : before_->next_) = next_;
+      if (next_ != nullptr) next_->before_ = before_;
+    }
+    ::close(value_);
   }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int get() const { return value_; }
 
+  static void before_fork() { mutex.lock(); }
+  static void in_parent() { mutex.unlock(); }
+  static void in_child() {
+    for (Descriptor* each = first; each != nullptr; each = each->next_) {
+      ::close(std::exchange(each->value_, -1));
+    }
+    // Some of them lie on stacks of threads that the child does not have.
+    first = nullptr;
+    mutex.unlock();
+  }
+
  private:
+  static std::mutex mutex;
+  static Descriptor* first;  // guarded by mutex, and what they link
+
   int value_;
+  Descriptor* before_ = nullptr;
+  Descriptor* next_ = nullptr;
 };
+
+constinit std::mutex Descriptor::mutex;
+constinit Descriptor* Descriptor::first = nullptr;
+
+void close_in_children() {
+  static const int failed =
+      ::pthread_atfork(&Descriptor::before_fork, &Descriptor::in_parent, &Descriptor::in_child);
+  TALLY_CHECK(failed == 0, "pthread_atfork: {}", failed);
+}
 
 class PosixFile final : public File {
  public:
@@ -74,6 +120,7 @@ class PosixFile final : public File {
   void sync() override {
     // Data, and of the metadata what is needed to read it: the size.
     if (::fdatasync(descriptor_.get()) != 0) fail("sync", path_, errno);
+    if (status().st_nlink == 0) fail("sync", path_, ENOENT);
   }
 
   void reserve(std::uint64_t bytes) override {
@@ -101,12 +148,16 @@ class PosixFile final : public File {
   }
 
   [[nodiscard]] std::uint64_t size() const override {
-    struct ::stat status{};
-    if (::fstat(descriptor_.get(), &status) != 0) fail("stat", path_, errno);
-    return static_cast<std::uint64_t>(status.st_size);
+    return static_cast<std::uint64_t>(status().st_size);
   }
 
  private:
+  [[nodiscard]] struct ::stat status() const {
+    struct ::stat status{};
+    if (::fstat(descriptor_.get(), &status) != 0) fail("stat", path_, errno);
+    return status;
+  }
+
   std::filesystem::path path_;
   Descriptor descriptor_;
 };
@@ -147,7 +198,7 @@ class PosixFolder final : public Folder {
   }
   void remove(std::string_view name) override {
     const auto path = path_ / name;
-    if (::unlink(path.c_str()) != 0) fail("remove", path, errno);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) fail("remove", path, errno);
   }
   void sync() override {
     const Descriptor folder(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -203,6 +254,7 @@ std::string_view name_of(Trouble trouble) {
       return "disk_full";
     case Trouble::kReadOnly:
       return "read_only";
+    case Trouble::kGone:
     case Trouble::kBroken:
       break;
   }
@@ -221,12 +273,18 @@ core::Result<std::unique_ptr<Folder>> open_folder(const std::filesystem::path& p
   if (::stat(path.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
     return core::invalid(fmt::format("spool: {} is not a folder; name another one", path.string()));
   }
+  close_in_children();
   auto folder = std::make_unique<PosixFolder>(path);
-  if (made) {
-    try {
-      PosixFolder(path.parent_path().empty() ? "." : path.parent_path()).sync();
-    } catch (const FileFailure& failure) {
-      return core::Error{core::ErrorKind::kUnavailable, failure.what()};
+  try {
+    // Each time: who made it may have been killed before. A parent that may be entered and not read
+    // cannot be fsynced; then it was not made here.
+    PosixFolder(path / "..").sync();
+  } catch (const FileFailure& failure) {
+    if (made || failure.trouble() != Trouble::kReadOnly) {
+      return core::Error{core::ErrorKind::kUnavailable,
+                         fmt::format("spool folder {}: its parent cannot be fsynced: {}; mend the "
+                                     "disk or name another folder",
+                                     path.string(), failure.what())};
     }
   }
   return std::unique_ptr<Folder>(std::move(folder));

@@ -30,7 +30,6 @@ void RefusedFile::open() {
   const auto names = folder_.names();
   if (std::find(names.begin(), names.end(), kName) == names.end()) {
     file_ = folder_.create(kName);
-    folder_.sync();
     bytes_ = 0;
     return;
   }
@@ -38,8 +37,7 @@ void RefusedFile::open() {
   bytes_ = file_->size();
 }
 
-RefusedFile::Put RefusedFile::put(const Record& record, std::string_view reason,
-                                  std::uint64_t now_ms) {
+void RefusedFile::put(const Record& record, std::string_view reason, std::uint64_t now_ms) {
   // Anew each time: rare, and a person may have moved the file away meanwhile.
   open();
   std::string line;
@@ -53,14 +51,19 @@ RefusedFile::Put RefusedFile::put(const Record& record, std::string_view reason,
   line += R"(,"value":)";
   append_string(record.value, line);
   line += "}\n";
-  Put put = Put::kNoRoom;
-  if (bytes_ + line.size() <= max_bytes_) {
-    file_->write(line, bytes_);
-    file_->sync();
-    put = Put::kStored;
+  if (bytes_ + line.size() > max_bytes_) {
+    throw FileFailure(
+        Trouble::kFull,
+        fmt::format("{}/{} is at its bound of {} bytes: mend what the broker refuses these records "
+                    "for, or raise what it takes, and move the file elsewhere; sending goes on by "
+                    "itself then",
+                    folder_.path(), kName, max_bytes_));
   }
+  file_->write(line, bytes_);
+  file_->sync();
+  // Each time: one that failed when the file was made would not be made up for otherwise.
+  folder_.sync();
   file_.reset();
-  return put;
 }
 
 }  // namespace tally::producer::spool

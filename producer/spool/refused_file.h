@@ -19,9 +19,9 @@ class RefusedFile {
   static constexpr std::string_view kName = "refused.ndjson";
   RefusedFile(Folder& folder, std::uint64_t max_bytes) : folder_(folder), max_bytes_(max_bytes) {}
 
-  enum class Put { kStored, kNoRoom };  // kNoRoom: the file is at its bound
-  // Fsynced when it returns. Throws FileFailure.
-  [[nodiscard]] Put put(const Record& record, std::string_view reason, std::uint64_t now_ms);
+  // The line and the file's name are fsynced when it returns. Throws FileFailure, also when the
+  // file is at its bound; a line may then stand there twice after the next try.
+  void put(const Record& record, std::string_view reason, std::uint64_t now_ms);
 
  private:
   void open();

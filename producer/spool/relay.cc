@@ -3,8 +3,12 @@
 #include "core/check.h"
 #include "runtime/log/log.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <exception>
+#include <new>
 #include <random>
 #include <utility>
 
@@ -23,6 +27,7 @@ constexpr milliseconds kRoomWait{50};
 constexpr milliseconds kFlushWait{100};
 constexpr milliseconds kBusyWait{5};
 constexpr milliseconds kIdleWait{200};
+constexpr std::size_t kReasonBytes = 64;  // of the short names that Kafka's client gives
 
 // What a broker says of a record, or of a batch for the sake of a record in it, that it will never
 // take. All else may pass: it is sent again.
@@ -59,6 +64,7 @@ Relay::Relay(Store& store, RelayOptions options)
   TALLY_CHECK(!slots_.empty() && (slots_.size() & (slots_.size() - 1)) == 0, "{} in flight",
               slots_.size());
   ended_below_ = base_;
+  reason_.reserve(kReasonBytes);
 }
 
 Relay::~Relay() {
@@ -85,7 +91,8 @@ void Relay::on_delivery(const Delivery& delivery) {
   } else {
     {
       const std::scoped_lock lock(mutex_);
-      reason_ = delivery.reason;
+      // In the room that is there: nothing may be thrown through Kafka's client.
+      reason_ = delivery.reason.substr(0, kReasonBytes);
       if (!stopping_) ++counts_.sent_again;
     }
     ended.state.store(is_final(delivery.reason) ? State::kRefused : State::kFailed,
@@ -98,19 +105,44 @@ void Relay::on_delivery(const Delivery& delivery) {
 void Relay::run() {
   while (!stopping_) {
     try {
-      step();
-    } catch (const FileFailure& failure) {
-      note(failure.what());
+      step_or_wait();
+    } catch (const std::bad_alloc&) {
+      if (next_ == Next::kGoOn) next_ = Next::kRewind;
       pause();
     }
   }
-  outlet_.reset();
+  close_outlet();
   sweep();
   try {
     store_.drop_done();
-  } catch (const FileFailure& failure) {
-    runtime::log::warn("spool_position_not_stored", {{"problem", failure.what()}});
+  } catch (const std::exception&) {
+    // What the position does not tell is sent again by the next owner.
   }
+}
+
+void Relay::step_or_wait() {
+  try {
+    step();
+  } catch (const FileFailure& failure) {
+    note(failure.what());
+    pause();
+  }
+}
+
+// Kafka's client waits for its last call backs for a bounded time. What it did not tell of may have
+// arrived or not: it is sent again.
+void Relay::close_outlet() {
+  outlet_.reset();
+  std::uint64_t untold = 0;
+  for (std::uint64_t sequence = base_; sequence < end_of_ring(); ++sequence) {
+    State sent = State::kSent;
+    if (slot(sequence).state.compare_exchange_strong(sent, State::kFailed)) ++untold;
+  }
+  ended_ = sent_;
+  if (untold == 0) return;
+  failed_ = true;
+  const std::scoped_lock lock(mutex_);
+  if (!stopping_) counts_.sent_again += untold;
 }
 
 void Relay::step() {
@@ -118,7 +150,7 @@ void Relay::step() {
   keep_position();
   if (next_ == Next::kReopen && outlet_ != nullptr) {
     note(outlet_->fatal_error().value_or("the Kafka producer has ended"));
-    outlet_.reset();
+    close_outlet();
   }
   if (outlet_ == nullptr) {
     const auto opened = open_outlet();
@@ -147,7 +179,7 @@ void Relay::send_some() {
       outlet_->wait_for_room(kRoomWait);
       return;
     }
-    const auto found = cursor_.next();
+    const auto found = read_next();
     if (!found) {
       if (i == 0) idle();
       return;
@@ -161,35 +193,67 @@ void Relay::send_some() {
   }
 }
 
+// A place that cannot be read may be readable again, and so it is tried for minutes. Then the disk
+// is asked whether it works at all: if it takes a write, only this place is bad, and what lies
+// there is lost. While it does not, everything waits for a person.
+std::optional<Step> Relay::read_next() {
+  const std::uint64_t at = cursor_.at();
+  if (at != unreadable_at_) failed_reads_ = 0;
+  unreadable_at_ = at;
+  try {
+    auto step = cursor_.next();
+    failed_reads_ = 0;
+    return step;
+  } catch (const FileFailure& failure) {
+    if (failed_reads_ == 0 && at == base_) tell_oldest(last_ms_ > 0 ? last_ms_ : now_ms());
+    if (++failed_reads_ < options_.read_tries) throw;
+    store_.store_position();
+    runtime::log::error("spool_place_given_up", {{"folder", store_.folder().path()},
+                                                 {"problem", failure.what()},
+                                                 {"from_sequence", at},
+                                                 {"tries", failed_reads_}});
+    cursor_.give_up_unreadable();
+    failed_reads_ = 0;
+    return cursor_.next();
+  }
+}
+
+void Relay::tell_oldest(std::uint64_t at_ms) {
+  const std::scoped_lock lock(mutex_);
+  counts_.oldest_ms = at_ms;
+}
+
 Relay::Next Relay::send(const Record& record) {
   Slot& mine = slot(record.sequence);
   // Acked, or set aside, before an earlier one failed.
   if (mine.state.load(std::memory_order_acquire) != State::kEmpty) return Next::kGoOn;
   mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
   mine.at_ms = record.at_ms;
+  read_to_ = std::max(read_to_, record.sequence + 1);
+  if (record.sequence == base_) tell_oldest(record.at_ms);
   mine.state.store(State::kSent, std::memory_order_relaxed);
   ++sent_;
   ++since_careful_;
-  while (true) {
-    switch (outlet_->produce(record.key, record.value, record.sequence)) {
-      case Enqueued::kQueued:
-        return Next::kGoOn;
-      case Enqueued::kQueueFull:
-        outlet_->wait_for_room(kRoomWait);
-        if (!stopping_ && !failed_) continue;
-        mine.state.store(State::kEmpty);
-        --sent_;
-        return Next::kRewind;
-      case Enqueued::kTooLarge:
-        --sent_;
-        set_aside(record, "MSG_SIZE_TOO_LARGE");
-        return Next::kGoOn;
-      case Enqueued::kFatal:
-        mine.state.store(State::kEmpty);
-        --sent_;
-        return Next::kReopen;
+  Enqueued answer{};
+  try {
+    answer = outlet_->produce(record.key, record.value, record.sequence);
+    while (answer == Enqueued::kQueueFull && !stopping_ && !failed_) {
+      outlet_->wait_for_room(kRoomWait);
+      if (stopping_ || failed_) break;
+      answer = outlet_->produce(record.key, record.value, record.sequence);
     }
+  } catch (const std::bad_alloc&) {
+    mine.state.store(State::kEmpty);
+    --sent_;
+    throw;
   }
+  if (answer == Enqueued::kQueued) return Next::kGoOn;
+  mine.state.store(State::kEmpty);
+  --sent_;
+  if (answer == Enqueued::kFatal) return Next::kReopen;
+  if (answer == Enqueued::kQueueFull) return Next::kRewind;
+  set_aside(record, "MSG_SIZE_TOO_LARGE");
+  return Next::kGoOn;
 }
 
 bool Relay::wait_for_all() {
@@ -237,7 +301,7 @@ void Relay::judge_refused() {
     careful_ = careful_ == 0 ? kFirstCareful : std::max<std::size_t>(1, careful_ / 4);
     return;
   }
-  const auto found = cursor_.next();
+  const auto found = read_next();
   // Damaged since it was sent: the cursor tells the gap when it comes to it again.
   if (found && found->record) {
     std::string reason;
@@ -251,22 +315,22 @@ void Relay::judge_refused() {
 }
 
 void Relay::set_aside(const Record& record, std::string_view reason) {
-  std::string_view stored = "no, the file is at its bound";
-  std::string problem;
   try {
-    if (refused_file_.put(record, reason, now_ms()) == RefusedFile::Put::kStored) stored = "yes";
+    refused_file_.put(record, reason, now_ms());
   } catch (const FileFailure& failure) {
-    problem = failure.what();
-    stored = problem;
+    next_ = Next::kRewind;
+    throw FileFailure(failure.trouble(),
+                      fmt::format("a record that the broker refuses ({}) cannot be set aside, and "
+                                  "nothing is sent until it can: {}",
+                                  reason, failure.what()));
   }
   runtime::log::error("spool_record_refused", {{"reason", reason},
                                                {"sequence", record.sequence},
                                                {"value_bytes", record.value.size()},
                                                {"folder", store_.folder().path()},
-                                               {"stored_in_refused_file", stored}});
+                                               {"set_aside_in", RefusedFile::kName}});
   Slot& mine = slot(record.sequence);
   mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
-  mine.at_ms = record.at_ms;
   mine.state.store(State::kSetAside, std::memory_order_release);
 }
 
@@ -295,6 +359,7 @@ void Relay::pass_over(const Step& step) {
   counts_.refused += ends.refused;
   counts_.lost += ends.lost;
   counts_.torn += ends.torn;
+  counts_.oldest_ms = 0;
   ended_below_ = base_;
   moved_.notify_all();
 }
@@ -327,6 +392,7 @@ void Relay::sweep() {
     if (state != State::kAcked && state != State::kSetAside) break;
     state == State::kAcked ? ++acked : ++set_aside;
     end_offset = first.end_offset;
+    last_ms_ = first.at_ms;
     first.state.store(State::kEmpty, std::memory_order_relaxed);
   }
   if (acked + set_aside == 0) return;
@@ -336,7 +402,7 @@ void Relay::sweep() {
   problem_.reset();
   counts_.delivered += acked;
   counts_.refused += set_aside;
-  counts_.oldest_ms = base_ < cursor_.at() ? slot(base_).at_ms : 0;
+  counts_.oldest_ms = base_ < read_to_ ? slot(base_).at_ms : 0;
   ended_below_ = base_;
   moved_.notify_all();
 }

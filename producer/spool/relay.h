@@ -36,6 +36,7 @@ struct RelayOptions {
   std::chrono::milliseconds position_interval{1'000};
   std::chrono::milliseconds first_retry{100};
   std::chrono::milliseconds longest_retry{10'000};
+  std::size_t read_tries = core::kMaxSpoolReadTries;  // of one place, before it is given up
 };
 
 struct RelayCounts {
@@ -44,7 +45,9 @@ struct RelayCounts {
   std::uint64_t lost = 0;        // kept once, and damaged or gone when they were to be sent
   std::uint64_t torn = 0;        // of the last write before a crash: perhaps never kept
   std::uint64_t sent_again = 0;  // deliveries that failed and were tried again
-  std::uint64_t oldest_ms = 0;   // since 1970, of the oldest record in flight; 0: none is
+  // When the oldest record that waits was offered, in ms since 1970 by the clock of then; of one
+  // that cannot be read, when the one before it was. 0: none waits that the relay knows of.
+  std::uint64_t oldest_ms = 0;
 };
 
 class Relay {
@@ -77,9 +80,13 @@ class Relay {
   void on_delivery(const runtime::kafka::Delivery& delivery);
 
   core::Result<bool> open_outlet();
+  void close_outlet();
   void run();
+  void step_or_wait();
   void step();
   void send_some();
+  std::optional<Step> read_next();
+  void tell_oldest(std::uint64_t at_ms);
   Next send(const Record& record);
   void pass_over(const Step& step);
   // How a stretch of sequences ended, some of which can no longer be read.
@@ -92,6 +99,7 @@ class Relay {
   [[nodiscard]] Ends end_gap(std::uint64_t behind);
   void go_back();
   void judge_refused();
+  // Fsynced when it returns. Throws FileFailure: then the record has not ended.
   void set_aside(const Record& record, std::string_view reason);
   void sweep();
   void keep_position();
@@ -115,7 +123,11 @@ class Relay {
   Cursor cursor_;
   RefusedFile refused_file_;
   std::vector<Slot> slots_;
-  std::uint64_t base_;             // the first sequence without an end
+  std::uint64_t base_;         // the first sequence without an end
+  std::uint64_t read_to_ = 0;  // the slots of sequences below hold their times
+  std::uint64_t last_ms_ = 0;  // of the latest record that ended
+  std::uint64_t unreadable_at_ = 0;
+  std::size_t failed_reads_ = 0;   // there, one after the other
   std::uint64_t sent_ = 0;         // to this outlet and those before
   std::size_t careful_ = 0;        // at most so many at once, for one of them was refused; 0: all
   std::size_t since_careful_ = 0;  // sent since nothing was in flight

@@ -8,6 +8,7 @@ namespace tally::producer::spool {
 namespace {
 
 constexpr std::size_t kChunkBytes = 512UL * 1024;
+constexpr std::size_t kBlockBytes = 4096;  // what a disk gives up at once, mostly
 
 // A cheap look before the check is computed: a search goes byte by byte.
 bool plausible(const FrameHeader& header) {
@@ -19,6 +20,30 @@ bool plausible(const FrameHeader& header) {
 
 SegmentReader::SegmentReader(std::unique_ptr<File> file, const SpoolId& spool, std::uint64_t number)
     : file_(std::move(file)), body_key_(body_key(spool)), frame_key_(frame_key(spool, number)) {}
+
+std::size_t SegmentReader::read(std::span<char> bytes, std::uint64_t offset) const {
+  try {
+    return file_->read(bytes, offset);
+  } catch (const FileFailure&) {
+    if (!is_stepping_over_) throw;
+  }
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const std::uint64_t at = offset + done;
+    const std::size_t wanted =
+        std::min<std::size_t>(kBlockBytes - at % kBlockBytes, bytes.size() - done);
+    const auto block = bytes.subspan(done, wanted);
+    std::size_t got = wanted;
+    try {
+      got = file_->read(block, at);
+    } catch (const FileFailure&) {
+      std::fill(block.begin(), block.end(), '\0');  // no frame
+    }
+    done += got;
+    if (got < wanted) break;
+  }
+  return done;
+}
 
 bool SegmentReader::fill(std::size_t bytes, std::uint64_t end) {
   if (offset_ + bytes > end) return false;
@@ -37,7 +62,7 @@ bool SegmentReader::fill(std::size_t bytes, std::uint64_t end) {
   buffer_.resize(static_cast<std::size_t>(wanted));
   std::size_t got = 0;
   try {
-    got = file_->read(std::span(buffer_).subspan(kept), buffer_offset_ + kept);
+    got = read(std::span(buffer_).subspan(kept), buffer_offset_ + kept);
   } catch (const FileFailure&) {
     buffer_.resize(kept);  // what was not read is not there: the next call reads it
     throw;

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -37,9 +38,11 @@ class SegmentReader {
   // Throws FileFailure.
   [[nodiscard]] std::optional<Record> next(std::uint64_t first, std::uint64_t bound,
                                            std::uint64_t end);
-  [[nodiscard]] const File& file() const { return *file_; }
+  // Blocks that cannot be read are damage from now on.
+  void step_over_unreadable() { is_stepping_over_ = true; }
 
  private:
+  [[nodiscard]] std::size_t read(std::span<char> bytes, std::uint64_t offset) const;
   // Whether so many bytes from offset_ on lie in the buffer.
   bool fill(std::size_t bytes, std::uint64_t end);
   // Moves on to a byte at which a frame's header holds.
@@ -52,6 +55,7 @@ class SegmentReader {
   std::uint64_t offset_ = kSegmentHeaderBytes;
   std::uint64_t buffer_offset_ = 0;
   std::string buffer_;
+  bool is_stepping_over_ = false;
 };
 
 }  // namespace tally::producer::spool

@@ -4,6 +4,7 @@
 #include "runtime/log/log.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace tally::producer::spool {
@@ -13,6 +14,9 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kLongestRetry{5'000};
+constexpr std::array kAllTroubles = {Trouble::kFull, Trouble::kReadOnly, Trouble::kGone,
+                                     Trouble::kBroken};
+static_assert(kAllTroubles.size() == kTroubles);
 // Headers of the segments that what is in hand may begin, many times over.
 constexpr std::uint64_t kSlackBytes = 4096;
 
@@ -56,7 +60,7 @@ bool Spool::has_room(std::size_t frame_bytes) const {
 
 Offered Spool::offer(const SinkEvent& event) {
   const bool fits = event.key.size() <= core::kMaxRequestIdBytes &&
-                    event.key.size() + event.value.size() <= core::kMaxRecordBytes;
+                    event.key.size() + event.value.size() <= options_.max_event_bytes;
   const std::size_t frame_bytes = kFrameHeaderBytes + event.key.size() + event.value.size();
   const std::uint64_t at_ms = now_ms();
   const std::scoped_lock lock(mutex_);
@@ -68,13 +72,33 @@ Offered Spool::offer(const SinkEvent& event) {
     ++counts_.refused_full;
     return Offered::kFull;
   }
-  append_frame(pending_.group.bytes, event.key, event.value, at_ms, body_key_);
-  pending_.group.frame_bytes.push_back(static_cast<std::uint32_t>(frame_bytes));
-  pending_.tags.push_back(event.tag);
+  try {
+    append(event, frame_bytes, at_ms);
+  } catch (const std::bad_alloc&) {
+    ++counts_.refused_full;
+    return Offered::kFull;
+  }
   in_hand_bytes_ += frame_bytes;
   ++counts_.accepted;
   if (pending_.tags.size() == 1) work_.notify_one();
   return Offered::kAccepted;
+}
+
+// All of it, or bad_alloc and nothing.
+void Spool::append(const SinkEvent& event, std::size_t frame_bytes, std::uint64_t at_ms) {
+  auto& [group, tags] = pending_;
+  const std::size_t bytes = group.bytes.size();
+  const std::size_t count = tags.size();
+  try {
+    group.frame_bytes.push_back(static_cast<std::uint32_t>(frame_bytes));
+    tags.push_back(event.tag);
+    append_frame(group.bytes, event.key, event.value, at_ms, body_key_);
+  } catch (const std::bad_alloc&) {
+    group.bytes.resize(bytes);
+    group.frame_bytes.resize(count);
+    tags.resize(count);
+    throw;
+  }
 }
 
 bool Spool::wait_for_work(Batch& batch) {
@@ -135,7 +159,7 @@ void Spool::tell(const Batch& batch, const Kept& kept) {
   const std::size_t lost = batch.tags.size() - kept.records;
   counts_.kept += kept.records;
   counts_.not_kept += lost;
-  if (lost > 0) counts_.not_kept_by_reason[std::string(reason)] += lost;
+  if (lost > 0) not_kept_by_trouble_.at(static_cast<std::size_t>(kept.failure->trouble())) += lost;
   TALLY_CHECK(counts_.accepted == counts_.kept + counts_.not_kept + pending_.tags.size(),
               "accepted {} kept {} not kept {} pending {}", counts_.accepted, counts_.kept,
               counts_.not_kept, pending_.tags.size());
@@ -149,7 +173,7 @@ void Spool::refuse_from_now(const FileFailure& failure) {
   look_again_at_ = steady_clock::now() + retry_;
   retry_ = std::min(retry_ * 2, kLongestRetry);
   const std::scoped_lock lock(mutex_);
-  problem_ = failure.what();
+  problem_ = failure;
 }
 
 void Spool::look_again() {
@@ -157,7 +181,11 @@ void Spool::look_again() {
     refuse_from_now(*failure);
     return;
   }
-  runtime::log::info("spool_goes_on", {{"folder", store_->folder().path()}});
+  try {
+    runtime::log::info("spool_goes_on", {{"folder", store_->folder().path()}});
+  } catch (const std::bad_alloc&) {
+    // It goes on all the same.
+  }
   retry_ = options_.first_retry;
   const std::scoped_lock lock(mutex_);
   problem_.reset();
@@ -172,12 +200,18 @@ bool Spool::flush(milliseconds time) {
 
 SpoolCounts Spool::counts() const {
   const std::scoped_lock lock(mutex_);
-  return counts_;
+  SpoolCounts counts = counts_;
+  for (const Trouble trouble : kAllTroubles) {
+    const std::uint64_t lost = not_kept_by_trouble_.at(static_cast<std::size_t>(trouble));
+    if (lost > 0) counts.not_kept_by_reason[std::string(name_of(trouble))] += lost;
+  }
+  return counts;
 }
 
 std::optional<std::string> Spool::problem() const {
   const std::scoped_lock lock(mutex_);
-  return problem_;
+  if (!problem_) return std::nullopt;
+  return problem_->what();
 }
 
 }  // namespace tally::producer::spool

@@ -12,6 +12,7 @@
 #include "producer/spool/appender.h"
 #include "producer/spool/store.h"
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -30,6 +31,8 @@ namespace tally::producer::spool {
 struct SpoolOptions {
   StoreLimits limits{core::kSpoolBytes, core::kSpoolSegmentBytes};
   std::size_t max_pending_bytes = core::kMaxSpoolPendingBytes;  // accepted and not yet written
+  // Key and value of one event: what is longer the broker would not take.
+  std::size_t max_event_bytes = core::kMaxSpoolEventBytes;
   // How long until a disk that was full or failed is looked at again; doubled up to 5 s.
   std::chrono::milliseconds first_retry{100};
   EventSink::OnOutcome on_outcome = {};  // may be empty
@@ -55,8 +58,9 @@ class Spool final : public EventSink {
   Spool& operator=(const Spool&) = delete;
 
   // Never waits for the disk. kFull: the spool is at its bound, more waits for the disk than memory
-  // is allowed for, or the disk is full, read-only or failing (problem() says); it goes on by
-  // itself when there is room again.
+  // is allowed for, there is no memory, or the disk is full, read-only or failing (problem() says);
+  // it goes on by itself when there is room again. kTooLarge: longer than max_event_bytes, or than
+  // a segment; a key beyond kMaxRequestIdBytes.
   [[nodiscard]] Offered offer(const SinkEvent& event) override;
   // Until everything accepted before has its outcome, or the time is over: whether it has.
   [[nodiscard]] bool flush(std::chrono::milliseconds time);
@@ -79,6 +83,7 @@ class Spool final : public EventSink {
   void tell(const Batch& batch, const Kept& kept);
   void refuse_from_now(const FileFailure& failure);
   void look_again();
+  void append(const SinkEvent& event, std::size_t frame_bytes, std::uint64_t at_ms);
   [[nodiscard]] bool has_room(std::size_t frame_bytes) const;
 
   // Constant after construction.
@@ -96,8 +101,9 @@ class Spool final : public EventSink {
   std::condition_variable told_;        // outcomes were told
   Batch pending_;                       // guarded by mutex_
   std::size_t in_hand_bytes_ = 0;       // guarded by mutex_: pending and being written
-  std::optional<std::string> problem_;  // guarded by mutex_
-  SpoolCounts counts_;                  // guarded by mutex_
+  std::optional<FileFailure> problem_;  // guarded by mutex_; copied without memory
+  SpoolCounts counts_;                  // guarded by mutex_, but for the reasons
+  std::array<std::uint64_t, kTroubles> not_kept_by_trouble_{};        // guarded by mutex_
   enum class State { kRunning, kStopping } state_ = State::kRunning;  // guarded by mutex_
   std::atomic<bool> refusing_{false};
   std::thread writer_;  // last: uses all above

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 namespace tally::producer::spool {
@@ -38,6 +39,16 @@ runtime::kafka::ProducerOptions producer_options(const SpooledSinkOptions& optio
   return producer;
 }
 
+// What fits into Kafka's client; a setting that is no number is its to complain of.
+std::size_t max_event_bytes(const SpooledSinkOptions& options) {
+  const auto set = options.kafka.find("message.max.bytes");
+  if (set == options.kafka.end()) return core::kMaxSpoolEventBytes;
+  std::size_t bytes = core::kMaxRecordBytes;
+  std::from_chars(set->second.data(), set->second.data() + set->second.size(), bytes);
+  return std::min(std::max(bytes, core::kMaxKafkaEnvelopeBytes) - core::kMaxKafkaEnvelopeBytes,
+                  core::kMaxSpoolEventBytes);
+}
+
 }  // namespace
 
 core::Result<std::unique_ptr<SpooledSink>> SpooledSink::open(SpooledSinkOptions options) {
@@ -46,6 +57,7 @@ core::Result<std::unique_ptr<SpooledSink>> SpooledSink::open(SpooledSinkOptions 
   if (!folder) return folder.error();
   SpoolOptions spool_options;
   spool_options.limits = {options.max_bytes, options.segment_bytes};
+  spool_options.max_event_bytes = max_event_bytes(options);
   spool_options.on_outcome = options.on_outcome;
   auto spool = Spool::open(std::move(folder.value()), std::move(spool_options));
   if (!spool) return spool.error();

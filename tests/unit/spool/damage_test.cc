@@ -206,6 +206,39 @@ TEST(SpoolDamage, FramesInsideAnEventAreOnlyText) {
   EXPECT_EQ(read.missing, 1U);
 }
 
+TEST(SpoolDamage, ALookThatFailsAtOpeningLosesNothing) {
+  const auto all = events(12);
+  MemoryDisk original(1);
+  fill(original, all);
+  int failed = 0;
+  for (int failing = 1; failing == failed + 1; ++failing) {
+    SCOPED_TRACE(failing);
+    MemoryDisk disk(2);
+    for (const auto& [name, bytes] : original.files()) disk.put(name, bytes);
+    int looks = 0;
+    disk.fail_when([&](std::string_view call) -> std::optional<Trouble> {
+      const bool is_look = call == "read" || call == "open" || call == "size" || call == "names";
+      if (!is_look || ++looks != failing) return std::nullopt;
+      ++failed;
+      return Trouble::kBroken;
+    });
+    {
+      const auto rig = Rig::open(disk, kLimits);
+      ASSERT_EQ(static_cast<bool>(rig), failed < failing);
+      if (!rig) {
+        ASSERT_EQ(rig.error().kind, core::ErrorKind::kUnavailable);
+      }
+    }
+    disk.restart(MemoryDisk::End::kPower);
+    auto rig = Rig::open(disk, kLimits);
+    ASSERT_TRUE(rig) << rig.error().message;
+    const auto read = rig.value()->read();
+    ASSERT_EQ(read.events, all);
+    ASSERT_EQ(read.missing, 0U);
+  }
+  EXPECT_GT(failed, 10);
+}
+
 TEST(SpoolDamage, ForeignFilesInTheFolderAreLeftAlone) {
   MemoryDisk disk(1);
   disk.put("notes.txt", "mine");

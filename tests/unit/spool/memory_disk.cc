@@ -50,6 +50,9 @@ class MemoryFile final : public File {
     }
     for (const auto& change : inode_->unsynced) MemoryDisk::apply(change, inode_->durable);
     inode_->unsynced.clear();
+    const bool has_name = std::any_of(disk_.seen_.begin(), disk_.seen_.end(),
+                                      [&](const auto& each) { return each.second == inode_; });
+    if (!has_name) throw FileFailure(Trouble::kGone, "sync: somebody removed the file");
   }
 
   void reserve(std::uint64_t bytes) override {
@@ -72,12 +75,18 @@ class MemoryFile final : public File {
 
   [[nodiscard]] std::size_t read(std::span<char> bytes, std::uint64_t offset) const override {
     const std::scoped_lock lock(disk_.mutex_);
+    disk_.look("read");
+    const auto [begin, end] = inode_->unreadable;
+    if (offset < end && offset + bytes.size() > begin) {
+      throw FileFailure(Trouble::kBroken, "read: a bad sector");
+    }
     if (offset >= inode_->seen.size()) return 0;
     return inode_->seen.copy(bytes.data(), bytes.size(), offset);
   }
 
   [[nodiscard]] std::uint64_t size() const override {
     const std::scoped_lock lock(disk_.mutex_);
+    disk_.look("size");
     return inode_->seen.size();
   }
 
@@ -114,9 +123,10 @@ class MemoryFolder final : public Folder {
   }
   std::unique_ptr<File> open(std::string_view name) override {
     const std::scoped_lock lock(disk_.mutex_);
+    disk_.look("open");
     const auto found = disk_.seen_.find(std::string(name));
     if (found == disk_.seen_.end()) {
-      throw FileFailure(Trouble::kBroken, "not there: " + std::string(name));
+      throw FileFailure(Trouble::kGone, "not there: " + std::string(name));
     }
     return std::make_unique<MemoryFile>(disk_, found->second);
   }
@@ -129,7 +139,6 @@ class MemoryFolder final : public Folder {
       disk_.unsynced_names_.push_back({key, nullptr});
     };
     disk_.step("remove", take);
-    if (!disk_.seen_.contains(key)) throw FileFailure(Trouble::kBroken, "not there: " + key);
     take();
   }
   void sync() override {
@@ -140,6 +149,7 @@ class MemoryFolder final : public Folder {
   }
   [[nodiscard]] std::vector<std::string> names() const override {
     const std::scoped_lock lock(disk_.mutex_);
+    disk_.look("names");
     std::vector<std::string> names;
     for (const auto& [name, inode] : disk_.seen_) names.push_back(name);
     return names;
@@ -174,8 +184,18 @@ void MemoryDisk::step(std::string_view call, const std::function<void()>& partly
     is_cut_ = true;
     throw FileFailure(Trouble::kBroken, "the power is cut");
   }
+  look(call);
+}
+
+void MemoryDisk::look(std::string_view call) const {
+  if (is_cut_) throw FileFailure(Trouble::kBroken, "the power is cut");
   if (!plan_) return;
   if (const auto trouble = plan_(call)) throw FileFailure(*trouble, std::string(call) + " fails");
+}
+
+void MemoryDisk::make_unreadable(const std::string& name, std::uint64_t begin, std::uint64_t end) {
+  const std::scoped_lock lock(mutex_);
+  seen_.at(name)->unreadable = {begin, end};
 }
 
 std::uint64_t MemoryDisk::used() const {

@@ -2,7 +2,8 @@
 // and any part of the rest, sector by sector; a failed sync drops what it should have written, and
 // the next one succeeds; it fills up, turns read-only, and fails at any chosen step.
 //
-// Every call that changes something is a step. Threads: any.
+// Every call that changes something is a step; the others ("read", "size", "open", "names") only
+// fail on demand. Threads: any.
 #pragma once
 
 #include "producer/spool/files.h"
@@ -15,6 +16,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tally::producer::spool {
@@ -30,6 +32,8 @@ class MemoryDisk {
   void cut_power_at(std::uint64_t step) { cut_at_ = step; }
   void fail_when(std::function<std::optional<Trouble>(std::string_view call)> plan);
   void set_capacity(std::uint64_t bytes);
+  // Reads that touch these bytes of the file fail, for good.
+  void make_unreadable(const std::string& name, std::uint64_t begin, std::uint64_t end);
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
   // From the cut on every call fails; nothing that fails then was promised to anybody.
   [[nodiscard]] bool is_cut() const { return is_cut_; }
@@ -58,6 +62,7 @@ class MemoryDisk {
     std::string durable;
     std::vector<Change> unsynced;
     std::uint64_t reserved = 0;
+    std::pair<std::uint64_t, std::uint64_t> unreadable{0, 0};
   };
   struct NameChange {
     std::string name;
@@ -66,6 +71,7 @@ class MemoryDisk {
 
   // Throws when this step is to fail; `partly` runs before a power cut.
   void step(std::string_view call, const std::function<void()>& partly = {});
+  void look(std::string_view call) const;
   void take_room(std::uint64_t bytes) const;
   [[nodiscard]] std::uint64_t used() const;
   static void apply(const Change& change, std::string& bytes);

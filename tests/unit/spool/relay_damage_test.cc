@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <set>
 #include <string>
@@ -21,6 +22,13 @@ class RelayDamageTest : public RelayTest {
       if (seen == 0) damage(from, to);
       return seen++ < batches ? "_MSG_TIMED_OUT" : "";
     };
+  }
+  // The first sequence of a segment.
+  std::uint64_t first_of(std::uint64_t number) {
+    SegmentHeader header;
+    std::uint32_t version = 0;
+    EXPECT_EQ(decode(disk_.files().at(segment_name(number)), header, version), Look::kGood);
+    return header.first_sequence;
   }
   std::set<std::string> taken() {
     const auto keys = broker_.taken();
@@ -110,6 +118,87 @@ TEST_F(RelayDamageTest, AGapBehindARefusedRecordInFlight) {
   EXPECT_EQ(running->counts().refused, 1U);
   EXPECT_EQ(taken().size(), 197U);
   expect_account(running->counts(), 200);
+}
+
+// A spool on which somebody removed a segment was stuck until its process was started again.
+TEST_F(RelayDamageTest, ASegmentThatSomebodyRemovedIsCountedAsLost) {
+  keep(0, 500);
+  const std::uint64_t first = first_of(2);
+  const std::uint64_t behind = first_of(3);
+  disk_.erase(segment_name(2));
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().lost, behind - first);
+  EXPECT_EQ(taken().size(), 500U - (behind - first));
+  expect_account(running->counts(), 500);
+  // Its room is given back, and so is that of those after it.
+  await([&] { return spool_->store().figures().disk_bytes < 30'000; });
+  keep(500, 510);
+  ASSERT_TRUE(running->drain(kLong));
+}
+
+TEST_F(RelayDamageTest, TheNewestSegmentAndThePositionAreRemoved) {
+  keep(0, 10);
+  disk_.erase(segment_name(1));
+  disk_.erase(std::string(PositionFile::kName));
+  // Written into the file without a name, noticed, and written anew.
+  keep(10, 20);
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().lost, 10U);
+  EXPECT_EQ(broker_.taken(), names(10, 20));
+  await([&] { return disk_.files().contains(std::string(PositionFile::kName)); });
+  expect_account(running->counts(), 20);
+}
+
+TEST_F(RelayDamageTest, ABadSectorCostsWhatLiesInItAfterSomeTries) {
+  keep(0, 500);
+  disk_.make_unreadable(segment_name(2), 9'000, 9'001);
+  int reads = 0;
+  disk_.fail_when([&](std::string_view call) -> std::optional<Trouble> {
+    reads += call == "read" ? 1 : 0;
+    return std::nullopt;
+  });
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  // A block of 4 KiB, in records of about 145 bytes.
+  EXPECT_GT(running->counts().lost, 26U);
+  EXPECT_LT(running->counts().lost, 32U);
+  EXPECT_EQ(taken().size(), 500U - running->counts().lost);
+  expect_account(running->counts(), 500);
+}
+
+TEST_F(RelayDamageTest, NothingIsGivenUpOnADiskThatTakesNoWrites) {
+  keep(0, 100);
+  broken_ = {"read", "write", "open"};
+  break_calls(Trouble::kBroken);
+  const auto running = relay();
+  await_problem(*running, "fails");
+  EXPECT_FALSE(running->drain(milliseconds(100)));
+  EXPECT_EQ(running->counts().lost, 0U);
+  EXPECT_GT(running->counts().oldest_ms, 0U);
+  {
+    const std::scoped_lock lock(broken_mutex_);
+    broken_.clear();
+  }
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(taken().size(), 100U);
+  EXPECT_EQ(running->counts().lost, 0U);
+}
+
+// Reads that fail now and then: all is tried again, and nothing that was kept is called lost.
+TEST_F(RelayDamageTest, AReadThatFailsLosesNothing) {
+  keep(0, 2'000);
+  std::atomic<int> calls{0};
+  disk_.fail_when([&](std::string_view call) -> std::optional<Trouble> {
+    const bool looks = call == "read" || call == "open" || call == "size" || call == "names";
+    return looks && ++calls % 3 != 0 ? std::optional(Trouble::kBroken) : std::nullopt;
+  });
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_GT(calls, 30);
+  EXPECT_EQ(running->counts().lost, 0U);
+  EXPECT_EQ(taken().size(), 2'000U);
 }
 
 // A hole in the last write before a crash: never called kept, so it is not called lost.

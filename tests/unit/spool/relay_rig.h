@@ -15,6 +15,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -37,6 +38,7 @@ class Broker {
   };
   std::size_t batch_records = 10;
   std::size_t queue_records = 40;
+  bool forgets_at_its_end = false;  // a closed producer calls back for nothing
 
   [[nodiscard]] std::vector<std::string> taken() const {
     const std::scoped_lock lock(mutex_);
@@ -65,6 +67,7 @@ class Broker {
     Line(Broker& broker, OnDelivery on_delivery)
         : broker_(broker), on_delivery_(std::move(on_delivery)) {}
     ~Line() override {
+      if (broker_.forgets_at_its_end) return;
       for (const auto& [key, tag] : queue_) end(key, tag, "_PURGE_QUEUE");
     }
     Enqueued produce(std::string_view key, std::string_view value, std::uint64_t tag) override {
@@ -151,6 +154,32 @@ class RelayTest : public ::testing::Test {
   void kill() {
     disk_.fail_when([](std::string_view) -> std::optional<Trouble> { return Trouble::kBroken; });
   }
+  // The calls in broken_ fail.
+  void break_calls(Trouble trouble) {
+    disk_.fail_when([this, trouble](std::string_view call) -> std::optional<Trouble> {
+      const std::scoped_lock lock(broken_mutex_);
+      return broken_.contains(std::string(call)) ? std::optional(trouble) : std::nullopt;
+    });
+  }
+  template <class Reached>
+  static void await(const Reached& reached) {
+    const auto until = std::chrono::steady_clock::now() + kLong;
+    while (!reached()) {
+      ASSERT_LT(std::chrono::steady_clock::now(), until);
+      std::this_thread::yield();
+    }
+  }
+  static void await_problem(const Relay& relay, std::string_view words) {
+    await([&] {
+      const auto problem = relay.problem();
+      return problem && problem->find(words) != std::string::npos;
+    });
+  }
+  [[nodiscard]] std::string refused() const {
+    const auto files = disk_.files();
+    const auto found = files.find(std::string(RefusedFile::kName));
+    return found == files.end() ? std::string() : found->second;
+  }
   void restart() {
     spool_.reset();
     disk_.restart(MemoryDisk::End::kKill);
@@ -161,6 +190,7 @@ class RelayTest : public ::testing::Test {
     options.max_in_flight = in_flight;
     options.first_retry = milliseconds(1);
     options.longest_retry = milliseconds(4);
+    options.read_tries = 5;
     auto relay = Relay::open(spool_->store(), options);
     EXPECT_TRUE(relay);
     return std::move(relay.value());
@@ -201,6 +231,8 @@ class RelayTest : public ::testing::Test {
     return keys;
   }
 
+  std::mutex broken_mutex_;
+  std::set<std::string> broken_;
   MemoryDisk disk_{1};
   Broker broker_;
   std::unique_ptr<Spool> spool_;

@@ -77,18 +77,109 @@ TEST_F(RelayTest, TooLargeForTheClientIsSetAside) {
   EXPECT_EQ(running->counts().refused, 1U);
 }
 
-TEST_F(RelayTest, AFullDiskDoesNotKeepARefusedRecordInTheWay) {
+// What cannot be set aside was once dropped, and counted as refused.
+TEST_F(RelayTest, WhatCannotBeSetAsideHoldsUpWhatComesAfterItAndIsNotLost) {
+  keep(0, 100);
+  broker_.at_the_door = [](const std::string& key) {
+    return key == "id-5" ? Enqueued::kTooLarge : Enqueued::kQueued;
+  };
+  for (const char* call : {"create", "sync", "write", "sync folder"}) {
+    broken_.insert(call);
+  }
+  break_calls(Trouble::kFull);
+  const auto running = relay();
+  await([&] { return running->counts().delivered == 5; });
+  await_problem(*running, "cannot be set aside");
+  EXPECT_FALSE(running->drain(milliseconds(20)));
+  EXPECT_EQ(running->counts().refused, 0U);
+  EXPECT_EQ(broker_.taken(), names(0, 5));
+  for (const char* call : {"create", "write", "sync folder", "sync"}) {
+    const std::scoped_lock lock(broken_mutex_);
+    broken_.erase(call);
+  }
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().refused, 1U);
+  EXPECT_EQ(running->counts().delivered, 99U);
+  EXPECT_NE(refused().find(R"("key":"id-5")"), std::string::npos);
+  EXPECT_FALSE(running->problem());
+}
+
+TEST_F(RelayTest, WhatIsRefusedAloneAndCannotBeSetAsideIsTriedAgain) {
+  keep(0, 50);
+  broker_.judge = [](const std::vector<std::string>& keys) -> std::string {
+    return std::find(keys.begin(), keys.end(), "id-7") == keys.end() ? "" : "INVALID_RECORD";
+  };
+  broken_.insert("create");
+  break_calls(Trouble::kBroken);
+  const auto running = relay();
+  await_problem(*running, "cannot be set aside");
+  EXPECT_EQ(running->counts().refused, 0U);
+  {
+    const std::scoped_lock lock(broken_mutex_);
+    broken_.clear();
+  }
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().refused, 1U);
+  EXPECT_EQ(running->counts().delivered, 49U);
+}
+
+TEST_F(RelayTest, ARefusedFileAtItsBoundSaysWhatToDo) {
   keep(0, 10);
   broker_.at_the_door = [](const std::string& key) {
     return key == "id-5" ? Enqueued::kTooLarge : Enqueued::kQueued;
   };
-  disk_.fail_when([](std::string_view call) -> std::optional<Trouble> {
-    return call == "create" ? std::optional(Trouble::kFull) : std::nullopt;
-  });
+  const std::string name(RefusedFile::kName);
+  disk_.put(name, std::string(core::kMaxSpoolRefusedBytes, '\n'));
   const auto running = relay();
+  await_problem(*running, "move the file elsewhere");
+  EXPECT_EQ(running->counts().refused, 0U);
+  disk_.erase(name);
   ASSERT_TRUE(running->drain(kLong));
   EXPECT_EQ(running->counts().refused, 1U);
-  EXPECT_FALSE(disk_.files().contains("refused.ndjson"));
+  EXPECT_EQ(running->counts().delivered, 9U);
+  EXPECT_NE(refused().find(R"("key":"id-5")"), std::string::npos);
+}
+
+// The position must not pass a record that a power cut takes from the file it was set aside in.
+TEST_F(RelayTest, WhatWasSetAsideStandsAfterAPowerCut) {
+  keep(0, 10);
+  broker_.at_the_door = [](const std::string& key) {
+    return key == "id-9" ? Enqueued::kTooLarge : Enqueued::kQueued;
+  };
+  {
+    const auto running = relay();
+    ASSERT_TRUE(running->drain(kLong));
+    kill();
+  }
+  spool_.reset();
+  disk_.restart(MemoryDisk::End::kPower);
+  EXPECT_NE(refused().find(R"("key":"id-9")"), std::string::npos);
+}
+
+// It was 0 until something had been acked.
+TEST_F(RelayTest, TheOldestThatWaitsIsToldInAnOutage) {
+  restart();
+  {
+    auto rig = Rig::open(disk_, {1'000'000, 20'000});
+    ASSERT_TRUE(rig);
+    for (int i = 0; i < 40; ++i) ASSERT_EQ(rig.value()->append({event(i)}, 5'000U + i).records, 1U);
+  }
+  open_spool();
+  std::atomic<int> end{0};
+  broker_.judge = [&](const std::vector<std::string>& keys) -> std::string {
+    const bool is_taken = std::all_of(
+        keys.begin(), keys.end(), [&](const auto& key) { return std::stoi(key.substr(3)) < end; });
+    return is_taken ? "" : "_TRANSPORT";
+  };
+  const auto running = relay();
+  await([&] { return running->counts().sent_again > 0; });
+  EXPECT_EQ(running->counts().oldest_ms, 5'000U);
+  end = 20;
+  await([&] { return running->counts().delivered == 20; });
+  EXPECT_EQ(running->counts().oldest_ms, 5'020U);
+  end = 40;
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().oldest_ms, 0U);
 }
 
 TEST_F(RelayTest, AFatalErrorMeansANewProducer) {
@@ -100,6 +191,22 @@ TEST_F(RelayTest, AFatalErrorMeansANewProducer) {
   const auto running = relay();
   ASSERT_TRUE(running->drain(kLong));
   EXPECT_EQ(once(broker_.taken()), names(0, 300));
+  EXPECT_GT(broker_.opened(), 2U);
+}
+
+// Kafka's client, closed, waits for its last call backs for a bounded time: the relay then waited
+// for them for ever.
+TEST_F(RelayTest, AProducerThatEndsWithoutTellingHoldsUpNothing) {
+  keep(0, 300);
+  broker_.forgets_at_its_end = true;
+  std::atomic<int> offers{0};
+  broker_.at_the_door = [&](const std::string&) {
+    return ++offers % 90 == 0 ? Enqueued::kFatal : Enqueued::kQueued;
+  };
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(once(broker_.taken()), names(0, 300));
+  EXPECT_EQ(running->counts().delivered, 300U);
   EXPECT_GT(broker_.opened(), 2U);
 }
 

@@ -35,11 +35,11 @@ class Rig {
       : store_(std::move(store)), appender_(std::make_unique<Appender>(*store_)) {}
 
   // How many of them are kept.
-  Kept append(const std::vector<Event>& events) {
+  Kept append(const std::vector<Event>& events, std::uint64_t at_ms = 1'700'000'000'000) {
     Group group;
     for (const auto& [key, value] : events) {
       const std::size_t before = group.bytes.size();
-      append_frame(group.bytes, key, value, 1'700'000'000'000, body_key(store_->spool()));
+      append_frame(group.bytes, key, value, at_ms, body_key(store_->spool()));
       group.frame_bytes.push_back(static_cast<std::uint32_t>(group.bytes.size() - before));
     }
     return appender_->append(group);

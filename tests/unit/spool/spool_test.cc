@@ -6,8 +6,10 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -195,6 +197,18 @@ TEST(Spool, TooLargeIsSaidAtOnce) {
   EXPECT_EQ(spool->counts().refused_too_large, 2U);
 }
 
+TEST(Spool, WhatTheBrokerWouldNotTakeIsTooLarge) {
+  MemoryDisk disk(1);
+  Told told;
+  auto wanted = options(told);
+  wanted.limits = {10'000'000, 4'000'000};
+  auto spool = open(disk, wanted);
+  // With all that goes around it.
+  const std::string value(core::kMaxSpoolEventBytes - 4, 'v');
+  EXPECT_EQ(spool->offer({"id-1", value, 1}), Offered::kAccepted);
+  EXPECT_EQ(spool->offer({"id-01", value, 1}), Offered::kTooLarge);
+}
+
 // A disk with this trouble for a while, then well again.
 void goes_on_after(Trouble trouble, const std::string& reason) {
   MemoryDisk disk(1);
@@ -270,6 +284,19 @@ TEST(Spool, AFailedFsyncIsNeverBelievedLater) {
   }
 }
 
+// A segment that was opened when there was hardly room kept its small bound when there was again.
+TEST(Spool, RoomThatComesBackIsUsedAtOnce) {
+  MemoryDisk disk(1);
+  auto rig = Rig::open(disk, {10'000, 4'000});
+  ASSERT_TRUE(rig);
+  int kept = 0;
+  while (rig.value()->append({event(kept, 700)}).records == 1) ++kept;
+  ASSERT_FALSE(rig.value()->appender().probe());
+  rig.value()->store().advance(static_cast<std::uint64_t>(kept), 0);
+  rig.value()->store().drop_done();
+  EXPECT_EQ(rig.value()->append({event(99, 700)}).records, 1U);
+}
+
 class SpoolFolder : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -303,6 +330,60 @@ TEST_F(SpoolFolder, ASecondOwnerIsToldWhoHasIt) {
       << second.error().message;
   first.value().reset();
   EXPECT_TRUE(open_at(path));
+}
+
+// A forked child that lives on held the lock, and nobody could open the spool of its dead parent.
+TEST_F(SpoolFolder, AForkedChildDoesNotHoldIt) {
+  const auto path = root_ / "spool";
+  auto folder = open_folder(path);
+  ASSERT_TRUE(folder);
+  auto lock = folder.value()->lock();
+  ASSERT_TRUE(lock);
+  const auto file = folder.value()->create("a");
+  std::array<int, 2> to_child{};
+  std::array<int, 2> from_child{};
+  ASSERT_EQ(::pipe(to_child.data()) + ::pipe(from_child.data()), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(to_child[1]);
+    char answer = 'o';
+    try {
+      file->write("the child's", 0);
+    } catch (const FileFailure&) {
+      answer = 'f';
+    }
+    static_cast<void>(::write(from_child[1], &answer, 1));
+    static_cast<void>(::read(to_child[0], &answer, 1));  // until the parent lets it go
+    ::_exit(0);
+  }
+  ASSERT_GT(child, 0);
+  char answer = 0;
+  EXPECT_EQ(::read(from_child[0], &answer, 1), 1);
+  // The parent's files are not the child's to write.
+  EXPECT_EQ(answer, 'f');
+  file->write("the parent's", 0);
+  // The parent has it still, and who comes after it gets it while the child lives.
+  EXPECT_FALSE(open_folder(path).value()->lock());
+  lock.value().reset();
+  EXPECT_TRUE(open_folder(path).value()->lock());
+  for (const int end : {to_child[0], to_child[1], from_child[0], from_child[1]}) ::close(end);
+  EXPECT_EQ(::waitpid(child, nullptr, 0), child);
+}
+
+TEST_F(SpoolFolder, AFileThatSomebodyRemovedIsNotBelievedToStand) {
+  auto folder = std::move(open_folder(root_ / "spool/").value());
+  const auto file = folder->create("a");
+  file->write("x", 0);
+  file->sync();
+  folder->remove("a");
+  folder->remove("a");
+  try {
+    file->sync();
+    ADD_FAILURE() << "synced a file without a name";
+  } catch (const FileFailure& failure) {
+    EXPECT_EQ(failure.trouble(), Trouble::kGone);
+  }
+  EXPECT_THROW(static_cast<void>(folder->open("a")), FileFailure);
 }
 
 TEST_F(SpoolFolder, IsReadableByItsOwnerAlone) {
