@@ -11,7 +11,8 @@
 // Checks are XXH3-64. A frame's check is keyed by the spool's random id and the segment's number,
 // so that no event can hold bytes that look like a frame, and what an old file left is no frame
 // here. `place` counts the frames of one write: sequence - place is where that write began, and
-// everything before it was fsynced.
+// everything before it was fsynced. `at_ms` is the wall clock when the event was offered, in ms
+// since 1970, for people: it orders nothing and may go back.
 #pragma once
 
 #include <bit>

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <exception>
 #include <new>
 #include <random>
 #include <utility>
@@ -111,12 +110,20 @@ void Relay::run() {
       pause();
     }
   }
+  try {
+    finish();
+  } catch (const std::bad_alloc&) {
+    // What the position does not tell is sent again by the next owner.
+  }
+}
+
+void Relay::finish() {
   close_outlet();
   sweep();
   try {
     store_.drop_done();
-  } catch (const std::exception&) {
-    // What the position does not tell is sent again by the next owner.
+  } catch (const FileFailure& failure) {
+    runtime::log::warn("spool_position_not_stored", {{"problem", failure.what()}});
   }
 }
 
@@ -324,14 +331,14 @@ void Relay::set_aside(const Record& record, std::string_view reason) {
                                   "nothing is sent until it can: {}",
                                   reason, failure.what()));
   }
+  Slot& mine = slot(record.sequence);
+  mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
+  mine.state.store(State::kSetAside, std::memory_order_release);
   runtime::log::error("spool_record_refused", {{"reason", reason},
                                                {"sequence", record.sequence},
                                                {"value_bytes", record.value.size()},
                                                {"folder", store_.folder().path()},
                                                {"set_aside_in", RefusedFile::kName}});
-  Slot& mine = slot(record.sequence);
-  mine.end_offset = static_cast<std::uint32_t>(record.end_offset);
-  mine.state.store(State::kSetAside, std::memory_order_release);
 }
 
 void Relay::pass_over(const Step& step) {
@@ -345,23 +352,24 @@ void Relay::pass_over(const Step& step) {
   TALLY_CHECK(base_ + step.missing >= behind, "base {} missing {} at {}", base_, step.missing,
               behind);
   const Ends ends = end_gap(behind);
-  if (ends.lost + ends.torn > 0) {
-    runtime::log::error("spool_records_missing", {{"lost", ends.lost},
-                                                  {"torn", ends.torn},
-                                                  {"from_sequence", base_},
-                                                  {"before_sequence", behind},
-                                                  {"folder", store_.folder().path()}});
-  }
-  base_ = behind;
+  const std::uint64_t from = std::exchange(base_, behind);
   store_.advance(base_, 0);
-  const std::scoped_lock lock(mutex_);
-  counts_.delivered += ends.delivered;
-  counts_.refused += ends.refused;
-  counts_.lost += ends.lost;
-  counts_.torn += ends.torn;
-  counts_.oldest_ms = 0;
-  ended_below_ = base_;
-  moved_.notify_all();
+  {
+    const std::scoped_lock lock(mutex_);
+    counts_.delivered += ends.delivered;
+    counts_.refused += ends.refused;
+    counts_.lost += ends.lost;
+    counts_.torn += ends.torn;
+    counts_.oldest_ms = 0;
+    ended_below_ = base_;
+    moved_.notify_all();
+  }
+  if (ends.lost + ends.torn == 0) return;
+  runtime::log::error("spool_records_missing", {{"lost", ends.lost},
+                                                {"torn", ends.torn},
+                                                {"from_sequence", from},
+                                                {"before_sequence", behind},
+                                                {"folder", store_.folder().path()}});
 }
 
 // Nothing is in flight, and all of [base_, behind) ends. What was sent before an earlier one failed

@@ -83,6 +83,7 @@ class Relay {
   void close_outlet();
   void run();
   void step_or_wait();
+  void finish();
   void step();
   void send_some();
   std::optional<Step> read_next();

@@ -23,6 +23,8 @@ namespace tally::producer::spool {
 
 struct SpooledSinkOptions {
   std::filesystem::path folder = {};  // on a local disk; this sink's alone
+  // Of all segments, reserved room included. Beside them lie the position (8 KiB) and what was
+  // refused (kMaxSpoolRefusedBytes).
   std::uint64_t max_bytes = core::kSpoolBytes;
   std::uint64_t segment_bytes = core::kSpoolSegmentBytes;
   std::string topic = "usage.events";
@@ -41,8 +43,9 @@ struct SpooledCounts {
   std::uint64_t waiting_records = 0;
   std::uint64_t waiting_bytes = 0;
   std::uint64_t disk_bytes = 0;
-  std::uint64_t cut_bytes = 0;         // behind the last whole record when the folder was opened
-  std::uint64_t oldest_waiting_s = 0;  // since it was kept
+  std::uint64_t cut_bytes = 0;  // behind the last whole record when the folder was opened
+  // Since it was offered, by the wall clock; 0 when nothing waits or the clock went back.
+  std::uint64_t oldest_waiting_s = 0;
 };
 
 class SpooledSink final : public EventSink {

@@ -190,7 +190,7 @@ class RelayTest : public ::testing::Test {
     options.max_in_flight = in_flight;
     options.first_retry = milliseconds(1);
     options.longest_retry = milliseconds(4);
-    options.read_tries = 5;
+    options.read_tries = read_tries_;
     auto relay = Relay::open(spool_->store(), options);
     EXPECT_TRUE(relay);
     return std::move(relay.value());
@@ -231,6 +231,7 @@ class RelayTest : public ::testing::Test {
     return keys;
   }
 
+  std::size_t read_tries_ = 1'000'000;
   std::mutex broken_mutex_;
   std::set<std::string> broken_;
   MemoryDisk disk_{1};
