@@ -1,6 +1,7 @@
 #include "producer/spool/posix_files.h"
 
 #include "core/check.h"
+#include "runtime/log/log.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -276,16 +277,18 @@ core::Result<std::unique_ptr<Folder>> open_folder(const std::filesystem::path& p
   close_in_children();
   auto folder = std::make_unique<PosixFolder>(path);
   try {
-    // Each time: who made it may have been killed before. A parent that may be entered and not read
-    // cannot be fsynced; then it was not made here.
+    // Each time: who made it may have been killed before.
     PosixFolder(path / "..").sync();
   } catch (const FileFailure& failure) {
-    if (made || failure.trouble() != Trouble::kReadOnly) {
+    if (made) {
       return core::Error{core::ErrorKind::kUnavailable,
                          fmt::format("spool folder {}: its parent cannot be fsynced: {}; mend the "
                                      "disk or name another folder",
                                      path.string(), failure.what())};
     }
+    // Somebody else's, whom this user may enter and not read, or the file system below a mount.
+    runtime::log::warn("spool_parent_not_fsynced",
+                       {{"folder", path.string()}, {"problem", failure.what()}});
   }
   return std::unique_ptr<Folder>(std::move(folder));
 }

@@ -162,7 +162,10 @@ TEST_F(RelayTest, TheOldestThatWaitsIsToldInAnOutage) {
   {
     auto rig = Rig::open(disk_, {1'000'000, 20'000});
     ASSERT_TRUE(rig);
-    for (int i = 0; i < 40; ++i) ASSERT_EQ(rig.value()->append({event(i)}, 5'000U + i).records, 1U);
+    for (int i = 0; i < 40; ++i) {
+      const auto at_ms = static_cast<std::uint64_t>(5'000 + i);
+      ASSERT_EQ(rig.value()->append({event(i)}, at_ms).records, 1U);
+    }
   }
   open_spool();
   std::atomic<int> end{0};
