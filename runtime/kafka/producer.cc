@@ -2,13 +2,19 @@
 
 #include "core/check.h"
 #include "runtime/kafka/handles.h"
+#include "runtime/log/log.h"
+#include "runtime/retry/deadline.h"
+#include "runtime/retry/patience.h"
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 
@@ -16,9 +22,15 @@ namespace tally::runtime::kafka {
 namespace {
 
 using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
 
 constexpr int kPollMs = 50;
+constexpr milliseconds kLook{10};  // of those who wait for ends
 constexpr std::string_view kContentTypeHeader = "content-type";
+// What librdkafka reckons for a record beside key, value and headers, and for each header's
+// lengths.
+constexpr std::size_t kRecordBytes = 36;
+constexpr std::size_t kHeaderLengthBytes = 2;
 
 // Large batches cost the broker least; 10 ms of waiting is nothing to a meter.
 const ClientSettings kDefaults = {
@@ -97,6 +109,9 @@ struct Producer::Impl {
   static void on_report(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque);
   static void on_error(rd_kafka_t* client, int code, const char* reason, void* opaque);
   void poll_until_stopped();
+  void note(rd_kafka_t* handle, int code, const char* reason);
+  // Waits until something ended, a look is due, or `until` has come.
+  void wait_for_an_end(Clock::time_point until);
   rd_kafka_resp_err_t enqueue(std::string_view key, std::string_view value, void* tag);
 };
 
@@ -122,19 +137,38 @@ void Producer::Impl::on_report(rd_kafka_t*, const rd_kafka_message_t* message, v
 
 void Producer::Impl::on_error(rd_kafka_t* client, int code, const char* reason, void* opaque) {
   auto* self = static_cast<Impl*>(opaque);
-  const std::scoped_lock lock(self->mutex);
-  self->problem = reason;
+  if (code == RD_KAFKA_RESP_ERR__FATAL) self->has_fatal = true;
+  // No exception may pass through librdkafka: without memory there is no sentence.
+  try {
+    self->note(client, code, reason);
+  } catch (const std::bad_alloc&) {
+    return;
+  }
+}
+
+void Producer::Impl::note(rd_kafka_t* handle, int code, const char* reason) {
+  const std::scoped_lock lock(mutex);
+  problem = reason;
   if (code != RD_KAFKA_RESP_ERR__FATAL) return;
   std::array<char, 512> why{};
-  const auto cause = rd_kafka_fatal_error(client, why.data(), why.size());
-  self->fatal = fmt::format("{}: {}; open a new producer and send again what was not delivered",
-                            rd_kafka_err2name(cause), why.data());
-  self->has_fatal = true;
+  const auto cause = rd_kafka_fatal_error(handle, why.data(), why.size());
+  fatal = fmt::format("{}: {}; open a new producer and send again what was not delivered",
+                      rd_kafka_err2name(cause), why.data());
+}
+
+void Producer::Impl::wait_for_an_end(Clock::time_point until) {
+  ++waiting;
+  {
+    std::unique_lock lock(mutex);
+    ended.wait_until(lock, std::min(until, Clock::now() + kLook));
+  }
+  --waiting;
 }
 
 void Producer::Impl::poll_until_stopped() {
-  while (!stopping.load(std::memory_order_relaxed)) {
-    const int served = rd_kafka_poll(client.get(), kPollMs);
+  // Then for as long as there is something to tell of.
+  for (int served = 1; served > 0 || !stopping.load(std::memory_order_relaxed);) {
+    served = rd_kafka_poll(client.get(), kPollMs);
     if (served > 0 || waiting.load() > 0) {
       const std::scoped_lock lock(mutex);
       ended.notify_all();
@@ -206,9 +240,42 @@ Producer::Producer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Producer::~Producer() {
   // Purging makes each outstanding message fail, so that every one has its call back.
   rd_kafka_purge(impl_->client.get(), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-  static_cast<void>(flush(milliseconds(5'000)));
+  retry::Patience patience(impl_->options.stuck_limit, outstanding(), Clock::now());
+  while (patience.goes_on(outstanding(), Clock::now())) {
+    impl_->wait_for_an_end(Clock::time_point::max());
+  }
   impl_->stopping = true;
-  impl_->poller.join();
+  impl_->poller.join();  // a callback that is under way is waited for
+  if (const std::size_t left = outstanding(); left > 0) {
+    log::error("kafka_messages_without_an_end",
+               {{"messages", left},
+                {"topic", impl_->options.topic},
+                {"waited_ms", impl_->options.stuck_limit.count()},
+                {"what",
+                 "Kafka's client tells nothing of them: whether they are in the log is "
+                 "unknown; send them again"}});
+  }
+}
+
+core::Result<std::size_t> max_message_bytes(const ClientSettings& settings,
+                                            std::string_view content_type) {
+  ClientSettings one;
+  const auto given = settings.find("message.max.bytes");
+  if (given != settings.end()) one.insert(*given);
+  const auto conf = make_conf(one);
+  if (!conf) return conf.error();
+  std::array<char, 32> text{};
+  std::size_t size = text.size();
+  const auto got = rd_kafka_conf_get(conf.value().get(), "message.max.bytes", text.data(), &size);
+  std::size_t bytes = 0;
+  TALLY_CHECK(got == RD_KAFKA_CONF_OK &&
+                  std::from_chars(text.data(), text.data() + text.size(), bytes).ec == std::errc(),
+              "message.max.bytes is {}", text.data());
+  std::size_t besides = kRecordBytes;
+  if (!content_type.empty()) {
+    besides += kHeaderLengthBytes + kContentTypeHeader.size() + content_type.size();
+  }
+  return bytes - std::min(bytes, besides);
 }
 
 Enqueued Producer::produce(std::string_view key, std::string_view value, std::uint64_t tag) {
@@ -242,7 +309,7 @@ void Producer::wait_for_room(milliseconds time) {
   ++impl_->waiting;
   {
     std::unique_lock lock(impl_->mutex);
-    impl_->ended.wait_for(lock, time);
+    impl_->ended.wait_until(lock, retry::deadline(Clock::now(), time));
   }
   --impl_->waiting;
 }
@@ -250,17 +317,9 @@ void Producer::wait_for_room(milliseconds time) {
 std::size_t Producer::flush(milliseconds time) {
   TALLY_CHECK(std::this_thread::get_id() != impl_->poller.get_id(),
               "flush() called from the delivery callback would wait for itself");
-  const auto until = std::chrono::steady_clock::now() + time;
-  ++impl_->waiting;
+  const auto until = retry::deadline(Clock::now(), time);
   std::size_t left = outstanding();
-  while (left > 0 && std::chrono::steady_clock::now() < until) {
-    {
-      std::unique_lock lock(impl_->mutex);
-      impl_->ended.wait_for(lock, milliseconds(10));
-    }
-    left = outstanding();
-  }
-  --impl_->waiting;
+  for (; left > 0 && Clock::now() < until; left = outstanding()) impl_->wait_for_an_end(until);
   return left;
 }
 

@@ -5,7 +5,9 @@
 // Threads: produce(), flush() and the readers from any thread. The delivery callback runs on one
 // thread of the producer's own, one call at a time; it must be quick, must not throw and must not
 // call flush(). Lifetime: the destructor gives up what is still outstanding (flush() before), calls
-// back for each of it with a failure, then stops the thread; the callback must outlive it.
+// back for each of it with a failure, then stops the thread; the callback must outlive it. It takes
+// as long as the callbacks do. Where librdkafka itself lets nothing end any more for stuck_limit,
+// it says so in the log (kafka_messages_without_an_end) and goes without telling of those.
 #pragma once
 
 #include "core/result.h"
@@ -55,7 +57,13 @@ struct ProducerOptions {
   ClientSettings settings = {};   // over the defaults in producer.cc
   Reports reports = Reports::kEveryMessage;
   std::function<void(const Delivery&)> on_delivery = {};  // may be empty
+  std::chrono::milliseconds stuck_limit{30'000};          // of the destructor
 };
+
+// The most bytes that a message's key and value may have together: message.max.bytes (librdkafka's
+// own unless set) less what a record needs besides. An error as Producer::open's.
+[[nodiscard]] core::Result<std::size_t> max_message_bytes(const ClientSettings& settings,
+                                                          std::string_view content_type);
 
 class Producer {
  public:
@@ -72,7 +80,8 @@ class Producer {
   // Copies key and value. Never blocks on the network.
   [[nodiscard]] Enqueued produce(std::string_view key, std::string_view value,
                                  std::uint64_t tag = 0);
-  // Waits until a message ended or the time is over. A hint: another thread may take the room.
+  // Waits until a message ended or the time is over; here and in flush() milliseconds::max() is for
+  // ever. A hint: another thread may take the room.
   void wait_for_room(std::chrono::milliseconds time);
   // Waits until nothing is outstanding or the time is over; returns what is still outstanding.
   // Those stay queued and may be delivered yet.

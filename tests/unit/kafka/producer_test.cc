@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <mutex>
 #include <set>
 #include <string>
@@ -103,6 +105,79 @@ TEST(KafkaProducer, SaysWhenTheQueueIsFullAndGivesUpTheRestWithAReason) {
   EXPECT_EQ(opened.value()->flush(milliseconds(20)), 10U);
   opened.value().reset();
   EXPECT_EQ(reasons.count("_PURGE_QUEUE"), 10U);
+}
+
+// When the time was over the rest was given up without a word, because callbacks were slow.
+TEST(KafkaProducer, ItsEndLastsAsLongAsTheCallbacks) {
+  std::promise<void> begun;
+  std::promise<void> may_end;
+  std::atomic<int> ended{0};
+  auto opened = Producer::open({
+      .topic = "events",
+      .settings = kMock,
+      .on_delivery =
+          [&, ready = may_end.get_future().share()](const Delivery&) {
+            if (++ended == 1) begun.set_value();
+            ready.wait();
+          },
+      .stuck_limit = milliseconds(1),
+  });
+  ASSERT_TRUE(opened) << opened.error().message;
+  ASSERT_EQ(opened.value()->produce("first", "v"), Enqueued::kQueued);
+  begun.get_future().wait();
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_EQ(opened.value()->produce("key-" + std::to_string(i), "v"), Enqueued::kQueued);
+  }
+  testing::internal::CaptureStderr();
+  auto gone = std::async(std::launch::async, [&] { opened.value().reset(); });
+  EXPECT_EQ(gone.wait_for(milliseconds(100)), std::future_status::timeout);
+  may_end.set_value();
+  gone.get();
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(ended, 41);
+}
+
+// The deadline overflowed and had passed long ago.
+TEST(KafkaProducer, TheLongestDeadlineIsForEver) {
+  std::promise<void> begun;
+  std::promise<void> may_end;
+  auto opened = Producer::open({
+      .topic = "events",
+      .settings = kMock,
+      .on_delivery =
+          [&, ready = may_end.get_future().share()](const Delivery&) {
+            begun.set_value();
+            ready.wait();
+          },
+  });
+  ASSERT_TRUE(opened) << opened.error().message;
+  Producer& producer = *opened.value();
+  ASSERT_EQ(producer.produce("k", "v"), Enqueued::kQueued);
+  begun.get_future().wait();
+  auto flushed =
+      std::async(std::launch::async, [&] { return producer.flush(milliseconds::max()); });
+  auto room = std::async(std::launch::async, [&] { producer.wait_for_room(milliseconds::max()); });
+  EXPECT_EQ(flushed.wait_for(milliseconds(50)), std::future_status::timeout);
+  EXPECT_EQ(room.wait_for(milliseconds(0)), std::future_status::timeout);
+  may_end.set_value();
+  EXPECT_EQ(flushed.get(), 0U);
+  room.get();
+}
+
+TEST(KafkaProducer, KnowsTheLargestMessageToTheByte) {
+  for (const std::string content_type : {"", "application/cloudevents+json"}) {
+    const auto settings = with(kMock, "message.max.bytes", "2000");
+    auto opened =
+        Producer::open({.topic = "events", .content_type = content_type, .settings = settings});
+    ASSERT_TRUE(opened) << opened.error().message;
+    const auto most = max_message_bytes(settings, content_type);
+    ASSERT_TRUE(most) << most.error().message;
+    const std::string value(most.value() - 3, 'x');
+    EXPECT_EQ(opened.value()->produce("key", value), Enqueued::kQueued);
+    EXPECT_EQ(opened.value()->produce("key", value + "x"), Enqueued::kTooLarge);
+  }
+  EXPECT_GT(max_message_bytes({}, "").value(), 900'000U);
+  EXPECT_FALSE(max_message_bytes(with({}, "message.max.bytes", "many"), ""));
 }
 
 TEST(KafkaProducer, RefusesAMessageOverTheLimit) {
