@@ -1,5 +1,6 @@
 #include "producer/acked_sink.h"
 
+#include <new>
 #include <utility>
 
 namespace tally::producer {
@@ -23,6 +24,14 @@ core::Result<std::unique_ptr<AckedSink>> AckedSink::open(AckedSinkOptions option
 }
 
 Offered AckedSink::offer(const SinkEvent& event) {
+  try {
+    return produce(event);
+  } catch (const std::bad_alloc&) {
+    return Offered::kFull;
+  }
+}
+
+Offered AckedSink::produce(const SinkEvent& event) {
   switch (producer_->produce(event.key, event.value, event.tag)) {
     case runtime::kafka::Enqueued::kQueued:
       return Offered::kAccepted;

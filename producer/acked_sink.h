@@ -35,6 +35,8 @@ class AckedSink final : public EventSink {
   }
 
  private:
+  [[nodiscard]] Offered produce(const SinkEvent& event);
+
   std::unique_ptr<runtime::kafka::Producer> producer_;
 };
 

@@ -4,12 +4,13 @@
 #include "core/limits.h"
 #include "producer/fork_guard.h"
 #include "producer/request_id.h"
+#include "runtime/log/log.h"
+#include "runtime/retry/deadline.h"
 
 #include <pthread.h>
 
 #include <algorithm>
 #include <bit>
-#include <csignal>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -33,6 +34,9 @@ constexpr std::uint64_t kEventsBetweenLooks = 256;
 constexpr std::string_view kForked =
     "this process was forked after the client was opened, whose threads stayed with the parent: "
     "open a client after fork()";
+constexpr std::string_view kEnding =
+    "the client is ending: its destructor has given up what is outstanding; open a new client";
+constexpr std::string_view kEnded = "the client has ended for good: open a new client";
 constexpr std::string_view kFull =
     "the queue is full: events end slower than they are recorded, or nobody takes them; see "
     "queue_bytes and max_outstanding_events";
@@ -40,6 +44,8 @@ constexpr std::string_view kNoMemory = "there is no memory to check the event in
 constexpr std::string_view kNoOutcomes =
     "level kMemory tells no event's end: open the client at kSpooled or kAcked, or use record()";
 constexpr std::string_view kTagTooLarge = "tag is 2^63 or more, the limit: give less";
+constexpr std::string_view kTagUnheard =
+    "tag is given to a future or an awaitable, which tell no tag: leave it out, or use record()";
 
 core::Timestamp timestamp(system_clock::time_point when) {
   return core::Timestamp::from_micros(
@@ -67,13 +73,7 @@ UsageClient::Impl::~Impl() { TALLY_CHECK(!handing.joinable(), "the client was no
 
 void UsageClient::Impl::start(MadeSink sink) {
   made = std::move(sink);
-  // The service's signals go to threads of the service.
-  sigset_t all;
-  sigset_t before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
   handing = std::thread([this] { hand_over(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   ::pthread_setname_np(handing.native_handle(), "tally-handing");  // for whoever looks at a service
 }
 
@@ -98,7 +98,9 @@ Problem UsageClient::Impl::measure(EventText& text, const UsageEvent& event, std
   const Problem wrong =
       text.measure(id, source, event.type, event.tenant, timestamp(event.time.value_or(now)));
   if (!wrong.empty()) return wrong;
-  return fields != nullptr ? text.measure_data(*fields) : text.measure_data(event.data);
+  const Problem bad =
+      fields != nullptr ? text.measure_data(*fields) : text.measure_data(event.data);
+  return bad.empty() ? text.size_problem(id.size(), made.max_event_bytes) : bad;
 }
 
 Receipt UsageClient::Impl::record(const UsageEvent& event, const std::span<const Field>* fields,
@@ -106,12 +108,16 @@ Receipt UsageClient::Impl::record(const UsageEvent& event, const std::span<const
   Receipt receipt;
   if (is_fork()) return refuse(receipt, Recorded::kClosed, kForked);
   if (closed.load(std::memory_order_acquire)) {
-    return refuse(receipt, Recorded::kClosed, closed_reason);
+    return refuse(receipt, Recorded::kClosed, closed_reason.empty() ? kEnded : closed_reason);
+  }
+  if (stopping.load(std::memory_order_acquire)) {
+    return refuse(receipt, Recorded::kClosed, kEnding);
   }
   if (event.tag >> 63U != 0) return refuse(receipt, Recorded::kInvalid, kTagTooLarge);
   if (waiter != nullptr && options.level == Level::kMemory) {
     return refuse(receipt, Recorded::kInvalid, kNoOutcomes);
   }
+  if (waiter != nullptr && event.tag != 0) return refuse(receipt, Recorded::kInvalid, kTagUnheard);
   const auto now = system_clock::now();
   std::string_view id = event.id;
   if (id.empty()) {
@@ -133,10 +139,10 @@ Receipt UsageClient::Impl::record(const UsageEvent& event, const std::span<const
   return receipt;
 }
 
-bool UsageClient::Impl::take_one() {
-  // Counted before it can end. Another thread's event may be counted and have ended between the two
-  // looks, so the difference may be below zero.
-  const auto before = static_cast<std::int64_t>(accepted.fetch_add(1));
+bool UsageClient::Impl::claim() {
+  // Another thread's event may be claimed and have ended between the two looks, so the difference
+  // may be below zero.
+  const auto before = static_cast<std::int64_t>(claimed.fetch_add(1));
   const auto most = static_cast<std::int64_t>(options.max_outstanding_events);
   if (before - static_cast<std::int64_t>(ended_seen.load(std::memory_order_relaxed)) < most) {
     return true;
@@ -144,17 +150,18 @@ bool UsageClient::Impl::take_one() {
   const std::uint64_t now = ended();
   ended_seen.store(now, std::memory_order_relaxed);
   if (before - static_cast<std::int64_t>(now) < most) return true;
-  accepted.fetch_sub(1);
+  claimed.fetch_sub(1);
   return false;
 }
 
 bool UsageClient::Impl::enqueue(const EventText& text, std::string_view id, std::uint64_t tag) {
-  if (!take_one()) return false;
+  if (!claim()) return false;
   SlotHeader* slot = ring.reserve(id.size() + text.bytes() + kSequenceRoom);
   if (slot == nullptr) {
-    accepted.fetch_sub(1);
+    claimed.fetch_sub(1);
     return false;
   }
+  accepted.fetch_add(1);  // before it can end
   slot->tag = tag;
   slot->key_bytes = static_cast<std::uint32_t>(id.size());
   slot->value_bytes = static_cast<std::uint32_t>(text.bytes());
@@ -177,6 +184,10 @@ void UsageClient::Impl::hand_over() {
     if (ring.front() == nullptr && !stopping.load()) bell.wait_for(kSleep);
     bell.announce(false);
   }
+  give_up_queued();
+}
+
+void UsageClient::Impl::give_up_queued() {
   while (SlotHeader* slot = ring.front()) {
     lose(*slot, "gave_up");
     ring.pop();
@@ -206,8 +217,7 @@ void UsageClient::Impl::offer_until_taken(SlotHeader& slot, std::string_view val
         lose(slot, "too_large");
         return;
       case Offered::kClosed:
-        closed_reason = made.problem();
-        closed.store(true, std::memory_order_release);
+        close_for_good();
         break;
       case Offered::kFull:
         if (stopping.load(std::memory_order_acquire)) {
@@ -218,6 +228,15 @@ void UsageClient::Impl::offer_until_taken(SlotHeader& slot, std::string_view val
     }
   }
   lose(slot, "closed");
+}
+
+void UsageClient::Impl::close_for_good() {
+  try {
+    closed_reason = made.problem();
+  } catch (const std::bad_alloc&) {
+    closed_reason.clear();
+  }
+  closed.store(true, std::memory_order_release);
 }
 
 void UsageClient::Impl::lose(SlotHeader& slot, std::string_view reason) {
@@ -243,15 +262,23 @@ void UsageClient::Impl::finish(const SinkOutcome& ended_event) {
     kept.fetch_add(1);
   } else {
     const std::scoped_lock lock(mutex);
-    const auto found = failed_by_reason.find(outcome.reason);
-    if (found != failed_by_reason.end()) {
-      ++found->second;
-    } else {
-      failed_by_reason.emplace(outcome.reason, 1);
-    }
+    count_failed(outcome.reason);
     failed.fetch_add(1);
   }
   if (waiting.load() > 0 && ended() == accepted.load()) notify();
+}
+
+void UsageClient::Impl::count_failed(std::string_view reason) noexcept {
+  try {
+    const auto found = failed_by_reason.find(reason);
+    if (found != failed_by_reason.end()) {
+      ++found->second;
+    } else {
+      failed_by_reason.emplace(reason, 1);
+    }
+  } catch (const std::bad_alloc&) {
+    ++failed_unnamed;
+  }
 }
 
 void UsageClient::Impl::notify() {
@@ -261,7 +288,7 @@ void UsageClient::Impl::notify() {
 
 template <class Reached>
 void UsageClient::Impl::wait(milliseconds deadline, const Reached& reached) {
-  const auto until = SteadyClock::now() + deadline;
+  const auto until = runtime::retry::deadline(SteadyClock::now(), deadline);
   ++waiting;
   bell.ring();
   while (!reached() && SteadyClock::now() < until) {
@@ -293,8 +320,23 @@ void UsageClient::Impl::stop() {
   bell.ring();
   handing.join();
   made.sink.reset();  // each outstanding event ends
-  TALLY_CHECK(ended() == accepted, "accepted {} kept {} failed {}", accepted.load(), kept.load(),
+  // What callbacks recorded while the handing thread had its last look.
+  give_up_queued();
+  TALLY_CHECK(ended() <= accepted, "accepted {} kept {} failed {}", accepted.load(), kept.load(),
               failed.load());
+  if (ended() < accepted) tell_of_missing();
+}
+
+// The sink gave up waiting for them. A library must not end its service for that.
+void UsageClient::Impl::tell_of_missing() const noexcept {
+  try {
+    runtime::log::error("usage_events_without_an_end",
+                        {{"events", accepted - ended()},
+                         {"stream", stream_id},
+                         {"what", "nobody was told whether they are kept: record them again"}});
+  } catch (const std::bad_alloc&) {
+    return;  // there is no memory to say so in
+  }
 }
 
 UsageCounts UsageClient::Impl::counts() const {
@@ -307,6 +349,8 @@ UsageCounts UsageClient::Impl::counts() const {
       counts.failed_by_reason.emplace(reason, count);
       counts.failed += count;
     }
+    if (failed_unnamed > 0) counts.failed_by_reason["other"] += failed_unnamed;
+    counts.failed += failed_unnamed;
   }
   (options.level == Level::kSpooled ? counts.spooled : counts.delivered) = kept;
   // Read after them, so that it is never less than what has ended.

@@ -80,8 +80,10 @@ struct UsageClient::Impl {
   std::string closed_reason;
   std::atomic<bool> stopping{false};
 
-  // Accepted events: those that record.
-  alignas(kLineBytes) std::atomic<std::uint64_t> accepted{0};
+  // Those that record. `claimed` holds the bound and is given back where the ring has no room;
+  // `accepted` only grows.
+  alignas(kLineBytes) std::atomic<std::uint64_t> claimed{0};
+  std::atomic<std::uint64_t> accepted{0};
   std::atomic<std::uint64_t> ended_seen{0};  // spares them the lines below
   // Their ends: threads of the client.
   alignas(kLineBytes) std::atomic<std::uint64_t> kept{0};
@@ -92,7 +94,8 @@ struct UsageClient::Impl {
 
   mutable std::mutex mutex;
   std::map<std::string, std::uint64_t, std::less<>> failed_by_reason;  // guarded by mutex
-  std::mutex callback_mutex;                                           // one callback at a time
+  std::uint64_t failed_unnamed = 0;  // guarded by mutex: no memory for another reason
+  std::mutex callback_mutex;         // one callback at a time
   std::mutex change_mutex;
   std::condition_variable changed;  // something ended or was handed over
   std::atomic<int> waiting{0};      // threads that wait for that
@@ -105,8 +108,8 @@ struct UsageClient::Impl {
   [[nodiscard]] Problem measure(EventText& text, const UsageEvent& event, std::string_view id,
                                 std::chrono::system_clock::time_point now,
                                 const std::span<const Field>* fields) const;
-  // Counts one more accepted event, or false at the bound.
-  [[nodiscard]] bool take_one();
+  // Claims a place for one more event, or false at the bound.
+  [[nodiscard]] bool claim();
   [[nodiscard]] bool enqueue(const EventText& text, std::string_view id, std::uint64_t tag);
 
   // The handing thread.
@@ -114,6 +117,11 @@ struct UsageClient::Impl {
   bool hand_over_all();  // whether there was anything
   void offer_until_taken(SlotHeader& slot, std::string_view value);
   void lose(SlotHeader& slot, std::string_view reason);
+  void close_for_good();
+  // The handing thread, and who stops the client when that has ended.
+  void give_up_queued();
+  void count_failed(std::string_view reason) noexcept;  // with the mutex
+  void tell_of_missing() const noexcept;
 
   void notify();
   template <class Reached>

@@ -31,9 +31,10 @@ struct SinkOutcome {
   std::string_view reason;  // of one not kept: a short name ("_MSG_TIMED_OUT", "disk_full")
 };
 
-// Threads: offer() from any thread; the outcomes come on a thread of the sink's own, one at a time;
-// the callback must be quick and must not throw. Lifetime: the destructor ends what is outstanding
-// with outcomes that are not kept, then stops; the callback must outlive it.
+// Threads: offer() from any thread; it throws nothing, and answers kFull where memory is missing.
+// The outcomes come on a thread of the sink's own, one at a time; the callback must be quick and
+// must not throw. Lifetime: the destructor ends what is outstanding with outcomes that are not
+// kept, then stops; the callback must outlive it.
 class EventSink {
  public:
   using OnOutcome = std::function<void(const SinkOutcome&)>;

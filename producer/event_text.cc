@@ -26,6 +26,9 @@ constexpr std::size_t kWords =
     kOpening.size() + kId.size() + kType.size() + kSubject.size() + kTime.size() + kData.size();
 constexpr std::size_t kSecondBytes = 19;  // `2026-11-21T08:00:00`
 constexpr std::size_t kNumberRoom = 20;   // of 64 bits, with a sign
+constexpr std::uint64_t kMaxWholeValue = 1'000'000'000'000'000'000;
+static_assert(core::Decimal::kScale == 12 &&
+              core::kMaxValueUnits == core::Int128{kMaxWholeValue} * 1'000'000'000'000);
 
 Problem keep(std::string_view sentence) {
   thread_local std::array<char, 512> memory;
@@ -126,6 +129,12 @@ char* put_value(const FieldValue& value, char* to) {
   return put_number(value, to);
 }
 
+std::uint64_t magnitude(const FieldValue& value) {
+  const bool negative =
+      value.kind() == FieldValue::Kind::kSigned && static_cast<std::int64_t>(value.number()) < 0;
+  return negative ? 0 - value.number() : value.number();
+}
+
 // Adds the bytes between a text's quotes; false where it is not UTF-8.
 bool measure_text(std::string_view text, std::size_t& bytes) {
   bytes += text.size();
@@ -167,7 +176,8 @@ Problem measure_field(const Field& field, std::size_t& bytes) {
       break;
   }
   bytes += static_cast<std::size_t>(put_number(value, number.data()) - number.data());
-  return {};
+  if (magnitude(value) <= kMaxWholeValue) return {};
+  return problem("data.{} is beyond 10^18, the limit of a value: give less", field.name);
 }
 
 char* put_digits(std::int64_t value, int digits, char* to) {
@@ -277,6 +287,15 @@ Problem EventText::measure_data(std::span<const Field> fields) {
   }
   bytes_ += bytes;
   return {};
+}
+
+Problem EventText::size_problem(std::size_t key_bytes, std::size_t max_bytes) const {
+  const std::size_t bytes = key_bytes + bytes_ + kSequenceRoom;
+  if (bytes <= max_bytes) return {};
+  return problem(
+      "the event has {} bytes with its id, the limit is {}, for which Kafka's client is set "
+      "(message.max.bytes): send less data, or raise it",
+      bytes, max_bytes);
 }
 
 void EventText::write(char* to) const {

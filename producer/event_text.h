@@ -52,6 +52,9 @@ class EventText {
   [[nodiscard]] Problem measure_data(std::string_view json);
   [[nodiscard]] Problem measure_data(std::span<const Field> fields);
 
+  // Whether the whole event with its key is at most `max_bytes`.
+  [[nodiscard]] Problem size_problem(std::size_t key_bytes, std::size_t max_bytes) const;
+
   // After both measures found nothing.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   void write(char* to) const;

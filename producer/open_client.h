@@ -5,7 +5,9 @@
 #include "producer/event_sink.h"
 #include "producer/usage_client.h"
 
+#include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -14,6 +16,8 @@ namespace tally::producer {
 struct MadeSink {
   std::unique_ptr<EventSink> sink;
   std::function<std::string()> problem;  // why it is closed, and what to do; any thread
+  // Of an event with its key; what is larger is refused before it is accepted.
+  std::size_t max_event_bytes = std::numeric_limits<std::size_t>::max();
 };
 
 // The sink's outcomes go to what it is given, which outlives it.

@@ -1,6 +1,8 @@
 // Futures and awaitables: each a waiter that the client tells its event's end.
 #include "producer/client_impl.h"
+#include "producer/request_id.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <utility>
@@ -8,17 +10,36 @@
 namespace tally::producer {
 namespace {
 
+// Of a reason; they are short names.
+constexpr std::size_t kReasonRoom = 128;
+
+// Room for an end: telling it needs no memory, for there may be none and nobody to tell.
+Ended room_for(std::string_view given_id) {
+  Ended room;
+  room.id.reserve(std::max(given_id.size(), kNewIdBytes));
+  room.reason.reserve(kReasonRoom);
+  return room;
+}
+
+void fill(Ended& room, const Outcome& outcome) noexcept {
+  room.recorded = Recorded::kAccepted;
+  room.kept = outcome.kept;
+  room.id.assign(outcome.id.substr(0, room.id.capacity()));
+  room.reason.assign(outcome.reason.substr(0, room.reason.capacity()));
+}
+
 class FutureWaiter final : public Waiter {
  public:
+  explicit FutureWaiter(std::string_view given_id) : result_(room_for(given_id)) {}
   std::promise<Ended> promise;
   void ended(const Outcome& outcome) noexcept override {
     const std::unique_ptr<FutureWaiter> self(this);
-    promise.set_value(ended_of(outcome));
+    fill(result_, outcome);
+    promise.set_value(std::move(result_));
   }
-  static Ended ended_of(const Outcome& outcome) {
-    return {Recorded::kAccepted, outcome.kept, std::string(outcome.id),
-            std::string(outcome.reason)};
-  }
+
+ private:
+  Ended result_;
 };
 
 Ended ended_of(const Receipt& receipt, std::string_view given_id) {
@@ -28,7 +49,7 @@ Ended ended_of(const Receipt& receipt, std::string_view given_id) {
 
 std::future<Ended> start_future(UsageClient::Impl& client, const UsageEvent& event,
                                 const std::span<const Field>* fields) {
-  auto waiter = std::make_unique<FutureWaiter>();
+  auto waiter = std::make_unique<FutureWaiter>(event.id);
   auto future = waiter->promise.get_future();
   const Receipt receipt = client.record(event, fields, waiter.get());
   if (receipt) {
@@ -43,6 +64,7 @@ std::future<Ended> start_future(UsageClient::Impl& client, const UsageEvent& eve
 
 // Shared by the Pending and the client: whoever is done last deletes it.
 struct PendingState final : public Waiter {
+  explicit PendingState(std::string_view given_id) : result(room_for(given_id)) {}
   Ended result;
   // Null, the coroutine that waits, or kDone once `result` is there.
   std::atomic<void*> waiting{nullptr};
@@ -50,7 +72,7 @@ struct PendingState final : public Waiter {
   static inline char kDone = 0;
 
   void ended(const Outcome& outcome) noexcept override {
-    result = FutureWaiter::ended_of(outcome);
+    fill(result, outcome);
     finish();
   }
   void finish() noexcept {
@@ -67,13 +89,11 @@ namespace {
 
 PendingState* start_pending(UsageClient::Impl& client, const UsageEvent& event,
                             const std::span<const Field>* fields) {
-  auto state = std::make_unique<PendingState>();
+  auto state = std::make_unique<PendingState>(event.id);
   const Receipt receipt = client.record(event, fields, state.get());
+  if (!receipt) state->result = ended_of(receipt, event.id);
   PendingState* const raw = state.release();
-  if (!receipt) {
-    raw->result = ended_of(receipt, event.id);
-    raw->finish();
-  }
+  if (!receipt) raw->finish();
   return raw;
 }
 

@@ -3,23 +3,34 @@
 #include "core/limits.h"
 #include "producer/acked_sink.h"
 #include "producer/client_impl.h"
+#include "producer/signals_blocked.h"
 #include "producer/spool/spooled_sink.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
+#include <limits>
+#include <string_view>
 #include <utility>
 
 namespace tally::producer {
 namespace {
 
+constexpr std::string_view kContentType = "application/cloudevents+json";
+// Kafka's own limit; 0 would be for ever to it.
+constexpr std::chrono::milliseconds kMaxDeliveryTimeout{std::numeric_limits<std::int32_t>::max()};
+
 runtime::kafka::ClientSettings settings_of(const UsageClientOptions& options) {
   runtime::kafka::ClientSettings settings = options.kafka;
   if (!options.brokers.empty()) settings["bootstrap.servers"] = options.brokers;
+  if (options.level == Level::kSpooled) {
+    // A record as large as the topic takes must not stop at the relay's client.
+    settings.try_emplace("message.max.bytes", std::to_string(core::kMaxRecordBytes));
+  }
   // Kafka's other name for it.
   if (!settings.contains("delivery.timeout.ms")) {
-    settings.try_emplace("message.timeout.ms", std::to_string(options.delivery_timeout.count()));
+    const auto timeout = std::min(options.delivery_timeout, kMaxDeliveryTimeout);
+    settings.try_emplace("message.timeout.ms", std::to_string(timeout.count()));
   }
   return settings;
 }
@@ -31,7 +42,7 @@ core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
   if (!sink) return sink.error();
   const AckedSink* raw = sink.value().get();
   return MadeSink{
-      std::move(sink.value()), [raw] {
+      .sink = std::move(sink.value()), .problem = [raw] {
         return raw->fatal_error().value_or("the Kafka producer has ended: open a new client");
       }};
 }
@@ -48,9 +59,19 @@ core::Result<MadeSink> make_spooled_sink(const UsageClientOptions& options,
                                         .on_outcome = std::move(on_outcome)});
   if (!sink) return sink.error();
   const spool::SpooledSink* raw = sink.value().get();
-  return MadeSink{std::move(sink.value()), [raw] {
+  return MadeSink{.sink = std::move(sink.value()), .problem = [raw] {
                     return raw->problem().value_or("the spool has ended: open a new client");
                   }};
+}
+
+core::Result<MadeSink> make_sink(const UsageClientOptions& options,
+                                 EventSink::OnOutcome on_outcome) {
+  const auto most = runtime::kafka::max_message_bytes(settings_of(options), kContentType);
+  if (!most) return most.error();
+  auto made = options.level == Level::kSpooled ? make_spooled_sink(options, std::move(on_outcome))
+                                               : make_acked_sink(options, std::move(on_outcome));
+  if (made) made.value().max_event_bytes = std::min(most.value(), core::kMaxRecordBytes);
+  return made;
 }
 
 std::string problem_of(const UsageClientOptions& options) {
@@ -63,6 +84,10 @@ std::string problem_of(const UsageClientOptions& options) {
     return fmt::format("max_outstanding_events is {}: give 1 to {}", options.max_outstanding_events,
                        core::kMaxOutstandingEvents);
   }
+  if (options.delivery_timeout < std::chrono::milliseconds(1)) {
+    return fmt::format("delivery_timeout is {} ms: give 1 or more",
+                       options.delivery_timeout.count());
+  }
   return options.source.empty() ? std::string() : std::string(source_problem(options.source));
 }
 
@@ -71,6 +96,8 @@ std::string problem_of(const UsageClientOptions& options) {
 Opened open_client(UsageClientOptions options, const MakeSink& make_sink) {
   if (std::string problem = problem_of(options); !problem.empty()) return {nullptr, problem};
   auto impl = std::make_unique<UsageClient::Impl>(std::move(options));
+  // The sink's threads begin here too.
+  const SignalsBlocked blocked;
   auto made = make_sink([raw = impl.get()](const SinkOutcome& outcome) { raw->finish(outcome); });
   if (!made) return {nullptr, made.error().message};
   impl->start(std::move(made.value()));
@@ -80,8 +107,7 @@ Opened open_client(UsageClientOptions options, const MakeSink& make_sink) {
 Opened UsageClient::open(UsageClientOptions options) {
   const UsageClientOptions wanted = options;
   return open_client(std::move(options), [&wanted](EventSink::OnOutcome on_outcome) {
-    return wanted.level == Level::kSpooled ? make_spooled_sink(wanted, std::move(on_outcome))
-                                           : make_acked_sink(wanted, std::move(on_outcome));
+    return make_sink(wanted, std::move(on_outcome));
   });
 }
 

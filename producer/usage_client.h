@@ -11,9 +11,16 @@
 // service or of the client) is then counted once.
 //
 // Threads: every method from any thread, but for the destructor. Callbacks and coroutines run on
-// threads of the client, one at a time: they must be quick, must not throw, and must not call
-// flush(), wait_for_room() or the destructor. Lifetime: the destructor drains for drain_deadline,
-// then gives up the rest, calling back for each; what the callbacks use must outlive it.
+// threads of the client (or on the one that runs its destructor), one at a time: they must be
+// quick, must not throw, and must not call flush(), wait_for_room() or the destructor. Those
+// threads block all signals: the service's handlers never run there. Lifetime: the destructor
+// drains for drain_deadline, then gives up the rest, calling back for each; what the callbacks use
+// must outlive it. A callback may record, also while the destructor drains; from then on record()
+// answers kClosed. The destructor takes as long as the callbacks do; it ends no process: what
+// Kafka's client tells nothing of for 30 s is told in the log (usage_events_without_an_end) and to
+// nobody else.
+//
+// A deadline may be milliseconds::max(), which is for ever; one of none or less has passed.
 //
 // fork(): in the child each record() answers kClosed, flush() and the destructor do nothing, and
 // nothing of the parent's is sent twice; counts() are the parent's at the fork, without reasons.
@@ -47,9 +54,10 @@ enum class Level {
 
 enum class Recorded {
   kAccepted,   // in the queue: it ends kept or lost, and counts() says which
-  kInvalid,    // breaks a rule of schemas/events: `reason` names the field, the limit, what to do
+  kInvalid,    // breaks a rule of schemas/events, or is larger than Kafka's client takes
+               // (message.max.bytes): `reason` names the field, the limit, what to do
   kQueueFull,  // dropped and counted: whoever takes events is slower than this service, or away
-  kClosed,     // the client ended for good, or this process is a fork: `reason` says what to do
+  kClosed,     // the client ended or is ending, or this process is a fork: `reason` says what to do
 };
 
 // An exact decimal number as text: Decimal{"12.50"}. At most 10^18 with 12 decimals.
@@ -57,8 +65,8 @@ struct Decimal {
   std::string_view text;
 };
 
-// The value of a member of `data`: an integer, an exact decimal, a text or a bool. There is no
-// binary floating point: 0.1 is none of its numbers.
+// The value of a member of `data`: an integer (at most 10^18, as a decimal), an exact decimal, a
+// text or a bool. There is no binary floating point: 0.1 is none of its numbers.
 class FieldValue {
  public:
   enum class Kind : std::uint8_t { kSigned, kUnsigned, kDecimal, kText, kBool };
@@ -99,7 +107,8 @@ struct Details {
   std::string_view id = {};                                                  // empty: a new UUIDv7
   std::string_view source = {};                                              // empty: the client's
   std::optional<std::chrono::system_clock::time_point> time = std::nullopt;  // absent: now
-  std::uint64_t tag = 0;  // comes back in the outcome; below 2^63
+  // Comes back in the outcome; below 2^63. Not with a future or an awaitable (kInvalid).
+  std::uint64_t tag = 0;
 };
 
 // The event in full (schemas/events/README.md). Views, as in Field.
@@ -110,7 +119,7 @@ struct UsageEvent {
   std::string_view tenant = {};  // CloudEvents' subject
   std::optional<std::chrono::system_clock::time_point> time = std::nullopt;  // absent: now
   std::string_view data = {};                                                // a JSON object's text
-  std::uint64_t tag = 0;  // comes back in the outcome; below 2^63
+  std::uint64_t tag = 0;                                                     // as in Details
 };
 
 class Receipt {
@@ -131,7 +140,7 @@ class Receipt {
 // The end of one accepted event. The views are valid during the callback only.
 struct Outcome {
   std::string_view id;
-  std::uint64_t tag = 0;    // as given
+  std::uint64_t tag = 0;    // as given; 0 of those with a future or an awaitable
   bool kept = false;        // at the client's level
   std::string_view reason;  // of a lost one, a short name: "_MSG_TIMED_OUT", "gave_up", "disk_full"
 };
@@ -141,10 +150,11 @@ struct Ended {
   Recorded recorded = Recorded::kInvalid;
   bool kept = false;
   std::string id;
-  std::string reason;
+  std::string reason;  // of an accepted one cut after 128 bytes
 };
 
-// accepted = delivered + spooled + failed + outstanding(); beside it what was never accepted.
+// accepted = delivered + spooled + failed + outstanding(); beside it what was never accepted. No
+// number but outstanding() ever goes down.
 struct UsageCounts {
   std::uint64_t accepted = 0;
   std::uint64_t delivered = 0;  // acked by the broker
@@ -165,8 +175,13 @@ struct UsageClientOptions {
   std::string source = {};  // of events that name none
   Level level = Level::kAcked;
   // Of level kSpooled: a folder on a local disk, this client's alone. What lies there is delivered
-  // while a client has it open, be it by the next process; at most spool_bytes, in segments of 64
-  // MiB. Beyond it, and on a full disk, events are lost, and told as such ("disk_full").
+  // while a client has it open, be it by the next process. On a full disk events are lost, and told
+  // as such ("disk_full").
+  // spool_bytes bounds the segments (64 MiB each, at least two): all of a segment counts until its
+  // last event is acked, and so does what is in memory on its way there. At the bound events wait
+  // in the queue, then record() answers kQueueFull. Beside it the folder holds some KiB (the
+  // position, the lock) and up to 64 MiB of events that the broker refused for good
+  // (refused.ndjson).
   std::string spool_directory = {};
   std::uint64_t spool_bytes = 4UL * 1024 * 1024 * 1024;
   // What record() writes into, allocated and touched at open; rounded up to a power of two,
@@ -174,7 +189,7 @@ struct UsageClientOptions {
   // (queue.buffering.max.messages, queue.buffering.max.kbytes).
   std::size_t queue_bytes = 8UL * 1024 * 1024;
   std::size_t max_outstanding_events = 500'000;  // accepted and not yet ended, 1 to 100,000,000
-  std::chrono::milliseconds delivery_timeout{120'000};
+  std::chrono::milliseconds delivery_timeout{120'000};  // 1 ms or more; at most 2^31 - 1 ms count
   std::chrono::milliseconds drain_deadline{5'000};
   std::map<std::string, std::string> kafka = {};  // more librdkafka settings: security.protocol, …
   // Each accepted event's end; not at level kMemory, where only losses are called back.
@@ -193,8 +208,8 @@ struct PendingState;
 //
 // (On two lines, because GCC 12 knows no braces within co_await.) The coroutine goes on at once
 // when the event has ended by then, else on a thread of the client: hand it over to an executor of
-// your own if more is to be done. At most one coroutine may await it. It may be dropped before its
-// end; a suspended coroutine may not.
+// your own if more is to be done. At most one coroutine may await it. It may be dropped unawaited,
+// before its end or after, and may outlive the client; a suspended coroutine may not be destroyed.
 class Pending {
  public:
   explicit Pending(PendingState* state) noexcept : state_(state) {}
@@ -236,8 +251,8 @@ class UsageClient {
   }
   Receipt record(const UsageEvent& event) noexcept;
 
-  // The same, with this one event's end. Not at level kMemory (kInvalid). They allocate, so they
-  // may throw std::bad_alloc; nothing was recorded then.
+  // The same, with this one event's end. Not at level kMemory and not with a tag (kInvalid). They
+  // allocate, so they may throw std::bad_alloc; nothing was recorded then.
   [[nodiscard]] std::future<Ended> record_future(const UsageEvent& event);
   [[nodiscard]] std::future<Ended> record_future(std::string_view type, std::string_view tenant,
                                                  std::initializer_list<Field> data,

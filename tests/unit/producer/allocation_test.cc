@@ -6,15 +6,18 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <string_view>
+#include <utility>
 
 namespace {
 thread_local std::uint64_t allocations = 0;
+thread_local bool starving = false;
 
 void* counted(std::size_t bytes) {
   ++allocations;
-  void* memory = std::malloc(bytes);
+  void* memory = starving ? nullptr : std::malloc(bytes);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
@@ -74,6 +77,43 @@ TEST(Allocation, NoneWhenTheQueueIsFull) {
     EXPECT_EQ(client->record("t", "tenant", {{"n", 1}}).recorded, Recorded::kQueueFull);
   }
   EXPECT_EQ(allocations, 0U);
+}
+
+// Ends each event while its thread is refused all memory.
+class StarvingSink final : public EventSink {
+ public:
+  explicit StarvingSink(OnOutcome on_outcome) : on_outcome_(std::move(on_outcome)) {}
+  Offered offer(const SinkEvent& event) override {
+    starving = true;
+    on_outcome_({event.tag, event.key, false, "a reason that does not fit into a small string"});
+    starving = false;
+    return Offered::kAccepted;
+  }
+
+ private:
+  OnOutcome on_outcome_;
+};
+
+// A loss is told and counted where there is no memory to name it in.
+TEST(Allocation, AnEndNeedsNone) {
+  UsageClientOptions options;
+  options.source = "/gateway";
+  auto client =
+      std::move(open_client(options, [](EventSink::OnOutcome on_outcome) -> core::Result<MadeSink> {
+                  return MadeSink{std::make_unique<StarvingSink>(std::move(on_outcome)), nullptr};
+                }).client);
+  UsageEvent event{.type = "t", .tenant = "tenant", .data = "{}"};
+  const Ended made = client->record_future(event).get();
+  EXPECT_EQ(made.id.size(), 36U);
+  EXPECT_FALSE(made.kept);
+  event.id = kTenant;
+  const Ended given = client->record_future(event).get();
+  EXPECT_EQ(given.id, kTenant);
+  EXPECT_EQ(given.reason, "a reason that does not fit into a small string");
+  ASSERT_EQ(client->flush(std::chrono::milliseconds(10'000)), 0U);
+  const UsageCounts counts = client->counts();
+  EXPECT_EQ(counts.failed, 2U);
+  EXPECT_EQ(counts.failed_by_reason.at("other"), 2U);
 }
 
 }  // namespace

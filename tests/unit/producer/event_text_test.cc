@@ -72,14 +72,14 @@ TEST(EventText, EscapesWhateverMayStandInAnAttribute) {
 
 TEST(EventText, WritesEveryKindOfValue) {
   const auto event = read(fields({{"small", std::int8_t{-5}},
-                                  {"least", std::numeric_limits<std::int64_t>::min()},
-                                  {"most", std::numeric_limits<std::uint64_t>::max()},
+                                  {"least", -1'000'000'000'000'000'000},
+                                  {"most", std::uint64_t{1'000'000'000'000'000'000}},
                                   {"cost", Decimal{"-12.500000000001"}},
                                   {"yes", true},
                                   {"no", false},
                                   {"text", std::string("q\" b\\ \n\x01 \xe2\x82\xac")},
                                   {"\"name\"", "v"}}));
-  EXPECT_EQ(event.data, R"({"small":-5,"least":-9223372036854775808,"most":18446744073709551615,)"
+  EXPECT_EQ(event.data, R"({"small":-5,"least":-1000000000000000000,"most":1000000000000000000,)"
                         R"("cost":-12.500000000001,"yes":true,"no":false,)"
                         R"("text":"q\" b\\ \u000a\u0001 )"
                         "\xe2\x82\xac"
@@ -134,6 +134,9 @@ TEST(EventText, NamesTheFieldAndTheLimit) {
       {fields({{"cost", Decimal{"0x1"}}}), "data.cost is not a JSON number"},
       {fields({{"cost", Decimal{"0.1234567890123"}}}), "data.cost is more than 12 decimals"},
       {fields({{"cost", Decimal{"1000000000000000001"}}}), "data.cost is beyond 10^18"},
+      {fields({{"n", 1'000'000'000'000'000'001}}), "data.n is beyond 10^18, the limit of a value"},
+      {fields({{"n", std::numeric_limits<std::int64_t>::min()}}), "data.n is beyond 10^18"},
+      {fields({{"n", std::numeric_limits<std::uint64_t>::max()}}), "data.n is beyond 10^18"},
       {fields({{"cost", Decimal{""}}}), "data.cost is not a JSON number"},
       {fields({{"note", "\xff"}}), "data.note is not UTF-8"},
       {fields({{"\xff", 1}}), "a member's name in data is not UTF-8"},

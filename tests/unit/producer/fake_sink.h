@@ -25,7 +25,7 @@ struct Taken {
 // What the test sees and sets; it outlives the sink.
 class Script {
  public:
-  enum class Ends { kAtOnce, kWhenTold, kWithTheSink };
+  enum class Ends { kAtOnce, kWhenTold, kWithTheSink, kNever };
 
   void set_answer(Offered answer) {
     const std::scoped_lock lock(mutex_);
@@ -88,6 +88,7 @@ class FakeSink final : public EventSink {
       script_.changed_.notify_all();
     }
     ender_.join();
+    if (script_.ends_ == Script::Ends::kNever) return;
     for (const Taken& one : held_) on_outcome_({one.tag, one.key, false, "sink_ended"});
   }
 

@@ -78,6 +78,21 @@ TEST(Pending, AFutureTellsWhatWasRefused) {
   EXPECT_NE(ended.reason.find("tenant"), std::string::npos);
 }
 
+// A tag was taken and never came back.
+TEST(Pending, ATagIsRefusedWhereTheEndComesAlone) {
+  Script script;
+  auto client = opened(script);
+  UsageEvent tagged = event("a");
+  tagged.tag = 7;
+  const Ended ended = client->record_future(tagged).get();
+  EXPECT_EQ(ended.recorded, Recorded::kInvalid);
+  EXPECT_NE(ended.reason.find("tag"), std::string::npos) << ended.reason;
+  const Pending pending = client->record_awaitable("t", "tenant", {{"n", 1}}, {.tag = 7});
+  EXPECT_TRUE(pending.await_ready());
+  EXPECT_EQ(client->counts().invalid, 2U);
+  EXPECT_EQ(client->counts().accepted, 0U);
+}
+
 TEST(Pending, LevelMemoryHasNoEndsToTell) {
   Script script;
   auto client = opened(script, Level::kMemory);
@@ -135,6 +150,26 @@ TEST(Pending, MayBeDroppedBeforeItsEnd) {
   script.end(1);
   EXPECT_EQ(client->flush(kLong), 0U);
   EXPECT_EQ(client->counts().delivered, 1U);
+}
+
+// Under AddressSanitizer: nothing of them is left behind.
+TEST(Pending, NeverAwaitedItGoesWithItsEndOrAfter) {
+  Script script;
+  auto client = opened(script);
+  UsageEvent wrong = event("a");
+  wrong.tenant = "";
+  {
+    const Pending ended = client->record_awaitable(event("a"));
+    ASSERT_EQ(client->flush(kLong), 0U);
+    const Pending refused = client->record_awaitable(wrong);
+    EXPECT_TRUE(ended.await_ready());
+    EXPECT_TRUE(refused.await_ready());
+  }
+  script.set_ends(Script::Ends::kWithTheSink);
+  const Pending outlives = client->record_awaitable(event("b"));
+  script.wait_for_taken(2);
+  client.reset();
+  EXPECT_TRUE(outlives.await_ready());
 }
 
 TEST(Pending, TheClientsEndEndsThemAll) {

@@ -2,7 +2,10 @@
 #include "producer/usage_client.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -65,6 +68,65 @@ TEST(UsageClientOverKafka, ItsEndCallsBackForWhatItGivesUp) {
   static_cast<void>(opened.client->flush(milliseconds(100)));
   opened.client.reset();
   EXPECT_EQ(reasons, std::vector<std::string>(3, "_PURGE_QUEUE"));
+}
+
+// Each end records another event, until the client answers that it is ending. The chain itself is
+// bounded, so that the test ends where the client does not.
+void record_for_each_end(UsageClientOptions options) {
+  constexpr int kEnough = 200'000;
+  UsageClient* client = nullptr;
+  std::atomic<int> accepted{0};
+  std::atomic<int> ended{0};
+  std::atomic<int> closed{0};
+  options.drain_deadline = milliseconds(0);
+  options.on_outcome = [&](const Outcome&) {
+    if (++ended >= kEnough) return;
+    const Receipt receipt = client->record(event());
+    if (receipt) ++accepted;
+    if (receipt.recorded == Recorded::kClosed) ++closed;
+  };
+  Opened opened = UsageClient::open(options);
+  ASSERT_TRUE(opened.client) << opened.problem;
+  client = opened.client.get();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_TRUE(client->record(event()));
+    ++accepted;
+  }
+  static_cast<void>(client->flush(milliseconds(50)));
+  opened.client.reset();
+  EXPECT_EQ(ended, accepted);
+  EXPECT_GE(closed, 1);
+}
+
+TEST(UsageClientOverKafka, ACallbackThatRecordsAgainMeetsTheEndAtLevelAcked) {
+  record_for_each_end(mock());
+  record_for_each_end(nobody());
+}
+
+TEST(UsageClientOverKafka, ACallbackThatRecordsAgainMeetsTheEndAtLevelSpooled) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("again." + std::to_string(::getpid()));
+  UsageClientOptions options = nobody();
+  options.level = Level::kSpooled;
+  options.spool_directory = folder.string();
+  record_for_each_end(options);
+  std::filesystem::remove_all(folder);
+}
+
+// What Kafka's client would not take was accepted, and lost.
+TEST(UsageClientOverKafka, AnEventOverMessageMaxBytesIsRefusedAtOnce) {
+  UsageClientOptions options = mock();
+  options.kafka["message.max.bytes"] = "2000";
+  const Opened opened = UsageClient::open(options);
+  ASSERT_TRUE(opened.client) << opened.problem;
+  const std::string large(1'900, 'x');
+  const Receipt receipt = opened.client->record("t", "tenant", {{"note", large}});
+  EXPECT_EQ(receipt.recorded, Recorded::kInvalid);
+  EXPECT_NE(receipt.reason.find("message.max.bytes"), std::string::npos) << receipt.reason;
+  const std::string small(1'000, 'x');
+  EXPECT_TRUE(opened.client->record("t", "tenant", {{"note", small}}));
+  EXPECT_EQ(opened.client->flush(milliseconds(20'000)), 0U);
+  EXPECT_EQ(opened.client->counts().delivered, 1U);
 }
 
 TEST(UsageClientOverKafka, RefusesSettingsThatBreakThePromise) {

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <set>
 #include <string>
@@ -174,6 +176,28 @@ TEST(UsageClient, DropsAndCountsBeyondTheBoundOfEvents) {
   EXPECT_EQ(counts.accepted, 5U);
   EXPECT_EQ(counts.dropped_full, 1U);
   EXPECT_EQ(counts.outstanding(), 5U);
+}
+
+// What the bound turned away was counted as accepted for a moment, and then taken back.
+TEST(UsageClient, AcceptedNeverGoesDown) {
+  Script script;
+  UsageClientOptions options = quick();
+  options.max_outstanding_events = 1;
+  auto client = opened(script, options);
+  script.set_ends(Script::Ends::kWithTheSink);
+  ASSERT_TRUE(client->record(event()));
+  std::atomic<bool> enough{false};
+  std::thread recorder([&] {
+    for (int i = 0; i < 300'000; ++i) static_cast<void>(client->record(event("x")));
+    enough = true;
+  });
+  std::uint64_t most = 0;
+  while (!enough) {
+    most = std::max(most, client->counts().accepted);
+  }
+  recorder.join();
+  EXPECT_EQ(most, 1U);
+  EXPECT_EQ(client->counts().accepted, 1U);
 }
 
 TEST(UsageClient, AStuckSinkFillsTheQueueAndNobodyWaits) {
