@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/limits.h"
 #include "runtime/config/settings.h"
+#include "runtime/kafka/settings.h"
 #include "runtime/lifecycle/allocator.h"
 #include "runtime/lifecycle/health.h"
 #include "runtime/lifecycle/lifecycle.h"
@@ -73,13 +74,15 @@ constexpr std::array kOptions = {
            0, 0, false, true},
     Option{"port-file", Kind::kText, "", "Writes the listener's port to this file."},
 };
+constexpr std::array kFamilies = {runtime::kafka::kConsumerFamily};
 constexpr std::array kCommands = {
     runtime::config::Command{
         "",
         "Counts usage events exactly once, from Kafka into Postgres.",
         kOptions,
         {},
-        "tally-aggregator --brokers 127.0.0.1:9092 --database 'host=/run/postgresql dbname=tally'"},
+        "tally-aggregator --brokers 127.0.0.1:9092 --database 'host=/run/postgresql dbname=tally'",
+        kFamilies},
 };
 
 std::string owner_name(const runtime::config::Settings& settings, const std::string& worker) {
@@ -112,7 +115,9 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   kafka.group = settings.text("group");
   kafka.client_id = "tally-aggregator-" + worker;
   if (!instance.empty()) kafka.instance_id = instance + "-" + worker;
-  kafka.extra = {{"fetch.message.max.bytes", "262144"}, {"fetch.wait.max.ms", "10"}};
+  kafka.extra =
+      runtime::kafka::merged({{"fetch.message.max.bytes", "262144"}, {"fetch.wait.max.ms", "10"}},
+                             settings.family("kafka"));
   return kafka;
 }
 

@@ -1,6 +1,7 @@
 // tally-producer: publishes usage events from files and pipes.
 #include "producer/publisher.h"
 #include "runtime/config/settings.h"
+#include "runtime/kafka/settings.h"
 #include "runtime/kafka/topic.h"
 #include "runtime/lifecycle/lifecycle.h"
 
@@ -44,10 +45,12 @@ constexpr std::array kPublishOptions = {
 constexpr std::array kPublishFiles = {
     Positional{"FILE", "NDJSON, one structured CloudEvent a line; - is standard input.", true},
 };
+constexpr std::array kFamilies = {runtime::kafka::kProducerFamily};
 constexpr std::array kCommands = {
     Command{"publish", "Publishes a file of usage events and accounts for every line.",
             kPublishOptions, kPublishFiles,
-            "tally-producer publish events.ndjson --brokers kafka:9092 --topic usage.events"},
+            "tally-producer publish events.ndjson --brokers kafka:9092 --topic usage.events",
+            kFamilies},
 };
 
 class Input {
@@ -77,13 +80,19 @@ int fail(const std::string& sentence) {
   return 1;
 }
 
+// What people set, under what tally sets.
+runtime::kafka::ClientSettings client_settings(const Settings& settings) {
+  auto kafka = runtime::kafka::merged({{"client.id", "tally-producer"}}, settings.family("kafka"));
+  kafka["bootstrap.servers"] = settings.text("brokers");
+  return kafka;
+}
+
 producer::PublishOptions options_of(const Settings& settings,
                                     const runtime::lifecycle::StopSignal& stop) {
   producer::PublishOptions options;
   options.topic = settings.text("topic");
-  options.kafka = {{"bootstrap.servers", settings.text("brokers")},
-                   {"client.id", "tally-producer"},
-                   {"message.timeout.ms", settings.text("delivery-timeout-ms")}};
+  options.kafka = client_settings(settings);
+  options.kafka["message.timeout.ms"] = settings.text("delivery-timeout-ms");
   options.on_bad_line =
       settings.enabled("strict") ? producer::OnBadLine::kStop : producer::OnBadLine::kGoOn;
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
@@ -105,7 +114,7 @@ int publish(const Settings& settings) {
     return fail(fmt::format("{}: cannot be opened: {}", path, std::strerror(errno)));
   }
   // The topic must exist before anything is queued: nobody else would say so for 30 seconds.
-  auto admin = runtime::kafka::Admin::open({{"bootstrap.servers", settings.text("brokers")}});
+  auto admin = runtime::kafka::Admin::open(client_settings(settings));
   if (!admin) return fail(admin.error().message);
   const auto partitions = admin.value()->partition_count(settings.text("topic"), kTopicTimeout);
   if (!partitions) return fail(partitions.error().message);

@@ -5,6 +5,7 @@
 #include "producer/client_impl.h"
 #include "producer/signals_blocked.h"
 #include "producer/spool/spooled_sink.h"
+#include "runtime/kafka/settings.h"
 
 #include <fmt/format.h>
 
@@ -21,17 +22,14 @@ constexpr std::string_view kContentType = "application/cloudevents+json";
 constexpr std::chrono::milliseconds kMaxDeliveryTimeout{std::numeric_limits<std::int32_t>::max()};
 
 runtime::kafka::ClientSettings settings_of(const UsageClientOptions& options) {
-  runtime::kafka::ClientSettings settings = options.kafka;
+  runtime::kafka::ClientSettings settings = runtime::kafka::merged({}, options.kafka);
   if (!options.brokers.empty()) settings["bootstrap.servers"] = options.brokers;
   if (options.level == Level::kSpooled) {
     // A record as large as the topic takes must not stop at the relay's client.
     settings.try_emplace("message.max.bytes", std::to_string(core::kMaxRecordBytes));
   }
-  // Kafka's other name for it.
-  if (!settings.contains("delivery.timeout.ms")) {
-    const auto timeout = std::min(options.delivery_timeout, kMaxDeliveryTimeout);
-    settings.try_emplace("message.timeout.ms", std::to_string(timeout.count()));
-  }
+  const auto timeout = std::min(options.delivery_timeout, kMaxDeliveryTimeout);
+  settings["message.timeout.ms"] = std::to_string(timeout.count());
   return settings;
 }
 
@@ -66,6 +64,9 @@ core::Result<MadeSink> make_spooled_sink(const UsageClientOptions& options,
 
 core::Result<MadeSink> make_sink(const UsageClientOptions& options,
                                  EventSink::OnOutcome on_outcome) {
+  if (auto wrong = runtime::kafka::producer_objection(options.kafka)) {
+    return core::invalid(std::move(wrong->sentence));
+  }
   const auto most = runtime::kafka::max_message_bytes(settings_of(options), kContentType);
   if (!most) return most.error();
   auto made = options.level == Level::kSpooled ? make_spooled_sink(options, std::move(on_outcome))

@@ -191,7 +191,9 @@ struct UsageClientOptions {
   std::size_t max_outstanding_events = 500'000;  // accepted and not yet ended, 1 to 100,000,000
   std::chrono::milliseconds delivery_timeout{120'000};  // 1 ms or more; at most 2^31 - 1 ms count
   std::chrono::milliseconds drain_deadline{5'000};
-  std::map<std::string, std::string> kafka = {};  // more librdkafka settings: security.protocol, …
+  // librdkafka's settings by its own names: security.protocol, sasl.password, linger.ms, … Checked
+  // at open; what tally's promises stand on is refused (docs/operating/kafka.md).
+  std::map<std::string, std::string> kafka = {};
   // Each accepted event's end; not at level kMemory, where only losses are called back.
   std::function<void(const Outcome&)> on_outcome = {};
   // Each accepted event that was lost, after on_outcome.

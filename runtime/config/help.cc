@@ -42,6 +42,11 @@ void append_options(std::string& out, const Command& command) {
   for (const Option& option : command.options) {
     out += fmt::format("  {}\n      {} [{}]\n", flag(option), option.sentence, remarks(option));
   }
+  for (const Family& family : command.families) {
+    out +=
+        fmt::format("  --{}.NAME=VALUE, --{}.NAME-file PATH\n      {} [{}_NAME]\n", family.prefix,
+                    family.prefix, family.sentence, environment_name(family.prefix));
+  }
   out += "  --config FILE\n      Lines of `name = value`. [TALLY_CONFIG]\n";
   out += "  --help, --version\n";
 }
@@ -67,12 +72,21 @@ std::string cell(std::string_view text) {
   return out;
 }
 
+void append_family(std::string& out, const Family& family) {
+  out += fmt::format("| `--{}.NAME` | `{}_NAME` |  |  | {} |\n", family.prefix,
+                     environment_name(family.prefix), cell(family.sentence));
+  out += fmt::format("\nRefused of `{}.NAME`:\n\n| NAME | why |\n|---|---|\n", family.prefix);
+  for (const auto& [name, why] : family.refused()) {
+    out += fmt::format("| `{}` | {} |\n", name, cell(why));
+  }
+}
+
 }  // namespace
 
 std::string environment_name(std::string_view option) {
   std::string out = "TALLY_";
   for (const char c : option) {
-    out += c == '-' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    out += c == '-' || c == '.' ? '_' : c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   }
   return out;
 }
@@ -116,6 +130,7 @@ std::string markdown_table(std::string_view program, std::span<const Command> co
       out += fmt::format("| `--{}` | `{}` | {} | {} | {} |\n", name, environment_name(option.name),
                          bounds(option), standard, cell(option.sentence));
     }
+    for (const Family& family : command.families) append_family(out, family);
   }
   return out;
 }

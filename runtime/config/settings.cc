@@ -5,10 +5,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
+
+#include <unistd.h>
 
 namespace tally::runtime::config {
 namespace {
@@ -55,7 +59,40 @@ std::optional<Found> from_environment(std::string_view option) {
   return Found{value, name};
 }
 
+// "kafka" for "kafka.sasl.username", where the command has that family; else nullptr.
+const Family* family_of(std::string_view name, std::span<const Family> families) {
+  for (const Family& family : families) {
+    if (name.size() > family.prefix.size() + 1 && name.starts_with(family.prefix) &&
+        name[family.prefix.size()] == '.') {
+      return &family;
+    }
+  }
+  return nullptr;
+}
+
+// Variables cannot tell a dot from an underscore, so no name does.
+std::string dotted(std::string_view name) {
+  std::string out(name);
+  std::replace(out.begin(), out.end(), '_', '.');
+  return out;
+}
+
+// The name whose value a family's entry gives: of a secret's file the secret's.
+std::string member_of(const Family& family, std::string_view name, std::string_view file_ending) {
+  std::string member = dotted(name);
+  if (!member.ends_with(file_ending)) return member;
+  const std::string secret = member.substr(0, member.size() - file_ending.size());
+  return family.is_secret(secret) ? secret : member;
+}
+
+bool is_family(std::string_view name, std::span<const Command> commands) {
+  return std::any_of(commands.begin(), commands.end(), [&](const Command& command) {
+    return family_of(name, command.families) != nullptr;
+  });
+}
+
 bool is_known(std::string_view name, std::span<const Command> commands) {
+  if (is_family(name, commands)) return true;
   for (const Command& command : commands) {
     for (const Option& option : command.options) {
       if (option.name == name) return true;
@@ -78,10 +115,11 @@ FileLines read_file(const std::string& path, std::string_view asked_by,
     if (equals == std::string_view::npos) {
       throw Wrong(fmt::format("{}: a line must read `name = value`", origin));
     }
-    const std::string name(trim(line.substr(0, equals)));
+    std::string name(trim(line.substr(0, equals)));
     if (!is_known(name, commands)) {
       throw Wrong(fmt::format("{}: there is no setting \"{}\"; --help lists them", origin, name));
     }
+    if (is_family(name, commands)) name = dotted(name);
     const bool first =
         lines.emplace(name, Found{std::string(trim(line.substr(equals + 1))), origin}).second;
     if (!first) throw Wrong(fmt::format("{}: \"{}\" is set twice in this file", origin, name));
@@ -154,6 +192,8 @@ struct Parser {
   // What the command line gave, by command and flag; filled by CLI11 while it parses.
   std::map<const Command*, std::map<std::string, std::string, std::less<>>> given;
   std::map<const Command*, CLI::App*> apps;
+  // Flags of families, which CLI11 does not know: taken out before it looks.
+  std::map<std::string, std::string, std::less<>> given_families;
   bool wants_version = false;
   bool wants_markdown = false;
 
@@ -196,8 +236,92 @@ struct Parser {
     }
   }
 
+  // Takes the flags of families out of the arguments and returns the rest.
+  [[nodiscard]] std::vector<const char*> without_families(int argc, const char* const* argv) {
+    std::vector<const char*> rest;
+    bool flags_ended = false;
+    for (int i = 0; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      flags_ended = flags_ended || word == "--";
+      const std::size_t equals = word.find('=');
+      const std::string_view flag = word.substr(0, equals);
+      if (i == 0 || flags_ended || !flag.starts_with("--") ||
+          !is_family(flag.substr(2), commands)) {
+        rest.push_back(argv[i]);
+        continue;
+      }
+      if (equals == std::string_view::npos && i + 1 == argc) {
+        throw Wrong(fmt::format("{} has no value: give {}=VALUE", flag, flag));
+      }
+      given_families[dotted(flag.substr(2))] =
+          equals == std::string_view::npos ? argv[++i] : word.substr(equals + 1);
+    }
+    return rest;
+  }
+
+  // The names of a family that anybody gave.
+  [[nodiscard]] std::set<std::string> members(const Family& family, const FileLines& file) const {
+    std::set<std::string> names;
+    const std::string prefix = fmt::format("{}.", family.prefix);
+    const auto add = [&](const auto& entries) {
+      for (const auto& [name, value] : entries) {
+        if (!name.starts_with(prefix)) continue;
+        names.insert(member_of(family, std::string_view(name).substr(prefix.size()), "-file"));
+      }
+    };
+    add(given_families);
+    add(file);
+    const std::string variables = environment_name(prefix);
+    for (char** variable = ::environ; variable != nullptr && *variable != nullptr; ++variable) {
+      const std::string_view entry = *variable;
+      const std::size_t equals = entry.find('=');
+      if (equals == std::string_view::npos || equals + 1 == entry.size() ||
+          equals <= variables.size() || !entry.starts_with(variables)) {
+        continue;
+      }
+      std::string name(entry.substr(variables.size(), equals - variables.size()));
+      std::transform(name.begin(), name.end(), name.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      names.insert(member_of(family, name, ".file"));
+    }
+    return names;
+  }
+
+  [[nodiscard]] FamilyValues family_values(const Command& command, const Family& family,
+                                           const FileLines& file) const {
+    FamilyValues values;
+    std::map<std::string, std::string> origins;
+    for (const std::string& member : members(family, file)) {
+      const std::string name = fmt::format("{}.{}", family.prefix, member);
+      if (family.is_secret(member)) {
+        const Option secret{.name = name, .secret = true};
+        if (auto value = secret_value(command, secret, file)) values[member] = std::move(*value);
+        origins[member] = name;
+      } else if (auto found = look_up(command, name, file)) {
+        values[member] = std::move(found->value);
+        origins[member] = std::move(found->origin);
+      }
+    }
+    if (const auto objection = family.judge(values)) {
+      const auto origin = origins.find(objection->name);
+      throw Wrong(fmt::format("{}: {}",
+                              origin == origins.end() ? std::string(family.prefix) : origin->second,
+                              objection->sentence));
+    }
+    return values;
+  }
+
+  void refuse_foreign_families(const Command& command) const {
+    for (const auto& [name, value] : given_families) {
+      if (family_of(name, command.families) != nullptr) continue;
+      throw Wrong(fmt::format("--{}: {} has no such settings", name, command.name));
+    }
+  }
+
   [[nodiscard]] std::optional<Found> from_flag(const Command& command,
                                                std::string_view name) const {
+    const auto member = given_families.find(name);
+    if (member != given_families.end()) return Found{member->second, fmt::format("--{}", name)};
     const auto flags = given.find(&command);
     if (flags == given.end()) return std::nullopt;
     const auto value = flags->second.find(name);
@@ -258,6 +382,10 @@ struct Parser {
       }
       out.values_[std::string(positional.name)] = found ? found->value : "";
     }
+    refuse_foreign_families(command);
+    for (const Family& family : command.families) {
+      out.families_.emplace(family.prefix, family_values(command, family, file));
+    }
     return out;
   }
 
@@ -312,10 +440,13 @@ Parsed fail(std::string_view program, std::string_view sentence) {
 Parsed parse(std::string_view program, std::string_view summary, std::span<const Command> commands,
              int argc, const char* const* argv) {
   CLI::App root{std::string(summary), std::string(program)};
-  Parser parser{program, commands, {}, {}, false, false};
+  Parser parser{program, commands, {}, {}, {}, false, false};
   declare_all(parser, root);
   try {
-    root.parse(argc, argv);
+    const std::vector<const char*> rest = parser.without_families(argc, argv);
+    root.parse(static_cast<int>(rest.size()), rest.data());
+  } catch (const Wrong& wrong) {
+    return fail(program, wrong.what());
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", help_text(program, summary, commands, chosen(parser, root)));
     return {std::nullopt, 0};
@@ -339,6 +470,12 @@ Parsed parse(std::string_view program, std::string_view summary, std::span<const
   } catch (const Wrong& wrong) {
     return fail(program, wrong.what());
   }
+}
+
+const FamilyValues& Settings::family(std::string_view prefix) const {
+  const auto found = families_.find(prefix);
+  TALLY_CHECK(found != families_.end(), "no family {} in command \"{}\"", prefix, command_);
+  return found->second;
 }
 
 const std::string& Settings::text(std::string_view name) const {

@@ -8,7 +8,10 @@
 // true, yes, on, 1 / false, no, off, 0 (on the command line --name or --name=false).
 #pragma once
 
+#include "runtime/config/family.h"
+
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +49,7 @@ struct Command {
   std::span<const Option> options = {};
   std::span<const Positional> positionals = {};
   std::string_view example = {};  // shown at the end of --help
+  std::span<const Family> families = {};
 };
 
 // Immutable after parse(); any thread. Asking for a name that was not declared is a bug (CHECK).
@@ -57,11 +61,14 @@ class Settings {
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] bool enabled(std::string_view name) const;
   [[nodiscard]] bool has(std::string_view name) const;  // set by anyone, or has a default
+  // What was given of a family, by names without the prefix, a dot for each underscore.
+  [[nodiscard]] const FamilyValues& family(std::string_view prefix) const;
 
  private:
   friend struct Parser;
   std::string command_;
   std::unordered_map<std::string, std::string> values_;
+  std::map<std::string, FamilyValues, std::less<>> families_;
 };
 
 // What parse() found: settings to run with, or an exit code after help, version or an error was

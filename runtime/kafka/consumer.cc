@@ -1,5 +1,7 @@
 #include "runtime/kafka/consumer.h"
 
+#include "runtime/kafka/handles.h"
+#include "runtime/kafka/settings.h"
 #include "runtime/log/log.h"
 
 #include <librdkafka/rdkafka.h>
@@ -26,19 +28,6 @@ struct ErrorDeleter {
   void operator()(rd_kafka_error_t* error) const { rd_kafka_error_destroy(error); }
 };
 using ErrorHandle = std::unique_ptr<rd_kafka_error_t, ErrorDeleter>;
-
-struct ConfDeleter {
-  void operator()(rd_kafka_conf_t* conf) const { rd_kafka_conf_destroy(conf); }
-};
-using Conf = std::unique_ptr<rd_kafka_conf_t, ConfDeleter>;
-
-void set_option(rd_kafka_conf_t* conf, const std::string& name, const std::string& value) {
-  std::array<char, 512> problem{};
-  if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), problem.data(), problem.size()) !=
-      RD_KAFKA_CONF_OK) {
-    throw FatalError("Kafka setting " + name + " is refused: " + problem.data());
-  }
-}
 
 std::vector<std::int32_t> numbers_of(const rd_kafka_topic_partition_list_t* list) {
   std::vector<std::int32_t> partitions;
@@ -292,8 +281,7 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
   impl_->listener = &listener;
   impl_->wake_after_bytes = settings.queue_bytes / 2;
   impl_->wake_after_records = settings.queue_records / 2;
-  Conf conf(rd_kafka_conf_new());
-  std::map<std::string, std::string> options = {
+  ClientSettings options = {
       {"auto.offset.reset", "error"},   // never jump silently
       {"enable.auto.commit", "false"},  // the truth is in Postgres
       {"enable.auto.offset.store", "false"},
@@ -309,20 +297,24 @@ Consumer::Consumer(const ConsumerSettings& settings, RebalanceListener& listener
   };
   options["queued.max.messages.kbytes"] = std::to_string(settings.queue_bytes / 1024);
   options["queued.min.messages"] = std::to_string(settings.queue_records);
-  for (const auto& [name, value] : settings.extra) options[name] = value;
+  options = merged(std::move(options), settings.extra);
   options["bootstrap.servers"] = settings.brokers;
   options["group.id"] = settings.group;
   options["client.id"] = settings.client_id;
   if (!settings.instance_id.empty()) options["group.instance.id"] = settings.instance_id;
-  for (const auto& [name, value] : options) set_option(conf.get(), name, value);
-  rd_kafka_conf_set_opaque(conf.get(), impl_.get());
-  rd_kafka_conf_set_error_cb(conf.get(), &Impl::on_error);
-  rd_kafka_conf_set_log_cb(conf.get(), &Impl::on_log);
-  rd_kafka_conf_set_rebalance_cb(conf.get(), &Impl::on_rebalance);
-  std::array<char, 512> problem{};
-  impl_->client = rd_kafka_new(RD_KAFKA_CONSUMER, conf.get(), problem.data(), problem.size());
-  if (impl_->client == nullptr) throw FatalError(std::string("Kafka client: ") + problem.data());
-  static_cast<void>(conf.release());  // the client owns it now
+  if (const auto wrong = reserved_objection(Role::kConsumer, Source::kTally, options)) {
+    throw FatalError(wrong->sentence);
+  }
+  auto conf = make_conf(options);
+  if (!conf) throw FatalError(conf.error().message);
+  rd_kafka_conf_set_opaque(conf.value().get(), impl_.get());
+  rd_kafka_conf_set_error_cb(conf.value().get(), &Impl::on_error);
+  rd_kafka_conf_set_log_cb(conf.value().get(), &Impl::on_log);
+  rd_kafka_conf_set_rebalance_cb(conf.value().get(), &Impl::on_rebalance);
+  auto client = make_handle(RD_KAFKA_CONSUMER, std::move(conf.value()));
+  if (!client) throw FatalError(client.error().message);
+  // Closed and destroyed by the destructor, or left alone by it.
+  impl_->client = client.value().release();
   rd_kafka_poll_set_consumer(impl_->client);
 }
 

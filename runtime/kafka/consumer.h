@@ -79,7 +79,7 @@ struct ConsumerSettings {
   // takes half a kilobyte besides). In flight are fetch.message.max.bytes per partition more.
   std::size_t queue_bytes = std::size_t{8} * 1024 * 1024;
   std::size_t queue_records = 25'000;
-  std::map<std::string, std::string> extra;  // librdkafka's own names
+  std::map<std::string, std::string> extra;  // librdkafka's own names; see settings.h
 };
 
 // The client failed for good (wrong settings, authentication, fenced instance id).

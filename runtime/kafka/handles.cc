@@ -1,19 +1,15 @@
 #include "runtime/kafka/handles.h"
 
+#include "runtime/kafka/settings.h"
+
 #include <fmt/core.h>
 
 #include <array>
-#include <string_view>
+#include <string>
+#include <utility>
 
 namespace tally::runtime::kafka {
 namespace {
-
-bool may_be_secret(std::string_view name) {
-  for (const std::string_view part : {"password", "secret", "sasl", "ssl", "key", "oauth"}) {
-    if (name.find(part) != std::string_view::npos) return true;
-  }
-  return false;
-}
 
 void silent_log(const rd_kafka_t*, int, const char*, const char*) {}
 
@@ -24,27 +20,33 @@ core::Result<Conf> make_conf(const ClientSettings& settings) {
   rd_kafka_conf_set_log_cb(conf.get(), silent_log);
   std::array<char, 512> why{};
   for (const auto& [name, value] : settings) {
-    if (rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size()) ==
-        RD_KAFKA_CONF_OK) {
-      continue;
-    }
-    return core::invalid(
-        may_be_secret(name)
-            ? fmt::format("Kafka setting {}: the client refuses its value (not shown)", name)
-            : fmt::format("Kafka setting {}={}: {}", name, value, why.data()));
+    const auto set =
+        rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size());
+    if (set == RD_KAFKA_CONF_OK) continue;
+    // librdkafka's words may hold the value; an unknown name may be a secret's with a typing error.
+    const std::string named = set == RD_KAFKA_CONF_UNKNOWN ? name : shown(name, value);
+    return core::invalid(fmt::format("Kafka setting {}: {}", named,
+                                     is_secret(name) ? "the client refuses it" : why.data()));
   }
   return conf;
 }
 
 core::Result<Handle> make_handle(rd_kafka_type_t type, Conf conf) {
   std::array<char, 512> why{};
+  // OAuth's tokens are renewed by a thread of librdkafka's: some of tally's clients poll rarely.
+  rd_kafka_conf_enable_sasl_queue(conf.get(), 1);
   rd_kafka_t* raw = rd_kafka_new(type, conf.get(), why.data(), why.size());
   if (raw == nullptr) {
     return core::invalid(fmt::format("the Kafka client cannot start: {}", why.data()));
   }
   // rd_kafka_new has taken the configuration over.
   static_cast<void>(conf.release());
-  return Handle(raw);
+  Handle handle(raw);
+  // An error says that no mechanism with tokens is set.
+  if (rd_kafka_error_t* none = rd_kafka_sasl_background_callbacks_enable(raw)) {
+    rd_kafka_error_destroy(none);
+  }
+  return handle;
 }
 
 }  // namespace tally::runtime::kafka

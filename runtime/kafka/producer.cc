@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "runtime/kafka/handles.h"
+#include "runtime/kafka/settings.h"
 #include "runtime/log/log.h"
 #include "runtime/retry/deadline.h"
 #include "runtime/retry/patience.h"
@@ -46,44 +47,10 @@ const ClientSettings kDefaults = {
     {"client.id", "tally"},
 };
 
-// The names under which librdkafka knows the same setting.
-std::string_view canonical(std::string_view name) {
-  if (name == "request.required.acks") return "acks";
-  if (name == "metadata.broker.list") return "bootstrap.servers";
-  if (name == "queue.buffering.max.ms") return "linger.ms";
-  if (name == "compression.codec") return "compression.type";
-  return name;
-}
-
 core::Result<ClientSettings> checked(const ClientSettings& given) {
-  ClientSettings settings = kDefaults;
-  for (const auto& [name, value] : given) settings[std::string(canonical(name))] = value;
-  const auto is = [&](const char* name, std::initializer_list<std::string_view> allowed) {
-    for (const std::string_view value : allowed) {
-      if (settings.at(name) == value) return true;
-    }
-    return false;
-  };
-  if (!is("acks", {"all", "-1"})) {
-    return core::invalid(
-        fmt::format("Kafka setting acks={}: an event counts as delivered only when every in-sync "
-                    "replica has it; use acks=all or leave it out",
-                    settings.at("acks")));
-  }
-  if (!is("enable.idempotence", {"true", "1", "t"})) {
-    return core::invalid(
-        "Kafka setting enable.idempotence=false: without it the client's own retries write an "
-        "event twice and out of order; leave it out");
-  }
-  if (!is("partitioner", {"murmur2", "murmur2_random"})) {
-    return core::invalid(
-        fmt::format("Kafka setting partitioner={}: the home of an event is murmur2 of its id; use "
-                    "murmur2_random or leave it out",
-                    settings.at("partitioner")));
-  }
-  if (settings.contains("transactional.id")) {
-    return core::invalid(
-        "Kafka setting transactional.id: this producer begins no transactions; leave it out");
+  ClientSettings settings = merged(kDefaults, given);
+  if (auto wrong = reserved_objection(Role::kProducer, Source::kTally, settings)) {
+    return core::invalid(std::move(wrong->sentence));
   }
   if (!settings.contains("bootstrap.servers") || settings.at("bootstrap.servers").empty()) {
     return core::invalid("no Kafka brokers given; set bootstrap.servers to host:port[,host:port]");

@@ -23,6 +23,6 @@ done
 budget_mb=${budget_mb:-128}
 require_numbers identities records rounds budget_mb
 # As Kafka is shipped: both workers join before the first partition is loaded.
-export TALLY_KAFKA_JOIN_DELAY_MS=3000
+export TALLY_BROKER_JOIN_DELAY_MS=3000
 fresh_stack
 run_bench --identities "$identities" --records "$records" --rounds "$rounds" --budget-mb "$budget_mb"

@@ -24,6 +24,6 @@ budget_mb=${budget_mb:-$((records * 11 / 1000000))}
 require_numbers budget_mb
 ((budget_mb >= 64)) || budget_mb=64
 # As Kafka is shipped: all members join before the first partition is loaded.
-export TALLY_KAFKA_JOIN_DELAY_MS=3000
+export TALLY_BROKER_JOIN_DELAY_MS=3000
 fresh_stack
 run_bench --records "$records" --rounds "$rounds" --budget-mb "$budget_mb"

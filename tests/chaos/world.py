@@ -33,7 +33,7 @@ class Stack:
         self.call('wipe "$dir"; mkdir -p "$dir/log"; chmod 0755 "$dir"')
         listener = int(self.call("free_port"))
         self.kafka_gate = Valve("127.0.0.1", listener)
-        os.environ["TALLY_KAFKA_GATE"] = f"{listener} {self.kafka_gate.port}"
+        os.environ["TALLY_BROKER_GATE"] = f"{listener} {self.kafka_gate.port}"
         self.call('start_kafka "$dir" & kafka=$!; start_postgres "$dir" && wait "$kafka"')
         self.conninfo = self.call('postgres_conninfo "$dir"')
         self.brokers = self.call('kafka_bootstrap "$dir"')

@@ -31,6 +31,7 @@ rd_kafka_t* make_client(const Load& load) {
   char problem[256];
   auto settings = kafka_settings();
   settings["bootstrap.servers"] = load.brokers;
+  settings["message.timeout.ms"] = "120000";
   for (const auto& [name, value] : settings) {
     if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), problem, sizeof(problem)) !=
         RD_KAFKA_CONF_OK) {

@@ -16,8 +16,7 @@ std::map<std::string, std::string> kafka_settings() {
           {"batch.size", "1000000"},
           {"batch.num.messages", "10000"},
           {"queue.buffering.max.messages", "500000"},
-          {"queue.buffering.max.kbytes", "262144"},
-          {"message.timeout.ms", "120000"}};
+          {"queue.buffering.max.kbytes", "262144"}};
 }
 
 Call make_call(std::uint64_t number) {

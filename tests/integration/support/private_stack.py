@@ -46,9 +46,17 @@ class PrivateStack:
         """The shared Postgres, and a broker whose clock move_clock() moves."""
         self.move_clock(timedelta())
         library = os.path.join(os.environ["TALLY_TEST_BIN"], "libmoved_clock.so")
-        run_script('start_kafka "$dir"', self.dir, TALLY_KAFKA_CLOCK=f"{library} {self.dir}/clock")
+        run_script('start_kafka "$dir"', self.dir, TALLY_BROKER_CLOCK=f"{library} {self.dir}/clock")
         self.brokers = self.call('kafka_bootstrap "$dir"')
         self.conninfo = os.environ["TALLY_TEST_PG"]
+        return self
+
+    def start_with_sasl(self, user, password):
+        """The shared Postgres, and a broker that listens at `secure` for who knows the password."""
+        port = self.call("free_port")
+        run_script('start_kafka "$dir"', self.dir, TALLY_BROKER_SASL=f"{port} {user} {password}")
+        self.brokers = self.call('kafka_bootstrap "$dir"')
+        self.secure = f"127.0.0.1:{port}"
         return self
 
     def move_clock(self, offset):

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # A private Apache Kafka in DIR/kafka: one KRaft node on two free loopback ports. Its jars come from
 # Maven Central by pom.xml into TALLY_ROOT/.tally/kafka/libs (`./dev deps`). With
-# TALLY_KAFKA_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
-# GATE-PORT, where a drill's gate stands. TALLY_KAFKA_JOIN_DELAY_MS: how long a new consumer group
-# waits for more members (Kafka's own default is 3000; tests do not wait). TALLY_KAFKA_CLOCK="LIBRARY FILE":
-# the broker's clock is off by the seconds in FILE (tests/support/clock).
+# TALLY_BROKER_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
+# GATE-PORT, where a drill's gate stands. TALLY_BROKER_JOIN_DELAY_MS: how long a new consumer group
+# waits for more members (Kafka's own default is 3000; tests do not wait). TALLY_BROKER_CLOCK="LIBRARY FILE":
+# the broker's clock is off by the seconds in FILE (tests/support/clock). TALLY_BROKER_SASL="PORT USER PASSWORD":
+# it also listens on PORT, for who says PASSWORD by SASL/PLAIN.
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -20,12 +21,18 @@ kafka_java() {
 }
 
 write_kafka_properties() {
-  local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports
-  if [[ -n ${TALLY_KAFKA_GATE:-} ]]; then
-    read -r -a gate_ports <<<"$TALLY_KAFKA_GATE"
+  local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports sasl
+  if [[ -n ${TALLY_BROKER_GATE:-} ]]; then
+    read -r -a gate_ports <<<"$TALLY_BROKER_GATE"
     gate=,GATE://127.0.0.1:${gate_ports[0]}
     advertised_gate=,GATE://127.0.0.1:${gate_ports[1]}
     gate_protocol=,GATE:PLAINTEXT
+  fi
+  if [[ -n ${TALLY_BROKER_SASL:-} ]]; then
+    read -r -a sasl <<<"$TALLY_BROKER_SASL"
+    gate+=,SECURE://127.0.0.1:${sasl[0]}
+    advertised_gate+=,SECURE://127.0.0.1:${sasl[0]}
+    gate_protocol+=,SECURE:SASL_PLAINTEXT
   fi
   cat >"$dir/kafka/server.properties" <<END
 process.roles=broker,controller
@@ -38,7 +45,7 @@ inter.broker.listener.name=CLIENT
 listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT$gate_protocol
 log.dirs=$dir/kafka/data
 auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=${TALLY_KAFKA_JOIN_DELAY_MS:-0}
+group.initial.rebalance.delay.ms=${TALLY_BROKER_JOIN_DELAY_MS:-0}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
@@ -48,6 +55,12 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 num.recovery.threads.per.data.dir=2
 log.segment.bytes=268435456
+END
+  [[ -n ${TALLY_BROKER_SASL:-} ]] || return 0
+  cat >>"$dir/kafka/server.properties" <<END
+sasl.enabled.mechanisms=PLAIN
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_${sasl[1]}="${sasl[2]}";
 END
 }
 
@@ -84,10 +97,10 @@ start_kafka_once() {
       return 1
     }
   fi
-  if [[ -n ${TALLY_KAFKA_CLOCK:-} ]]; then
-    clock=(env "LD_PRELOAD=${TALLY_KAFKA_CLOCK%% *}" "TALLY_MOVED_CLOCK=${TALLY_KAFKA_CLOCK#* }")
+  if [[ -n ${TALLY_BROKER_CLOCK:-} ]]; then
+    clock=(env "LD_PRELOAD=${TALLY_BROKER_CLOCK%% *}" "TALLY_MOVED_CLOCK=${TALLY_BROKER_CLOCK#* }")
   fi
-  start_process "$dir" kafka TERM "${clock[@]}" java "-Xms${TALLY_KAFKA_HEAP:-512m}" "-Xmx${TALLY_KAFKA_HEAP:-1g}" \
+  start_process "$dir" kafka TERM "${clock[@]}" java "-Xms${TALLY_BROKER_HEAP:-512m}" "-Xmx${TALLY_BROKER_HEAP:-1g}" \
     -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
     -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     kafka.Kafka "$dir/kafka/server.properties" || return 1
