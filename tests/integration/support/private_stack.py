@@ -56,6 +56,7 @@ class PrivateStack:
         port = self.call("free_port")
         run_script('start_kafka "$dir"', self.dir, TALLY_BROKER_SASL=f"{port} {user} {password}")
         self.brokers = self.call('kafka_bootstrap "$dir"')
+        self.conninfo = os.environ["TALLY_TEST_PG"]
         self.secure = f"127.0.0.1:{port}"
         return self
 
