@@ -17,8 +17,7 @@ constexpr std::size_t kShownBodyBytes = 120;
 constexpr std::size_t kMaxRequestIdBytes = 100;
 
 std::string header(const runtime::http::Headers& headers, std::string_view name) {
-  const auto found = headers.find(name);
-  return found == headers.end() ? std::string() : found->second;
+  return std::string(headers.get(name));
 }
 
 std::string text_of(const Json& object, const char* member) {

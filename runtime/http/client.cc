@@ -210,7 +210,7 @@ struct Client::Impl {
     outcome.fate = Fate::kAnswered;
     outcome.response.status = static_cast<int>(message.result_int());
     for (const auto& field : message) {
-      outcome.response.headers[std::string(field.name_string())] = std::string(field.value());
+      outcome.response.headers.add(field.name_string(), field.value());
     }
     if (!message.keep_alive()) close();
     outcome.response.body = std::move(message.body());

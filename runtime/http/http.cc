@@ -10,11 +10,6 @@ namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-std::string_view find_header(const Headers& headers, std::string_view name) {
-  const auto found = headers.find(name);
-  return found == headers.end() ? std::string_view() : std::string_view(found->second);
-}
-
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -23,11 +18,6 @@ int hex_digit(char c) {
 }
 
 }  // namespace
-
-bool CaseInsensitive::operator()(std::string_view a, std::string_view b) const {
-  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
-                                      [](char x, char y) { return lower(x) < lower(y); });
-}
 
 std::string_view Request::path() const {
   return std::string_view(target).substr(0, target.find('?'));
@@ -47,11 +37,9 @@ std::optional<std::string> Request::query(std::string_view key) const {
   return std::nullopt;
 }
 
-std::string_view Request::header(std::string_view name) const { return find_header(headers, name); }
+std::string_view Request::header(std::string_view name) const { return headers.get(name); }
 
-std::string_view Response::header(std::string_view name) const {
-  return find_header(headers, name);
-}
+std::string_view Response::header(std::string_view name) const { return headers.get(name); }
 
 std::string percent_decode(std::string_view text) {
   std::string out;

@@ -1,22 +1,15 @@
 // The values that HTTP servers and clients pass; no Beast here. All plain values: any thread.
 #pragma once
 
+#include "runtime/http/headers.h"
+
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace tally::runtime::http {
-
-// Header names compare without case; of a repeated header the last stands.
-struct CaseInsensitive {
-  using is_transparent = void;
-  bool operator()(std::string_view a, std::string_view b) const;
-};
-using Headers = std::map<std::string, std::string, CaseInsensitive>;
 
 struct Request {
   std::string method = "GET";
@@ -25,7 +18,7 @@ struct Request {
   std::string body;
   [[nodiscard]] std::string_view path() const;                                 // target up to '?'
   [[nodiscard]] std::optional<std::string> query(std::string_view key) const;  // decoded
-  [[nodiscard]] std::string_view header(std::string_view name) const;          // "" when absent
+  [[nodiscard]] std::string_view header(std::string_view name) const;  // the last; "" when absent
 };
 
 struct Response {

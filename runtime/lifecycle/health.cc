@@ -10,7 +10,7 @@ using nlohmann::json;
 http::Response json_response(int status, const json& body) {
   http::Response response;
   response.status = status;
-  response.headers["Content-Type"] = "application/json";
+  response.headers.set("Content-Type", "application/json");
   // Reasons may quote foreign bytes; an answer that cannot be encoded would hide them all.
   response.body = body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   return response;
@@ -37,13 +37,13 @@ http::Response answer(const http::Request& request, const metrics::Registry& reg
   }
   if (request.method != "GET" && request.method != "HEAD") {
     http::Response refused = json_response(405, {{"error", "only GET and HEAD are answered here"}});
-    refused.headers["Allow"] = "GET, HEAD";
+    refused.headers.set("Allow", "GET, HEAD");
     return refused;
   }
   if (path == "/healthz") return json_response(200, {{"alive", true}});
   if (path == "/readyz") return ready_response(readiness);
   http::Response response;
-  response.headers["Content-Type"] = "text/plain; version=0.0.4; charset=utf-8";
+  response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
   response.body = registry.exposition();
   return response;
 }

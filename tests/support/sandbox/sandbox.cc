@@ -72,9 +72,9 @@ Refused check_body_type(const http::Request& request) {
 http::Response response_of(const Reply& reply) {
   http::Response response;
   response.status = reply.status;
-  response.headers["Content-Type"] = "application/json";
-  for (const auto& [name, value] : reply.headers) response.headers[name] = value;
-  const bool page = response.headers["Content-Type"] == "text/html";
+  response.headers.set("Content-Type", "application/json");
+  for (const auto& [name, value] : reply.headers) response.headers.set(name, value);
+  const bool page = response.header("Content-Type") == "text/html";
   response.body = page ? reply.body.get<std::string>()
                        : reply.body.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
   return response;
@@ -199,10 +199,10 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
     reply = strikes_before_the_endpoint(fault.kind) ? reply_of(fault) : once(call, fault);
   }
   http::Response response = response_of(reply);
-  response.headers["Request-Id"] = fmt::format("req_test_{:010}", ++requests_);
+  response.headers.set("Request-Id", fmt::format("req_test_{:010}", ++requests_));
   const std::string_view version = request.header("Stripe-Version");
-  response.headers["Stripe-Version"] = version.empty() ? kApiVersion : version;
-  if (!call.idempotency_key.empty()) response.headers["Idempotency-Key"] = call.idempotency_key;
+  response.headers.set("Stripe-Version", version.empty() ? kApiVersion : version);
+  if (!call.idempotency_key.empty()) response.headers.set("Idempotency-Key", call.idempotency_key);
   response.delay = call.delay;
   response.drop_connection =
       fault.kind == FaultKind::kDropBefore || fault.kind == FaultKind::kDropAfter;
@@ -232,7 +232,7 @@ Reply Sandbox::once(const Call& call, Fault& fault) {
                          "idempotency_key_in_use");
     } else {
       Reply replayed = stored.reply;
-      replayed.headers["Idempotent-Replayed"] = "true";
+      replayed.headers.set("Idempotent-Replayed", "true");
       return replayed;
     }
   }

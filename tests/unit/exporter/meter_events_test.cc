@@ -20,9 +20,9 @@ TEST(MeterEvents, WritesTheFormAndTheKeys) {
       request_of({"ai tokens", "cus_1&x", "-0.5", 1'800'000'000, "id/1", "id/1/2"}, "sk_test_1");
   EXPECT_EQ(request.method, "POST");
   EXPECT_EQ(request.target, "/v1/billing/meter_events");
-  EXPECT_EQ(request.headers.at("authorization"), "Bearer sk_test_1");
-  EXPECT_EQ(request.headers.at("idempotency-key"), "id/1/2");
-  EXPECT_EQ(request.headers.at("content-type"), "application/x-www-form-urlencoded");
+  EXPECT_EQ(request.header("authorization"), "Bearer sk_test_1");
+  EXPECT_EQ(request.header("idempotency-key"), "id/1/2");
+  EXPECT_EQ(request.header("content-type"), "application/x-www-form-urlencoded");
   EXPECT_NE(request.body.find("payload[stripe_customer_id]=cus_1%26x"), std::string::npos);
   EXPECT_NE(request.body.find("payload[value]=-0.5"), std::string::npos);
   EXPECT_NE(request.body.find("timestamp=1800000000"), std::string::npos);

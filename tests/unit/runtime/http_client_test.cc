@@ -85,8 +85,8 @@ TEST(HttpClientTest, HeadersTravelBothWays) {
   const Server server({}, [](const Request& request) {
     Response response;
     response.status = 409;
-    response.headers["X-Seen"] =
-        std::string(request.header("x-sent")) + "|" + std::string(request.header("Host"));
+    response.headers.set("X-Seen", std::string(request.header("x-sent")) + "|" +
+                                       std::string(request.header("Host")));
     return response;
   });
   Client client(url(server.port()));

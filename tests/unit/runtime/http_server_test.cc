@@ -122,7 +122,7 @@ TEST(HttpServerTest, BearerTokenIsAsked) {
        {"", "Bearer", "Bearer wrong", "Bearer righ", "Bearer right2", "Basic right", "right"}) {
     const std::string value = token;
     Request request;
-    if (!value.empty()) request.headers["Authorization"] = value;
+    if (!value.empty()) request.headers.set("Authorization", value);
     const Outcome outcome = client.send(request, seconds(10));
     EXPECT_EQ(outcome.response.status, 401) << value;
     EXPECT_EQ(outcome.response.header("WWW-Authenticate"), "Bearer");

@@ -28,8 +28,8 @@ TEST(HttpValuesTest, PercentCoding) {
 
 TEST(HttpValuesTest, HeaderNamesIgnoreCase) {
   Request request;
-  request.headers["Content-Type"] = "x";
-  request.headers["content-type"] = "y";
+  request.headers.set("Content-Type", "x");
+  request.headers.set("content-type", "y");
   EXPECT_EQ(request.headers.size(), 1U);
   EXPECT_EQ(request.header("CONTENT-TYPE"), "y");
   EXPECT_EQ(request.header("Accept"), "");

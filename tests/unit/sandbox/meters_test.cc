@@ -10,13 +10,13 @@ class MetersTest : public SandboxTest {};
 TEST_F(MetersTest, KeysAreAsked) {
   runtime::http::Request request{"GET", "/v1/billing/meters", {}, ""};
   EXPECT_EQ(sandbox_->handle(request).status, 401);
-  request.headers["Authorization"] = "Bearer sk_live_1";
+  request.headers.set("Authorization", "Bearer sk_live_1");
   const auto refused = sandbox_->handle(request);
   EXPECT_EQ(refused.status, 401);
   EXPECT_EQ(json(refused)["error"]["type"], "invalid_request_error");
-  request.headers["Authorization"] = "Basic c2tfdGVzdF8xOg==";  // sk_test_1:
+  request.headers.set("Authorization", "Basic c2tfdGVzdF8xOg==");  // sk_test_1:
   EXPECT_EQ(sandbox_->handle(request).status, 200);
-  request.headers["Authorization"] = "Bearer sk_test_forbidden";
+  request.headers.set("Authorization", "Bearer sk_test_forbidden");
   EXPECT_EQ(sandbox_->handle(request).status, 403);
 }
 

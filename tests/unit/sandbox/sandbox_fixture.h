@@ -28,9 +28,9 @@ class SandboxTest : public testing::Test {
   runtime::http::Response call(const std::string& method, const std::string& target,
                                const std::string& body = "", const std::string& key = "") {
     runtime::http::Request request{method, target, {}, body};
-    request.headers["Authorization"] = "Bearer sk_test_1";
-    request.headers["Content-Type"] = "application/x-www-form-urlencoded";
-    if (!key.empty()) request.headers["Idempotency-Key"] = key;
+    request.headers.set("Authorization", "Bearer sk_test_1");
+    request.headers.set("Content-Type", "application/x-www-form-urlencoded");
+    if (!key.empty()) request.headers.set("Idempotency-Key", key);
     return sandbox_->handle(request);
   }
   std::string meter(const std::string& event_name = "tokens", const std::string& formula = "sum",

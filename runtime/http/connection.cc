@@ -1,0 +1,278 @@
+#include "runtime/http/connection_internal.h"
+
+#include "core/check.h"
+#include "runtime/log/log.h"
+
+#include <algorithm>
+#include <boost/asio/error.hpp>
+#include <cstring>
+
+namespace tally::runtime::http {
+namespace {
+
+constexpr std::size_t kSmallBufferBytes = 2 * 1024;   // what an idle connection keeps
+constexpr std::size_t kLargeBufferBytes = 64 * 1024;  // enough to fill a body at the disk's pace
+constexpr std::size_t kKeptBytes = 64 * 1024;         // memory of a text that is used again
+constexpr std::size_t kMaxUnsentBytes = 256 * 1024;   // more are read only when these are sent
+
+void shed(std::string& text) {
+  if (text.capacity() > kKeptBytes) text = std::string();
+}
+
+}  // namespace
+
+Connection::Connection(Loop& loop)
+    : loop_(loop), options_(loop.shared().options), id_(loop.add(*this)) {}
+
+Connection::~Connection() {
+  if (!closed_) loop_.remove(id_);
+}
+
+void Connection::begin_phase(Phase phase, std::chrono::milliseconds timeout) {
+  phase_ = phase;
+  read_deadline_ = loop_.deadline(timeout);
+}
+
+bool Connection::has_room() const {
+  return next_ - next_out_ < options_.max_pipelined && out_.size() < kMaxUnsentBytes &&
+         !(writing_ && sending_.size() >= kMaxUnsentBytes);
+}
+
+bool Connection::is_finished() const { return last_ && next_out_ > *last_ && is_all_sent(); }
+
+// Grows while it is filled to the brim and shrinks when it is empty.
+std::span<char> Connection::free_space() {
+  const std::size_t held = end_ - begin_;
+  std::size_t wanted = buffer_bytes_;
+  if (end_ == buffer_bytes_) {
+    wanted = std::max(kSmallBufferBytes, buffer_bytes_ * 2);
+    if (held < kLargeBufferBytes) wanted = std::min(wanted, kLargeBufferBytes);
+  } else if (held == 0 && !parser_) {
+    wanted = kSmallBufferBytes;
+  }
+  if (wanted != buffer_bytes_) {
+    auto other = std::make_unique_for_overwrite<char[]>(wanted);
+    if (held > 0) std::memcpy(other.get(), buffer_.get() + begin_, held);
+    buffer_ = std::move(other);
+    buffer_bytes_ = wanted;
+  } else if (held > 0) {
+    std::memmove(buffer_.get(), buffer_.get() + begin_, held);
+  }
+  begin_ = 0;
+  end_ = held;
+  TALLY_CHECK(end_ < buffer_bytes_, "{} of {} bytes held", end_, buffer_bytes_);
+  return {buffer_.get() + end_, buffer_bytes_ - end_};
+}
+
+void Connection::received(std::size_t bytes) {
+  end_ += bytes;
+  if (request_is_late_) return read_failed(asio::error::operation_aborted);
+  process();
+}
+
+void Connection::process() {
+  if (closed_ || last_) return;
+  bool goes_on = true;
+  while (goes_on) {
+    processing_ = true;
+    while (goes_on && has_room() && !closed_ && !last_) goes_on = step();
+    processing_ = false;
+    flush();
+    goes_on = goes_on && has_room() && !closed_ && !last_;
+  }
+  is_blocked_ = !has_room();
+}
+
+bool Connection::step() {
+  if (begin_ == end_) return false;
+  if (!parser_) {
+    parser_.emplace(options_, request_);
+    read_deadline_ = loop_.deadline(options_.read_timeout);
+  }
+  std::string_view bytes(buffer_.get() + begin_, end_ - begin_);
+  const RequestParser::State state = parser_->read(bytes);
+  begin_ = end_ - bytes.size();
+  switch (state) {
+    case RequestParser::State::kNeedsMore:
+      return false;
+    case RequestParser::State::kHeaderRead:
+      continue_due_ = parser_->expects_continue() && begin_ == end_;
+      let_body_come();
+      return true;
+    case RequestParser::State::kRefused: {
+      const std::string sentence = parser_->sentence();
+      refuse(parser_->status(), sentence);
+      return false;
+    }
+    case RequestParser::State::kWhole:
+      hand_over();
+      return true;
+  }
+  return false;
+}
+
+// The interim answer too waits for those of the requests before.
+void Connection::let_body_come() {
+  if (!continue_due_ || next_out_ != next_) return;
+  continue_due_ = false;
+  out_ += "HTTP/1.1 100 Continue\r\n\r\n";
+}
+
+void Connection::hand_over() {
+  const std::uint64_t number = next_++;
+  const std::uint64_t bit = std::uint64_t{1} << (number % 64);
+  head_only_ = request_.method == "HEAD" ? head_only_ | bit : head_only_ & ~bit;
+  if (!parser_->may_stay() || loop_.draining()) last_ = number;
+  parser_.reset();
+  continue_due_ = false;
+  read_deadline_ = kNever;
+  loop_.counters.requests.add();
+  Shared& shared = loop_.shared();
+  const auto log_failure = [&](const std::exception& failure) {
+    log::error("http handler failed", {{"problem", failure.what()}});
+  };
+  if (shared.async_handler) {
+    try {
+      shared.async_handler(std::move(request_), loop_.responder({id_, number}));
+    } catch (const std::exception& failure) {
+      log_failure(failure);  // its Responder is gone, which answered
+    }
+  } else {
+    std::optional<Response> response;
+    try {
+      response = shared.handler(request_);
+    } catch (const std::exception& failure) {
+      log_failure(failure);
+    }
+    answer(number, std::move(response));
+  }
+  shed(request_.body);
+}
+
+void Connection::refuse(int status, std::string_view sentence) {
+  if (closed_ || last_) return;
+  const std::uint64_t number = next_++;
+  head_only_ &= ~(std::uint64_t{1} << (number % 64));
+  last_ = number;
+  parser_.reset();
+  read_deadline_ = kNever;
+  answer(number, loop_.shared().error(status, sentence));
+}
+
+void Connection::answer(std::uint64_t request, std::optional<Response> response) {
+  if (closed_) return;
+  TALLY_CHECK(request >= next_out_ && request < next_, "answer {} not in [{}, {})", request,
+              next_out_, next_);
+  if (!response) response = loop_.shared().error(500, "the server failed; its log says why");
+  if (const auto delay = std::exchange(response->delay, {}); delay.count() > 0) {
+    return loop_.deliver_later({{id_, request}, std::move(response)}, delay);
+  }
+  if (request != next_out_) {
+    early_.emplace_back(request, std::move(*response));
+    return;
+  }
+  append(request, *response);
+  while (!early_.empty() && !closed_) {
+    const auto next = std::find_if(early_.begin(), early_.end(),
+                                   [&](const auto& one) { return one.first == next_out_; });
+    if (next == early_.end()) break;
+    append(next_out_, next->second);
+    if (closed_) return;
+    early_.erase(next);
+  }
+  let_body_come();
+}
+
+void Connection::append(std::uint64_t request, Response& response) {
+  if (response.drop_connection) {
+    loop_.counters.responses[0].add();
+    return close();
+  }
+  const bool head_only = (head_only_ >> (request % 64) & 1) != 0;
+  append_answer(out_, response, head_only, last_ == request);
+  const int status_class = std::clamp(response.status / 100, 1, 5);
+  loop_.counters.responses[static_cast<std::size_t>(status_class)].add();
+  ++next_out_;
+}
+
+void Connection::flush() {
+  if (processing_) return;
+  while (!closed_ && !writing_ && !out_.empty()) {
+    out_.swap(sending_);
+    const std::size_t sent = write_now(sending_);
+    if (sent < sending_.size()) {
+      writing_ = true;
+      write_deadline_ = loop_.deadline(options_.write_timeout);
+      write_rest(std::string_view(sending_).substr(sent));
+      return;
+    }
+    sending_.clear();
+    shed(sending_);
+  }
+  after_sending();
+}
+
+void Connection::written(error_code ec) {
+  writing_ = false;
+  write_deadline_ = kNever;
+  sending_.clear();
+  shed(sending_);
+  if (ec) return close();
+  flush();
+}
+
+void Connection::after_sending() {
+  if (closed_ || writing_) return;
+  if (phase_ != Phase::kServing) return;
+  if (is_idle() && !last_) read_deadline_ = loop_.deadline(options_.idle_timeout);
+  if (is_finished() || (is_blocked_ && has_room())) cancel_read();
+}
+
+void Connection::read_failed(error_code ec) {
+  if (closed_ || last_) return;
+  if (std::exchange(request_is_late_, false)) {
+    refuse(408, "the request did not arrive in time");
+    return flush();
+  }
+  if (ec == asio::error::operation_aborted) return;  // to look again what there is to do
+  peer_is_done_ = true;
+  const bool owes = next_out_ != next_ || !is_all_sent();
+  if (!owes || next_ == 0) return close();
+  // Half closed: it still waits for the answers.
+  last_ = next_ - 1;
+  read_deadline_ = kNever;
+}
+
+void Connection::drain() {
+  if (closed_ || last_ || phase_ == Phase::kLingering) return;
+  if (phase_ == Phase::kHandshake || is_idle()) return close();
+  if (!parser_) last_ = next_ - 1;
+}
+
+void Connection::time_out(Loop::Time now) {
+  if (write_deadline_ != kNever && now >= write_deadline_) {
+    loop_.counters.write_timeouts.add();
+    return close();
+  }
+  read_deadline_ = kNever;
+  if (phase_ == Phase::kHandshake) loop_.counters.tls_failures.add();
+  if (phase_ != Phase::kServing) return close();
+  if (!parser_) {
+    loop_.counters.idle_timeouts.add();
+    return close();
+  }
+  loop_.counters.request_timeouts.add();
+  if (!is_all_sent()) return close();  // neither sends nor takes
+  request_is_late_ = true;
+  cancel_read();
+}
+
+void Connection::close() {
+  if (std::exchange(closed_, true)) return;
+  read_deadline_ = kNever;
+  write_deadline_ = kNever;
+  loop_.remove(id_);
+  close_stream();
+}
+
+}  // namespace tally::runtime::http
