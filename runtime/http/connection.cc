@@ -237,7 +237,7 @@ void Connection::read_failed(error_code ec) {
   if (ec == asio::error::operation_aborted) return;  // to look again what there is to do
   peer_is_done_ = true;
   const bool owes = next_out_ != next_ || !is_all_sent();
-  if (!owes || next_ == 0) return close();
+  if (!owes || next_ == 0 || ec != asio::error::eof) return close();
   // Half closed: it still waits for the answers.
   last_ = next_ - 1;
   read_deadline_ = kNever;

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
-#include <future>
 #include <stdexcept>
 
 namespace tally::runtime::http {
@@ -41,10 +40,10 @@ bool is_stale(const asio::local::stream_protocol::endpoint& endpoint) {
 Listener::Listener(Shared& shared, const std::vector<std::unique_ptr<Loop>>& loops)
     : shared_(shared),
       loops_(loops),
-      tcp_(loops.front()->context()),
-      unix_(loops.front()->context()),
-      tcp_pause_(loops.front()->context()),
-      unix_pause_(loops.front()->context()) {
+      tcp_(context_),
+      unix_(context_),
+      tcp_pause_(context_),
+      unix_pause_(context_) {
   const ServerOptions& options = shared.options;
   if (options.address.empty() && options.unix_socket.empty()) {
     throw std::runtime_error("there is nothing to listen on: give an address or a Unix socket");
@@ -57,7 +56,10 @@ Listener::Listener(Shared& shared, const std::vector<std::unique_ptr<Loop>>& loo
   if (!options.unix_socket.empty()) listen_unix();
 }
 
-Listener::~Listener() { close(); }
+Listener::~Listener() {
+  stop();
+  close();  // what was never started
+}
 
 void Listener::listen_tcp() {
   const ServerOptions& options = shared_.options;
@@ -127,15 +129,15 @@ void Listener::close() {
 void Listener::start() {
   if (tcp_.is_open()) accept(tcp_, tcp_pause_);
   if (unix_.is_open()) accept(unix_, unix_pause_);
+  const std::lock_guard lock(stop_mutex_);
+  thread_ = std::thread([this] { context_.run(); });
 }
 
 void Listener::stop() {
-  std::promise<void> closed;
-  asio::post(loops_.front()->context(), [&] {
-    close();
-    closed.set_value();
-  });
-  closed.get_future().wait();
+  const std::lock_guard lock(stop_mutex_);
+  if (!thread_.joinable()) return;
+  asio::post(context_, [this] { close(); });
+  thread_.join();
 }
 
 void Listener::reload_tls() {

@@ -15,7 +15,8 @@
 
 namespace tally::runtime::http {
 
-// Runs in the first loop's thread but for what says otherwise.
+// Has a thread of its own: an I/O thread may be held up by a handler while another one has time.
+// Member functions: any thread.
 class Listener {
  public:
   // Listens from here on; throws std::runtime_error. Loops outlive it.
@@ -24,10 +25,10 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  void start();       // before the loops' threads
-  void stop();        // any thread but the loops' own, while they run; listens no more on return
-  void reload_tls();  // any thread
-  [[nodiscard]] std::uint16_t port() const { return port_; }  // any thread
+  void start();  // once
+  void stop();   // listens no more on return; more than once does no harm
+  void reload_tls();
+  [[nodiscard]] std::uint16_t port() const { return port_; }
   [[nodiscard]] std::uint64_t accepted() const { return accepted_.value(); }
   [[nodiscard]] std::uint64_t refused() const { return refused_.value(); }
 
@@ -50,6 +51,7 @@ class Listener {
 
   Shared& shared_;
   const std::vector<std::unique_ptr<Loop>>& loops_;
+  asio::io_context context_{1};
   Acceptor<Tcp> tcp_;
   Acceptor<Unix> unix_;
   Timer tcp_pause_;
@@ -58,6 +60,8 @@ class Listener {
   dev_t unix_device_ = 0;  // of the socket file made here
   ino_t unix_inode_ = 0;
   std::chrono::steady_clock::time_point logged_at_{};
+  std::mutex stop_mutex_;
+  std::thread thread_;  // guarded by stop_mutex_
   Counter accepted_;
   Counter refused_;
   std::mutex tls_mutex_;

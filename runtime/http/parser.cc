@@ -93,9 +93,9 @@ RequestParser::State RequestParser::explain(const Code& code, std::string_view b
     return refuse(413, fmt::format("the body is over {} bytes", options_.max_body_bytes));
   }
   if (code == Error::header_limit) {
-    // Beast has not said where the target ends: the request line is what stands before the fields.
-    const std::size_t line = std::min(bytes.find('\n'), bytes.size());
-    if (request_.target.size() > options_.max_target_bytes || line > options_.max_target_bytes) {
+    // Until the target is whole, the request line is all there is.
+    const std::size_t target = request_.target.empty() ? bytes.size() : request_.target.size();
+    if (target > options_.max_target_bytes) {
       return refuse(414, fmt::format("the target is over {} bytes", options_.max_target_bytes));
     }
     return refuse(431, fmt::format("the headers are over {} bytes", options_.max_header_bytes));

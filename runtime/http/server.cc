@@ -20,13 +20,13 @@ struct Server::Impl {
     shared.async_handler = std::move(async_handler);
     for (int i = 0; i < options.threads; ++i) loops.push_back(std::make_unique<Loop>(shared));
     listener = std::make_unique<Listener>(shared, loops);
-    listener->start();
     for (const auto& loop : loops) loop->start();
+    listener->start();
   }
 
   ~Impl() {
+    listener->stop();
     for (const auto& loop : loops) loop->stop();
-    listener.reset();
   }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;

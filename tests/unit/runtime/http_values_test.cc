@@ -35,6 +35,22 @@ TEST(HttpValuesTest, HeaderNamesIgnoreCase) {
   EXPECT_EQ(request.header("Accept"), "");
 }
 
+TEST(HttpValuesTest, HeadersKeepTheirOrderAndTheLastStands) {
+  Headers headers = {{"A", "1"}, {"b", "2"}, {"a", "3"}};
+  EXPECT_EQ(headers.get("A"), "3");
+  EXPECT_EQ(headers.count("a"), 2U);
+  EXPECT_EQ(headers.find("c"), std::nullopt);
+  std::string all;
+  for (const auto& [name, value] : headers) all.append(name).append(value);
+  EXPECT_EQ(all, "A1b2a3");
+  headers.set("a", "4");
+  EXPECT_EQ(headers.size(), 2U);
+  EXPECT_EQ(headers[0].first, "b");
+  EXPECT_EQ(headers[1].second, "4");
+  headers.clear();
+  EXPECT_TRUE(headers.empty());
+}
+
 TEST(HttpValuesTest, EqualInConstantTime) {
   EXPECT_TRUE(equal_in_constant_time("abc", "abc"));
   EXPECT_FALSE(equal_in_constant_time("abc", "abd"));

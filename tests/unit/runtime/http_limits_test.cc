@@ -1,0 +1,229 @@
+// What the server refuses: every answer that it gives itself, byte by byte.
+#include "runtime/http/server.h"
+#include "tests/unit/runtime/raw_socket.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tally::runtime::http {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+Response echo(const Request& request) {
+  Response response;
+  response.body = request.method + " " + request.target + " [" + request.body + "]";
+  return response;
+}
+
+// All that comes back until the server closes.
+std::string all_answers(const Server& server, const std::string& bytes) {
+  RawSocket socket(server.port());
+  socket.send(bytes);
+  return socket.read_until();
+}
+
+// What follows a refused request on its connection is never read as a request.
+constexpr std::string_view kSmuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct Refused {
+  const char* what;
+  std::string bytes;
+  int status;
+};
+
+std::vector<Refused> refused_requests() {
+  const std::string post = "POST / HTTP/1.1\r\nHost: x\r\n";
+  const std::string chunked = post + "Transfer-Encoding: chunked\r\n";
+  return {
+      {"length then encoding",
+       post + "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"encoding then length", chunked + "Content-Length: 5\r\n\r\n0\r\n\r\n", 400},
+      {"unknown encoding then length",
+       post + "Transfer-Encoding: gzip\r\nContent-Length: 5\r\n\r\nabcde", 400},
+      {"length then unknown encoding",
+       post + "Content-Length: 5\r\nTransfer-Encoding: gzip\r\n\r\nabcde", 400},
+      {"two lengths", post + "Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcdef", 400},
+      {"two lengths in one", post + "Content-Length: 5, 6\r\n\r\nabcdef", 400},
+      {"negative length", post + "Content-Length: -1\r\n\r\n", 400},
+      {"signed length", post + "Content-Length: +5\r\n\r\nabcde", 400},
+      {"length of more than 64 bits", post + "Content-Length: 18446744073709551617\r\n\r\na", 400},
+      {"folded header", post + "X-A: 1\r\n  2\r\nContent-Length: 0\r\n\r\n", 400},
+      {"folded encoding", post + "Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n", 400},
+      {"white space before the first header", "GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400},
+      {"white space before the colon", "GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400},
+      {"bare line feed", "GET / HTTP/1.1\nHost: x\n\n\r\n\r\n", 400},
+      {"zero byte in a value", post + std::string("X: a\0b\r\n\r\n", 10), 400},
+      {"chunk size is no number", chunked + "\r\nxyz\r\n\r\n", 400},
+      {"chunk longer than it says", chunked + "\r\n2\r\nabcd\r\n0\r\n\r\n", 400},
+      {"chunk size over 64 bits", chunked + "\r\n10000000000000000\r\n", 400},
+      {"two encodings", chunked + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"unknown encoding", post + "Transfer-Encoding: gzip\r\n\r\n", 501},
+      {"encodings in a row", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
+      {"encoding in HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       400},
+      {"no host", "GET / HTTP/1.1\r\n\r\n", 400},
+      {"two hosts", "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400},
+      {"another version", "GET / HTTP/2.0\r\nHost: x\r\n\r\n", 400},
+      {"unknown expectation", post + "Content-Length: 1\r\nExpect: wonders\r\n\r\n", 417},
+      {"long target", "GET /" + std::string(2000, 'x') + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
+      {"target over all limits", "GET /" + std::string(9000, 'x'), 414},
+      {"long header", "GET / HTTP/1.1\r\nX: " + std::string(9000, 'x') + "\r\n\r\n", 431},
+      {"many headers",
+       post +
+           [] {
+             std::string many;
+             for (int i = 0; i < 1000; ++i) many += "X-" + std::to_string(i) + ": y\r\n";
+             return many;
+           }() +
+           "\r\n",
+       431},
+      {"declared body", post + "Content-Length: 1001\r\n\r\n", 413},
+      {"chunked body", chunked + "\r\n3e9\r\n", 413},
+      {"endless chunk extension", chunked + "\r\n1;" + std::string(9000, 'x'), 400},
+      {"endless trailer", chunked + "\r\n0\r\nX: " + std::string(9000, 'x'), 400},
+  };
+}
+
+TEST(HttpLimitsTest, RefusalsCloseAndNothingBehindThemIsRead) {
+  ServerOptions options;
+  options.max_body_bytes = 1000;
+  options.max_header_bytes = 4000;
+  options.max_target_bytes = 1000;
+  std::atomic<int> calls = 0;
+  const Server server(options, [&](const Request& request) {
+    ++calls;
+    return echo(request);
+  });
+  for (const Refused& refused : refused_requests()) {
+    SCOPED_TRACE(refused.what);
+    const std::string answer = all_answers(server, refused.bytes + std::string(kSmuggled));
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 " + std::to_string(refused.status) + " "));
+    EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n"));
+    EXPECT_THAT(answer, Not(HasSubstr("\nHTTP/1.1 ")));  // one answer only
+  }
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(server.stats().responses[5], 2U);
+  EXPECT_EQ(server.stats().responses[4], refused_requests().size() - 2);
+}
+
+TEST(HttpLimitsTest, WhatIsOnlyUnusualIsRead) {
+  const Server server({}, echo);
+  const std::string end = "Connection: close\r\n\r\n";
+  const std::string post = "POST / HTTP/1.1\r\nHost: x\r\n" + end.substr(0, end.size() - 2);
+  EXPECT_THAT(
+      all_answers(server, post + "Transfer-Encoding: Chunked\r\n\r\n2;a=b\r\nhi\r\n1\r\n!\r\n"
+                                 "0\r\nX-Trailer: y\r\n\r\n"),
+      HasSubstr("[hi!]"));
+  EXPECT_THAT(all_answers(server, post + "Content-Length: 2\r\nContent-Length: 2\r\n\r\nhi"),
+              HasSubstr("[hi]"));
+  EXPECT_THAT(all_answers(server, "GET / HTTP/1.1\r\nhOST:\tx \r\n" + end), HasSubstr("GET / []"));
+}
+
+TEST(HttpLimitsTest, OldHttpIsAnsweredAndClosed) {
+  const Server server({}, echo);
+  const std::string answer = all_answers(
+      server, "GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + std::string(kSmuggled));
+  EXPECT_THAT(answer, HasSubstr("/old"));
+  EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n"));
+  EXPECT_THAT(answer, Not(HasSubstr("/smuggled")));
+}
+
+TEST(HttpLimitsTest, RequestsArriveByteByByte) {
+  const Server server({}, echo);
+  RawSocket socket(server.port());
+  for (const char byte :
+       std::string("POST /slow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+                   "\r\n2\r\nhi\r\n0\r\n\r\n")) {
+    socket.send(std::string_view(&byte, 1));
+  }
+  EXPECT_THAT(socket.read_until("[hi]"), HasSubstr("POST /slow [hi]"));
+}
+
+TEST(HttpLimitsTest, LargeBodiesAndAnswersPassWhole) {
+  ServerOptions options;
+  options.max_body_bytes = 8 * 1024 * 1024;
+  const Server server(options, echo);
+  std::string body;
+  while (body.size() < options.max_body_bytes - 8) body += std::to_string(body.size());
+  const std::string answer =
+      all_answers(server, "POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: " +
+                              std::to_string(body.size()) + "\r\n\r\n" + body);
+  EXPECT_TRUE(answer.ends_with("POST / [" + body + "]")) << answer.size();
+}
+
+TEST(HttpLimitsTest, ErrorsAreSaidAsTheOptionsWantThem) {
+  ServerOptions options;
+  options.bearer_token = "right";
+  options.error_answer = [](int status, std::string_view sentence) {
+    Response response;
+    response.status = status;
+    response.headers.add("Content-Type", "application/problem+json");
+    response.body = "<" + std::string(sentence) + ">";
+    return response;
+  };
+  const Server server(options, echo);
+  const std::string answer = all_answers(server, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 401 "));
+  EXPECT_THAT(answer, HasSubstr("application/problem+json"));
+  EXPECT_THAT(answer, HasSubstr("\r\nWWW-Authenticate: Bearer\r\n"));
+  EXPECT_THAT(answer, HasSubstr("<give the token"));
+}
+
+TEST(HttpLimitsTest, LineBreaksInAnswersBeginNothing) {
+  const Server server({}, [](const Request&) {
+    Response response;
+    response.headers.add("X-Quoted", "a\r\nSet-Cookie: b");
+    response.headers.add("Content-Length", "77");
+    return response;
+  });
+  const std::string answer = all_answers(server, "GET / HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(answer, HasSubstr("\r\nX-Quoted: a  Set-Cookie: b\r\n"));
+  EXPECT_THAT(answer, Not(HasSubstr("77")));
+}
+
+// A slowloris keeps sending; what counts is when the request began.
+TEST(HttpLimitsTest, DrippingRequestsAreTimedOut) {
+  ServerOptions options;
+  options.read_timeout = milliseconds(100);
+  options.max_header_bytes = 16 * 1024 * 1024;
+  const Server server(options, echo);
+  std::vector<RawSocket> sockets;
+  for (int i = 0; i < 50; ++i) {
+    sockets.emplace_back(server.port());
+    sockets.back().send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
+  }
+  while (server.stats().request_timeouts < sockets.size()) {
+    for (RawSocket& socket : sockets) socket.send("y");
+  }
+  for (RawSocket& socket : sockets) {
+    socket.end_sending();
+    EXPECT_THAT(socket.read_until(), StartsWith("HTTP/1.1 408 "));
+  }
+}
+
+TEST(HttpLimitsTest, WhoTakesNoAnswerIsClosed) {
+  ServerOptions options;
+  options.write_timeout = milliseconds(100);
+  const Server server(options, [](const Request&) {
+    Response response;
+    response.body.assign(16 * 1024 * 1024, 'x');  // more than all buffers of the sockets
+    return response;
+  });
+  RawSocket socket(server.port());
+  socket.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  while (server.stats().write_timeouts == 0) std::this_thread::yield();
+  while (server.stats().connections_open > 0) std::this_thread::yield();
+  EXPECT_LT(socket.read_until().size(), 16U * 1024 * 1024);
+}
+
+}  // namespace
+}  // namespace tally::runtime::http
