@@ -1,7 +1,7 @@
 #include "aggregator/decode.h"
 
-#include "aggregator/eight_bytes.h"
 #include "aggregator/json_index.h"
+#include "core/eight_bytes.h"
 #include "core/limits.h"
 
 #include <fmt/format.h>
@@ -17,6 +17,7 @@ namespace tally::aggregator {
 
 namespace {
 
+using core::any_byte;
 using runtime::kafka::Record;
 
 struct Attribute {
@@ -36,11 +37,11 @@ constexpr std::size_t kMaxNodes =
     core::kMaxMeters * (1 + core::kMaxDimensionsPerMeter + core::kMaxFiltersPerMeter);
 static_assert(kMaxNodes % 64 == 0);
 
-bool has_control_character(std::string_view text) { return any_byte(text, controls_of); }
+bool has_control_character(std::string_view text) { return any_byte(text, core::controls_of); }
 
 // Attributes are short and nearly all ASCII: simdjson's answer costs more than eight bytes a step.
 bool is_utf8(std::string_view text) {
-  return !any_byte(text, not_ascii_of) || simdjson::validate_utf8(text.data(), text.size());
+  return !any_byte(text, core::not_ascii_of) || simdjson::validate_utf8(text.data(), text.size());
 }
 
 // For the compiler, which compares a few bytes of a known number without a call.

@@ -1,6 +1,6 @@
 #include "aggregator/meter_reader.h"
 
-#include "aggregator/eight_bytes.h"
+#include "core/eight_bytes.h"
 #include "core/limits.h"
 
 #include <fmt/format.h>
@@ -42,13 +42,9 @@ bool holds(const CompiledFilter& filter, const DecodedEvent& event) {
   return filter.kind == core::FilterKind::kIn ? found : !found;
 }
 
-EightBytes escaped_of(EightBytes bytes) {
-  return controls_of(bytes) | equals_of(bytes, '"') | equals_of(bytes, '\\');
-}
-
 void append_json_string(std::string_view text, std::string& out) {
   out += '"';
-  if (!any_byte(text, escaped_of)) {
+  if (!core::any_byte(text, core::escaped_of)) {
     out += text;
     out += '"';
     return;

@@ -1,5 +1,7 @@
 #include "core/json_cursor.h"
 
+#include "core/eight_bytes.h"
+
 #include <simdjson.h>
 
 #include <algorithm>
@@ -94,7 +96,15 @@ bool JsonCursor::more(char bracket) {
 }
 
 bool JsonCursor::read_name(std::string& out) {
-  if (!read_string(out)) return false;
+  std::string_view name;
+  std::string room;
+  if (!read_name(name, room)) return false;
+  out = name;
+  return true;
+}
+
+bool JsonCursor::read_name(std::string_view& name, std::string& room) {
+  if (!read_text(name, room)) return false;
   return consume(':') || fail("expected a colon after a member's name");
 }
 
@@ -148,11 +158,7 @@ bool JsonCursor::read_string(std::string& out) {
   out.clear();
   if (!consume('"')) return fail("expected a string");
   while (at_ < text_.size()) {
-    std::size_t end = at_;
-    while (end < text_.size() && text_[end] != '"' && text_[end] != '\\' &&
-           !is_control(text_[end])) {
-      ++end;
-    }
+    const std::size_t end = first_byte(text_, at_, escaped_of);
     out.append(text_.substr(at_, end - at_));
     at_ = end;
     if (at_ == text_.size()) break;
@@ -170,22 +176,28 @@ bool JsonCursor::read_string(std::string& out) {
 bool JsonCursor::skip_string(std::string_view& raw) {
   if (!consume('"')) return fail("expected a string");
   const std::size_t first = at_;
-  while (at_ < text_.size()) {
+  while ((at_ = first_byte(text_, at_, escaped_of)) < text_.size()) {
     const char c = text_[at_];
     if (c == '"') {
       raw = text_.substr(first, at_ - first);
       ++at_;
       return true;
     }
-    if (is_control(c)) return fail("a control character in a string must be escaped");
-    if (c != '\\') {
-      ++at_;
-      continue;
-    }
+    if (c != '\\') return fail("a control character in a string must be escaped");
     std::string ignored;
     if (!append_escape(ignored)) return false;
   }
   return fail("a string does not end");
+}
+
+bool JsonCursor::read_text(std::string_view& text, std::string& room) {
+  const std::size_t first = (static_cast<void>(peek()), at_);
+  if (!skip_string(text)) return false;
+  if (text.find('\\') == std::string_view::npos) return true;
+  at_ = first;
+  if (!read_string(room)) return false;
+  text = room;
+  return true;
 }
 
 bool JsonCursor::read_number(std::string_view& raw) {
@@ -219,9 +231,10 @@ bool JsonCursor::read_number(std::string_view& raw) {
 
 bool JsonCursor::read_word(std::string_view& raw) {
   const char start = peek();
-  raw = start == 't' ? "true" : start == 'f' ? "false" : "null";
-  if (text_.substr(at_, raw.size()) != raw) return fail("expected a value");
-  at_ += raw.size();
+  const std::string_view word = start == 't' ? "true" : start == 'f' ? "false" : "null";
+  raw = text_.substr(at_, word.size());
+  if (raw != word) return fail("expected a value");
+  at_ += word.size();
   return true;
 }
 
@@ -245,15 +258,10 @@ bool JsonCursor::skip_nested(char closing) {
   while (more(closing)) {
     if (closing == '}') {
       std::string_view name;
-      const std::size_t resolve_at = (static_cast<void>(peek()), at_);
-      if (!skip_string(name)) return false;
-      if (name.find('\\') != std::string_view::npos) {
-        JsonCursor again(text_.substr(resolve_at));
-        if (!again.read_string(resolved_names_.emplace_front())) return fail(again.problem());
-        name = resolved_names_.front();
-      }
+      std::string room;
+      if (!read_name(name, room)) return false;
+      if (name.data() == room.data()) name = resolved_names_.emplace_front(std::move(room));
       names_.push_back(name);
-      if (!consume(':')) return fail("expected a colon after a member's name");
     }
     if (!skip_any()) return false;
   }

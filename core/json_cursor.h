@@ -42,6 +42,9 @@ class JsonCursor {
 
   // A string, its escapes resolved into `out` (which is emptied first).
   [[nodiscard]] bool read_string(std::string& out);
+  // The same without a copy where it holds no escape: `text` is what stands between the quotes, or
+  // `room`.
+  [[nodiscard]] bool read_text(std::string_view& text, std::string& room);
   // A number's text, exactly as it stands.
   [[nodiscard]] bool read_number(std::string_view& raw);
   // true, false or null: the word.
@@ -56,10 +59,15 @@ class JsonCursor {
   [[nodiscard]] bool open(char bracket);
   [[nodiscard]] bool more(char bracket);
   [[nodiscard]] bool read_name(std::string& out);
+  [[nodiscard]] bool read_name(std::string_view& name, std::string& room);  // as read_text()
 
   [[nodiscard]] bool failed() const { return !problem_.empty(); }
   [[nodiscard]] std::string_view problem() const { return problem_; }
   [[nodiscard]] std::size_t offset() const { return at_; }
+  // What has been read since then.
+  [[nodiscard]] std::string_view since(std::size_t offset) const {
+    return text_.substr(offset, at_ - offset);
+  }
   bool fail(std::string_view problem);  // always false
 
  private:

@@ -111,6 +111,12 @@ inline constexpr std::size_t kMaxSpoolEventBytes = kMaxRecordBytes - kMaxKafkaEn
 // A place of the disk that cannot be read is tried so often, some ten minutes, before it is lost.
 inline constexpr std::size_t kMaxSpoolReadTries = 80;
 
+// The producer's HTTP daemon. An event keeps below what the topic takes, its key, its time where it
+// has none and the batch's own words beside it; else the broker would refuse what was accepted.
+inline constexpr std::size_t kMaxServedEventBytes = kMaxRecordBytes - 4096;
+inline constexpr std::size_t kMaxServedBatchEvents = 100'000;
+inline constexpr std::size_t kMaxRequestsInFlight = 65'536;
+
 // The plans of two workers go together, unless what came last was large.
 static_assert(kMaxRowsPerTransaction >= 2 * kMaxRowsPerCommit);
 // What a commit waits for is done by then: a row takes some 5 us, and so do those of its day, month
@@ -147,6 +153,13 @@ static_assert(kMaxSpoolRecordsPerWrite <= 0xffff);
 // Any refused event has room in an empty file, were each byte of it escaped.
 static_assert(kMaxSpoolRefusedBytes >= 8 * kMaxRecordBytes);
 static_assert((kMaxSpoolRecordsInFlight & (kMaxSpoolRecordsInFlight - 1)) == 0);
+// Whatever fits the client library's queue may also come over HTTP; and what is added to an event
+// is its key, a time with its name, and less than a kilobyte of Kafka's.
+static_assert(kMaxServedEventBytes > 2 * kMaxDataBytes);
+static_assert(kMaxServedEventBytes + kMaxRequestIdBytes + 64 + 1024 <= kMaxRecordBytes);
+static_assert(kMaxServedEventBytes + kMaxRequestIdBytes + 64 <= kMaxSpoolEventBytes);
+// An event's place in its batch and its request are told in 32 bits each.
+static_assert(kMaxServedBatchEvents <= 0xffff'ffffULL && kMaxRequestsInFlight <= 0xffff'ffffULL);
 // The longest span is a month: what holds an event begins a month and a shift before it at most.
 static_assert(kFirstEventSeconds - 31 * kDaySeconds - kMaxZoneShiftSeconds >= 0);
 static_assert(kEndOfEventsSeconds + 31 * kDaySeconds + kMaxZoneShiftSeconds <=

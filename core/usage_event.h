@@ -29,6 +29,8 @@ struct UsageEvent {
 [[nodiscard]] std::optional<Error> attribute_error(std::string_view name, std::string_view value,
                                                    std::size_t max_bytes);
 [[nodiscard]] std::optional<Error> time_error(Timestamp time);
+// Of data's size, and that it begins as an object does.
+[[nodiscard]] std::optional<Error> data_head_error(std::string_view json);
 // `names` is room that the next call uses again: with it, what is right allocates nothing.
 [[nodiscard]] std::optional<Error> data_error(std::string_view json,
                                               std::vector<std::string_view>& names);

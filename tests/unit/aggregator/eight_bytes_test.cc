@@ -1,4 +1,4 @@
-#include "aggregator/eight_bytes.h"
+#include "core/eight_bytes.h"
 
 #include "aggregator/name_head.h"
 
@@ -8,6 +8,12 @@
 
 namespace tally::aggregator {
 namespace {
+
+using core::any_byte;
+using core::controls_of;
+using core::EightBytes;
+using core::equals_of;
+using core::not_ascii_of;
 
 // Each byte at each place of texts around the words' size, alone and with its neighbours beside it.
 TEST(EightBytes, EachByteIsFoundWhereverItStands) {

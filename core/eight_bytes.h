@@ -1,11 +1,14 @@
 // A text looked through eight bytes at a time.
 #pragma once
 
+#include <algorithm>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
 
-namespace tally::aggregator {
+namespace tally::core {
 
 // Eight bytes of a text as one number; a test's answer has the high bit set in bytes it is about,
 // and in no byte before the first of them in the number's order.
@@ -20,6 +23,10 @@ constexpr EightBytes controls_of(EightBytes bytes) {
 constexpr EightBytes equals_of(EightBytes bytes, char wanted) {
   const EightBytes other = bytes ^ (kEachByte * static_cast<unsigned char>(wanted));
   return (other - kEachByte) & ~other & kHighBits;
+}
+// What JSON escapes within a string.
+constexpr EightBytes escaped_of(EightBytes bytes) {
+  return controls_of(bytes) | equals_of(bytes, '"') | equals_of(bytes, '\\');
 }
 constexpr EightBytes not_ascii_of(EightBytes bytes) { return bytes & kHighBits; }
 
@@ -42,4 +49,20 @@ bool any_byte(std::string_view text, Test test) {
   return test(bytes) != 0;
 }
 
-}  // namespace tally::aggregator
+// Where in it, from `at` on, `test` finds the first byte; text.size(): nowhere. As above.
+template <class Test>
+std::size_t first_byte(std::string_view text, std::size_t at, Test test) {
+  while (at < text.size()) {
+    const std::size_t count = std::min(text.size() - at, sizeof(EightBytes));
+    EightBytes bytes = kEachByte * ' ';
+    std::memcpy(&bytes, text.data() + at, count);
+    if (const EightBytes found = test(bytes); found != 0) {
+      return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
+    }
+    at += count;
+  }
+  return text.size();
+}
+static_assert(std::endian::native == std::endian::little);
+
+}  // namespace tally::core
