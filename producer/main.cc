@@ -1,5 +1,7 @@
-// tally-producer: publishes usage events from files and pipes.
+// tally-producer: publishes usage events from files and pipes, and serves those who send them over
+// HTTP.
 #include "producer/publisher.h"
+#include "producer/serve/command.h"
 #include "runtime/config/settings.h"
 #include "runtime/kafka/settings.h"
 #include "runtime/kafka/topic.h"
@@ -46,12 +48,13 @@ constexpr std::array kPublishFiles = {
     Positional{"FILE", "NDJSON, one structured CloudEvent a line; - is standard input.", true},
 };
 constexpr std::array kFamilies = {runtime::kafka::kProducerFamily};
-constexpr std::array kCommands = {
-    Command{"publish", "Publishes a file of usage events and accounts for every line.",
-            kPublishOptions, kPublishFiles,
-            "tally-producer publish events.ndjson --brokers kafka:9092 --topic usage.events",
-            kFamilies},
-};
+constexpr Command kPublish{
+    "publish",
+    "Publishes a file of usage events and accounts for every line.",
+    kPublishOptions,
+    kPublishFiles,
+    "tally-producer publish events.ndjson --brokers kafka:9092 --topic usage.events",
+    kFamilies};
 
 class Input {
  public:
@@ -133,13 +136,18 @@ int publish(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  const std::array commands = {kPublish, producer::serve::serve_command(),
+                               producer::serve::key_command()};
   const auto parsed = runtime::config::parse("tally-producer",
                                              "Publishes usage events to Kafka and accounts for "
                                              "every one.",
-                                             kCommands, argc, argv);
+                                             commands, argc, argv);
   if (!parsed.settings) return parsed.exit_code;
+  const Settings& settings = *parsed.settings;
   try {
-    return publish(*parsed.settings);
+    if (settings.command() == "serve") return producer::serve::serve(settings);
+    if (settings.command() == "key") return producer::serve::key(settings);
+    return publish(settings);
   } catch (const std::exception& problem) {
     return fail(problem.what());
   }

@@ -27,8 +27,10 @@ http::Response ready_response(const Readiness& readiness) {
   return json_response(reasons.empty() ? 200 : 503, body);
 }
 
-http::Response answer(const http::Request& request, const metrics::Registry& registry,
-                      const Readiness& readiness) {
+}  // namespace
+
+http::Response health_answer(const http::Request& request, const metrics::Registry& registry,
+                             const Readiness& readiness) {
   const std::string_view path = request.path();
   const bool known = path == "/healthz" || path == "/readyz" || path == "/metrics";
   if (!known) {
@@ -48,12 +50,10 @@ http::Response answer(const http::Request& request, const metrics::Registry& reg
   return response;
 }
 
-}  // namespace
-
 HealthServer::HealthServer(const http::ServerOptions& options, metrics::Registry& registry,
                            Readiness readiness)
     : server_(options, [&registry, readiness = std::move(readiness)](const http::Request& request) {
-        return answer(request, registry, readiness);
+        return health_answer(request, registry, readiness);
       }) {}
 
 }  // namespace tally::runtime::lifecycle

@@ -15,6 +15,11 @@ namespace tally::runtime::lifecycle {
 // thread.
 using Readiness = std::function<std::vector<std::string>()>;
 
+// The answer to one of the three paths; 404 and 405 to all else.
+[[nodiscard]] http::Response health_answer(const http::Request& request,
+                                           const metrics::Registry& registry,
+                                           const Readiness& readiness);
+
 // Serves the three paths on its own thread until destroyed. /readyz answers
 // {"ready":bool,"reasons":[…]}.
 class HealthServer {

@@ -1,0 +1,176 @@
+#include "producer/serve/daemon.h"
+
+#include "producer/serve/problem.h"
+#include "runtime/lifecycle/health.h"
+#include "runtime/lifecycle/listen.h"
+#include "runtime/lifecycle/reload_signal.h"
+#include "runtime/log/log.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <exception>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace tally::producer::serve {
+namespace {
+
+using runtime::http::Request;
+using runtime::http::Responder;
+using runtime::http::Response;
+using std::chrono::milliseconds;
+namespace lifecycle = runtime::lifecycle;
+namespace log = runtime::log;
+
+constexpr milliseconds kLookInterval{200};
+
+core::Timestamp system_now() {
+  const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
+  return core::Timestamp::from_micros(
+      std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
+}
+
+class Daemon {
+ public:
+  explicit Daemon(DaemonOptions options)
+      : options_(std::move(options)),
+        keys_(options_.token),
+        intake_(intake_options(), keys_, probe_) {}
+
+  core::Result<void> start();
+  void run(const lifecycle::StopSignal& stop);
+
+ private:
+  IntakeOptions intake_options() {
+    IntakeOptions options = options_.intake;
+    options.now = system_now;
+    return options;
+  }
+  core::Result<void> read_keys();
+  void reload();
+  void handle(Request&& request, Responder responder);
+  Response health(const Request& request);
+  [[nodiscard]] bool may_see_metrics(const Request& request) const;
+  void drain();
+
+  lifecycle::ReloadSignal reloads_;
+  DaemonOptions options_;
+  runtime::metrics::Registry registry_;
+  Probe probe_{registry_};
+  Keys keys_;
+  Intake intake_;
+  OpenedSink about_sink_;  // its sink is the intake's
+  std::unique_ptr<runtime::http::Server> server_;
+};
+
+core::Result<void> Daemon::read_keys() {
+  if (options_.keys_file.empty()) return boost::outcome_v2::success();
+  auto read = keys_.read_file(options_.keys_file);
+  probe_.keys(keys_.size());
+  return read;
+}
+
+core::Result<void> Daemon::start() {
+  if (auto read = read_keys(); !read) return read.error();
+  auto opened = open_sink(options_.sink, intake_.on_outcome(), registry_);
+  if (!opened) return opened.error();
+  about_sink_ = std::move(opened.value());
+  intake_.attach(std::move(about_sink_.sink));
+  options_.http.error_answer = [this](int status, std::string_view sentence) {
+    Response response = refuse_by_server(status, sentence);
+    probe_.answered(response.status);
+    return response;
+  };
+  server_ = std::make_unique<runtime::http::Server>(
+      options_.http, [this](Request&& request, Responder responder) {
+        handle(std::move(request), std::move(responder));
+      });
+  lifecycle::write_port_file(options_.port_file, server_->port());
+  log::info("started", {{"port", static_cast<int>(server_->port())},
+                        {"unix_socket", options_.http.unix_socket},
+                        {"level", options_.sink.level == Level::kAcked ? "acked" : "spooled"},
+                        {"keys", keys_.size()}});
+  if (keys_.open_to_all()) log::warn("no key and no token is asked for: who can connect can send");
+  return boost::outcome_v2::success();
+}
+
+bool Daemon::may_see_metrics(const Request& request) const {
+  const SenderPtr sender = intake_.sender_of(request);
+  return sender != nullptr && sender->tenant.empty();
+}
+
+Response Daemon::health(const Request& request) {
+  if (request.method != "GET" && request.method != "HEAD") {
+    Response refused = refuse(kMethod, "only GET and HEAD are answered here");
+    refused.headers.set("Allow", "GET, HEAD");
+    return refused;
+  }
+  if (request.path() == "/metrics") {
+    if (!may_see_metrics(request)) {
+      return refuse(kUnauthorized, "metrics are for the token, or a key bound to no tenant");
+    }
+    probe_.in_flight(intake_.in_flight().events(), intake_.in_flight().requests());
+    about_sink_.refresh_metrics();
+  }
+  return lifecycle::health_answer(request, registry_, about_sink_.reasons);
+}
+
+void Daemon::handle(Request&& request, Responder responder) {
+  const std::string_view path = request.path();
+  if (path != "/healthz" && path != "/readyz" && path != "/metrics") {
+    return intake_.handle(request, Reply(std::move(responder)));
+  }
+  Response response = health(request);
+  probe_.answered(response.status);
+  std::move(responder).send(std::move(response));
+}
+
+void Daemon::reload() {
+  if (auto read = read_keys(); !read) {
+    log::error("the keys stay as they were", {{"problem", read.error().message}});
+  } else {
+    log::info("keys read anew", {{"keys", keys_.size()}});
+  }
+  if (options_.http.tls_certificate_file.empty()) return;
+  try {
+    server_->reload_tls();
+    log::info("certificate read anew");
+  } catch (const std::exception& failure) {
+    log::error("the certificate stays as it was", {{"problem", failure.what()}});
+  }
+}
+
+// Who is connected is answered; who is not finds nobody listening.
+void Daemon::drain() {
+  log::info("stopping", {{"requests_in_flight", intake_.in_flight().requests()}});
+  const bool drained = server_->drain(std::chrono::steady_clock::now() + options_.drain_timeout);
+  if (!drained) {
+    log::warn("connections are cut: the drain timeout is over",
+              {{"requests_in_flight", intake_.in_flight().requests()}});
+  }
+  intake_.stop();
+  server_.reset();
+  intake_.close();
+  log::info("stopped");
+}
+
+void Daemon::run(const lifecycle::StopSignal& stop) {
+  while (!stop.wait_for(kLookInterval)) {
+    if (reloads_.take()) reload();
+    about_sink_.look();
+  }
+  drain();
+}
+
+}  // namespace
+
+core::Result<void> run_daemon(DaemonOptions options, const lifecycle::StopSignal& stop) {
+  Daemon daemon(std::move(options));
+  if (auto started = daemon.start(); !started) return started.error();
+  daemon.run(stop);
+  return boost::outcome_v2::success();
+}
+
+}  // namespace tally::producer::serve

@@ -1,0 +1,236 @@
+#include "producer/serve/intake.h"
+
+#include "core/check.h"
+#include "core/limits.h"
+#include "producer/serve/openapi.h"
+#include "producer/serve/problem.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <optional>
+#include <utility>
+
+namespace tally::producer::serve {
+namespace {
+
+using runtime::http::Request;
+using runtime::http::Response;
+
+constexpr std::string_view kBearer = "Bearer ";
+
+enum class BodyKind { kEvent, kBatch, kLines, kBinary, kOther };
+
+std::string_view trimmed(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+bool has_attributes(const Request& request) {
+  return !request.header("ce-specversion").empty() || !request.header("ce-id").empty();
+}
+
+BodyKind kind_of(const Request& request) {
+  const std::string_view given = request.header("Content-Type");
+  const std::string_view type = trimmed(given.substr(0, given.find(';')));
+  const auto is = [type](std::string_view name) {
+    return runtime::http::equal_without_case(type, name);
+  };
+  if (is("application/json")) {
+    return has_attributes(request) ? BodyKind::kBinary : BodyKind::kEvent;
+  }
+  if (is("application/cloudevents+json")) return BodyKind::kEvent;
+  if (is("application/cloudevents-batch+json")) return BodyKind::kBatch;
+  if (is("application/x-ndjson")) return BodyKind::kLines;
+  return BodyKind::kOther;
+}
+
+std::optional<Response> media_type_problem(const Request& request, BodyKind kind) {
+  if (kind == BodyKind::kOther) {
+    return refuse(kMediaType,
+                  "set Content-Type to application/cloudevents+json, "
+                  "application/cloudevents-batch+json, application/x-ndjson or application/json");
+  }
+  const std::string_view coding = request.header("Content-Encoding");
+  if (!coding.empty() && !runtime::http::equal_without_case(coding, "identity")) {
+    return refuse(kMediaType, "Content-Encoding is not read: send the body uncompressed");
+  }
+  return std::nullopt;
+}
+
+void read(const Request& request, BodyKind kind, const BodyRules& rules, BodyReader& body) {
+  switch (kind) {
+    case BodyKind::kEvent:
+      return body.read_event(request.body, rules);
+    case BodyKind::kBatch:
+      return body.read_batch(request.body, rules);
+    case BodyKind::kLines:
+      return body.read_lines(request.body, rules);
+    case BodyKind::kBinary:
+      return body.read_binary(request.headers, request.body, rules);
+    case BodyKind::kOther:
+      break;
+  }
+}
+
+// Its memory is kept for the thread's next request, up to what a usual batch needs.
+BodyReader& reader_of_this_thread() {
+  thread_local BodyReader reader;
+  return reader;
+}
+
+}  // namespace
+
+Intake::Intake(IntakeOptions options, const Keys& keys, Probe& probe)
+    : options_(std::move(options)), keys_(keys), probe_(probe), in_flight_(options_.limits, probe) {
+  TALLY_CHECK(options_.max_batch >= 1 && options_.max_batch <= core::kMaxServedBatchEvents, "{}",
+              options_.max_batch);
+  TALLY_CHECK(options_.limits.events >= options_.max_batch, "{} {}", options_.limits.events,
+              options_.max_batch);
+  const std::uint64_t of_a_key = options_.limits.events_of_a_key;
+  TALLY_CHECK(of_a_key == 0 || of_a_key >= options_.max_batch, "{} {}", of_a_key,
+              options_.max_batch);
+}
+
+Intake::~Intake() = default;
+
+EventSink::OnOutcome Intake::on_outcome() {
+  return [this](const SinkOutcome& outcome) { in_flight_.ended(outcome); };
+}
+
+void Intake::attach(std::unique_ptr<EventSink> sink) { sink_ = std::move(sink); }
+
+void Intake::close() { sink_.reset(); }
+
+SenderPtr Intake::sender_of(const Request& request) const {
+  std::string_view given = request.header("Authorization");
+  if (given.size() > kBearer.size() &&
+      runtime::http::equal_without_case(given.substr(0, kBearer.size()), kBearer)) {
+    given.remove_prefix(kBearer.size());
+  } else {
+    given = request.header("X-API-Key");
+  }
+  return keys_.find(trimmed(given));
+}
+
+void Intake::answer(Reply& reply, Response response) {
+  probe_.answered(response.status);
+  std::move(reply).send(std::move(response));
+}
+
+void Intake::handle(const Request& request, Reply reply) {
+  const std::string_view path = request.path();
+  if (path == "/v1/events") return post_events(request, reply);
+  if (path == "/openapi.json") return answer(reply, openapi_answer(request));
+  answer(reply,
+         refuse(kNotFound, "there are /v1/events, /openapi.json, /healthz, /readyz and /metrics"));
+}
+
+Response Intake::openapi_answer(const Request& request) const {
+  if (request.method != "GET" && request.method != "HEAD") {
+    Response refused = refuse(kMethod, "only GET and HEAD are answered here");
+    refused.headers.set("Allow", "GET, HEAD");
+    return refused;
+  }
+  Response response;
+  response.headers.set("Content-Type", "application/json");
+  response.body = openapi();
+  return response;
+}
+
+void Intake::post_events(const Request& request, Reply& reply) {
+  if (request.method != "POST") {
+    Response refused = refuse(kMethod, "send events by POST");
+    refused.headers.set("Allow", "POST");
+    return answer(reply, std::move(refused));
+  }
+  const SenderPtr sender = sender_of(request);
+  if (sender == nullptr) {
+    return answer(
+        reply, refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key"));
+  }
+  const BodyKind kind = kind_of(request);
+  if (auto wrong = media_type_problem(request, kind)) return answer(reply, *std::move(wrong));
+  if (stopping_) return answer(reply, refuse(kStopping, "send it to another instance, or later"));
+  BodyReader& body = reader_of_this_thread();
+  read(request, kind, {.max_events = options_.max_batch, .tenant = sender->tenant}, body);
+  if (body.too_many()) {
+    const std::string members = fmt::format(",\"limit\":{}", options_.max_batch);
+    return answer(reply, refuse(kTooLarge,
+                                fmt::format("the batch has more than {} events: send fewer at once",
+                                            options_.max_batch),
+                                members));
+  }
+  if (!body.problems().empty()) {
+    probe_.refused("invalid", body.events().size() + body.problems().size());
+    return answer(reply, refuse_events(body.problems(), body.stopped_early()));
+  }
+  if (const auto index = body.of_other_tenant()) {
+    probe_.refused("other_tenant", body.events().size());
+    return answer(
+        reply, refuse(kOtherTenant,
+                      fmt::format("event {}: its subject is not the tenant that the key is bound "
+                                  "to; nothing was taken",
+                                  *index),
+                      fmt::format(",\"index\":{}", *index)));
+  }
+  send(body, sender, reply);
+}
+
+void Intake::send(const BodyReader& body, const SenderPtr& sender, Reply& reply) {
+  InFlight::Load load;
+  for (const ReadEvent& event : body.events()) load.bytes += event.id.size() + event.text.size();
+  load.events = body.events().size();
+  InFlight::SlotId slot = 0;
+  switch (in_flight_.begin(load, sender, reply, slot)) {
+    case InFlight::Began::kYes:
+      offer_all(body, slot);
+      return in_flight_.offered(slot);
+    case InFlight::Began::kFull:
+      probe_.refused("full", load.events);
+      return answer(reply,
+                    refuse(kQueueFull, "too many events are on their way: send it again later"));
+    case InFlight::Began::kKeyFull:
+      probe_.refused("full", load.events);
+      return answer(reply,
+                    refuse(kTooManyInFlight,
+                           fmt::format("the key may have {} events on their way at once: wait for "
+                                       "the answers of those before",
+                                       options_.limits.events_of_a_key)));
+  }
+}
+
+void Intake::offer_all(const BodyReader& body, InFlight::SlotId slot) {
+  // One moment for the whole body: that of its acceptance.
+  std::array<char, core::kMaxRfc3339Bytes> text{};
+  const std::string_view now(text.data(), core::write_rfc3339(options_.now(), text));
+  thread_local std::string room;
+  const auto events = body.events();
+  std::string_view stopped;  // why nothing further is offered
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    if (!stopped.empty()) {
+      in_flight_.missed(slot, i, stopped);
+      continue;
+    }
+    const SinkEvent event{events[i].id, stamped(events[i], now, room), InFlight::tag(slot, i)};
+    switch (sink_->offer(event)) {
+      case Offered::kAccepted:
+        break;
+      case Offered::kTooLarge:
+        in_flight_.missed(slot, i, "too_large");
+        break;
+      case Offered::kFull:
+        stopped = "queue_full";
+        in_flight_.missed(slot, i, stopped);
+        break;
+      case Offered::kClosed:
+        stopped = "closed";
+        in_flight_.missed(slot, i, stopped);
+        break;
+    }
+  }
+}
+
+}  // namespace tally::producer::serve
