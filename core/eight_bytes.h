@@ -52,15 +52,18 @@ bool any_byte(std::string_view text, Test test) {
 // Where in it, from `at` on, `test` finds the first byte; text.size(): nowhere. As above.
 template <class Test>
 std::size_t first_byte(std::string_view text, std::size_t at, Test test) {
-  while (at < text.size()) {
-    const std::size_t count = std::min(text.size() - at, sizeof(EightBytes));
-    EightBytes bytes = kEachByte * ' ';
-    std::memcpy(&bytes, text.data() + at, count);
-    if (const EightBytes found = test(bytes); found != 0) {
-      return at + static_cast<std::size_t>(std::countr_zero(found)) / 8;
-    }
-    at += count;
+  EightBytes bytes = 0;
+  const auto place = [](EightBytes found) {
+    return static_cast<std::size_t>(std::countr_zero(found)) / 8;
+  };
+  for (; at + sizeof(bytes) <= text.size(); at += sizeof(bytes)) {
+    std::memcpy(&bytes, text.data() + at, sizeof(bytes));
+    if (const EightBytes found = test(bytes); found != 0) return at + place(found);
   }
+  if (at >= text.size()) return text.size();
+  bytes = kEachByte * ' ';
+  std::memcpy(&bytes, text.data() + at, text.size() - at);
+  if (const EightBytes found = test(bytes); found != 0) return at + place(found);
   return text.size();
 }
 static_assert(std::endian::native == std::endian::little);

@@ -70,7 +70,7 @@ constexpr std::array kServeOptions = {
     Option{"delivery-timeout-ms", Kind::kInteger, "30000",
            "Of level acked: milliseconds after which an event that no broker took is answered 503.",
            1'000, 3'600'000},
-    Option{"linger-ms", Kind::kInteger, "2",
+    Option{"linger-ms", Kind::kInteger, "5",
            "Milliseconds that events wait for others to go to the broker with.", 0, 1'000},
     Option{"drain-timeout-ms", Kind::kInteger, "35000",
            "Milliseconds after SIGTERM for what was begun to be answered.", 0, 3'600'000},

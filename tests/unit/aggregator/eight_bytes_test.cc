@@ -27,6 +27,11 @@ TEST(EightBytes, EachByteIsFoundWhereverItStands) {
         EXPECT_EQ(any_byte(text, not_ascii_of), byte > 0x7f) << byte << " at " << at;
         const auto quotes = [](EightBytes bytes) { return equals_of(bytes, '"'); };
         EXPECT_EQ(any_byte(text, quotes), byte == '"') << byte << " at " << at;
+        for (std::size_t from = 0; from <= size; ++from) {
+          const bool comes = byte == '"' && at >= from;
+          EXPECT_EQ(core::first_byte(text, from, quotes), comes ? at : size)
+              << byte << " at " << at;
+        }
       }
     }
   }
