@@ -7,10 +7,11 @@ its name, which is what --part takes and what its figures are called in the JSON
 import sys
 
 from figures import conclude, judge
+from producer_http import measure_http
 from producer_library import measure_library
 from stand import parse_arguments, write_json
 
-PARTS = {"library": measure_library}
+PARTS = {"library": measure_library, "http": measure_http}
 
 
 def main():
