@@ -44,7 +44,7 @@ Response refuse(const Refusal& refusal, std::string_view detail, std::string_vie
 
 Response refuse_by_server(int status, std::string_view sentence) {
   for (const Refusal& refusal : {kBadRequest, kTimeout, kTooLarge, kTargetTooLong, kExpectation,
-                                 kHeadersTooLarge, kTooManyConnections}) {
+                                 kHeadersTooLarge, kNotImplemented, kTooManyConnections}) {
     if (refusal.status == status) return refuse(refusal, sentence);
   }
   return refuse(kFailed, sentence);

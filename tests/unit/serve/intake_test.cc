@@ -237,6 +237,17 @@ TEST_F(Refusing, TheKeyOfAnotherTenant) {
   expect(request, 403, "other_tenant", "event 0: ");
 }
 
+// What the server itself refuses is told in the same form, under its own status.
+TEST_F(Refusing, WhatTheServerRefusesHasACodeOfItsOwn) {
+  const Request request = post_one("");
+  for (const int status : {400, 408, 413, 414, 417, 431, 500, 501, 503}) {
+    const Response response = refuse_by_server(status, "a sentence");
+    EXPECT_EQ(response.status, status);
+    EXPECT_EQ(undocumented(request, response), "") << response.body;
+    EXPECT_EQ(problem(response).at("detail"), "a sentence");
+  }
+}
+
 class Keyed : public IntakeTest {};
 
 TEST_F(Keyed, AKeyOrTheTokenMaySend) {
