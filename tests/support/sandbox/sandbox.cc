@@ -232,7 +232,7 @@ Reply Sandbox::once(const Call& call, Fault& fault) {
                          "idempotency_key_in_use");
     } else {
       Reply replayed = stored.reply;
-      replayed.headers.set("Idempotent-Replayed", "true");
+      replayed.headers["Idempotent-Replayed"] = "true";
       return replayed;
     }
   }
