@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "runtime/log/log.h"
+#include "runtime/retry/deadline.h"
 
 #include <fmt/format.h>
 
@@ -454,7 +455,8 @@ void Relay::note(std::string problem) {
 bool Relay::drain(milliseconds time) {
   const std::uint64_t until = store_.figures().next_sequence;
   std::unique_lock lock(mutex_);
-  return moved_.wait_for(lock, time, [&] { return ended_below_ >= until || stopping_; }) &&
+  return moved_.wait_until(lock, runtime::retry::deadline(steady_clock::now(), time),
+                           [&] { return ended_below_ >= until || stopping_; }) &&
          ended_below_ >= until;
 }
 

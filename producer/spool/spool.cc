@@ -2,6 +2,7 @@
 
 #include "core/check.h"
 #include "runtime/log/log.h"
+#include "runtime/retry/deadline.h"
 
 #include <algorithm>
 #include <new>
@@ -195,7 +196,8 @@ void Spool::look_again() {
 bool Spool::flush(milliseconds time) {
   std::unique_lock lock(mutex_);
   const std::uint64_t accepted = counts_.accepted;
-  return told_.wait_for(lock, time, [&] { return counts_.kept + counts_.not_kept >= accepted; });
+  return told_.wait_until(lock, runtime::retry::deadline(steady_clock::now(), time),
+                          [&] { return counts_.kept + counts_.not_kept >= accepted; });
 }
 
 SpoolCounts Spool::counts() const {
