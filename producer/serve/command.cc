@@ -2,6 +2,7 @@
 
 #include "core/limits.h"
 #include "producer/serve/daemon.h"
+#include "runtime/kafka/settings.h"
 #include "runtime/lifecycle/allocator.h"
 #include "runtime/lifecycle/listen.h"
 #include "runtime/log/log.h"
@@ -77,6 +78,7 @@ constexpr std::array kServeOptions = {
     Option{"threads", Kind::kInteger, "2", "Threads that read requests and check events.", 1, 256},
     Option{"port-file", Kind::kText, "", "Writes the listener's port to this file."},
 };
+constexpr std::array kFamilies = {runtime::kafka::kProducerFamily};
 constexpr std::array kKeyOptions = {
     Option{"tenant", Kind::kText, "",
            "The only tenant whose events the key may send; empty: every tenant's."},
@@ -94,7 +96,8 @@ constexpr Command kServe{
     "  curl -X POST localhost:8480/v1/events -H 'Authorization: Bearer KEY' \\\n"
     "    -H 'Content-Type: application/cloudevents+json' -d '{\"specversion\":\"1.0\",\"id\":"
     "\"req-1\",\"source\":\"/api\",\n"
-    "         \"type\":\"api.request\",\"subject\":\"acme\",\"data\":{\"requests\":1}}'"};
+    "         \"type\":\"api.request\",\"subject\":\"acme\",\"data\":{\"requests\":1}}'",
+    kFamilies};
 constexpr Command kKey{"key",
                        "Makes an API key for `tally-producer serve`; the file holds its hash only.",
                        kKeyOptions, kKeyActions, "tally-producer key new --tenant acme"};
@@ -175,16 +178,19 @@ IntakeOptions intake_options(const Settings& settings) {
 SinkOptions sink_options(const Settings& settings, const InFlightLimits& limits) {
   SinkOptions sink;
   sink.topic = settings.text("topic");
-  sink.kafka = {{"bootstrap.servers", settings.text("brokers")},
-                {"client.id", "tally-producer-serve"},
-                {"linger.ms", settings.text("linger-ms")}};
+  // What people set, under what the daemon's own bounds and promises need.
+  sink.admin = runtime::kafka::merged(
+      {{"client.id", "tally-producer-serve"}, {"linger.ms", settings.text("linger-ms")}},
+      settings.family("kafka"));
+  sink.admin["bootstrap.servers"] = settings.text("brokers");
+  sink.kafka = sink.admin;
   sink.level = settings.text("level") == "acked" ? Level::kAcked : Level::kSpooled;
   if (sink.level == Level::kAcked) {
     // The intake's own bounds come first, so that a batch is taken whole or not at all.
-    sink.kafka.emplace("message.timeout.ms", settings.text("delivery-timeout-ms"));
-    sink.kafka.emplace("queue.buffering.max.messages", std::to_string(limits.events + 1));
-    sink.kafka.emplace("queue.buffering.max.kbytes", std::to_string(2 * limits.bytes / 1024));
-    sink.kafka.emplace("message.max.bytes", std::to_string(core::kMaxRecordBytes));
+    sink.kafka["message.timeout.ms"] = settings.text("delivery-timeout-ms");
+    sink.kafka["queue.buffering.max.messages"] = std::to_string(limits.events + 1);
+    sink.kafka["queue.buffering.max.kbytes"] = std::to_string(2 * limits.bytes / 1024);
+    sink.kafka["message.max.bytes"] = std::to_string(core::kMaxRecordBytes);
   }
   sink.spool_folder = settings.text("spool-folder");
   sink.spool_bytes = static_cast<std::uint64_t>(settings.integer("spool-mb")) * kMegabyte;

@@ -53,8 +53,7 @@ core::Result<OpenedSink> open_acked(const SinkOptions& options, EventSink::OnOut
   auto sink =
       AckedSink::open({.topic = options.topic, .kafka = options.kafka}, std::move(on_outcome));
   if (!sink) return sink.error();
-  auto admin =
-      runtime::kafka::Admin::open({{"bootstrap.servers", options.kafka.at("bootstrap.servers")}});
+  auto admin = runtime::kafka::Admin::open(options.admin);
   if (!admin) return admin.error();
   const AckedSink& acked = *sink.value();
   const auto seen = std::make_shared<Seen>();

@@ -20,7 +20,8 @@ enum class Level { kAcked, kSpooled };
 struct SinkOptions {
   Level level = Level::kAcked;
   std::string topic = "usage.events";
-  runtime::kafka::ClientSettings kafka = {};
+  runtime::kafka::ClientSettings kafka = {};  // of who sends
+  runtime::kafka::ClientSettings admin = {};  // of who asks whether the topic is there
   std::string spool_folder = {};
   std::uint64_t spool_bytes = 0;
 };
