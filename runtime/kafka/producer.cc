@@ -163,13 +163,19 @@ rd_kafka_resp_err_t Producer::Impl::enqueue(std::string_view key, std::string_vi
   fields[2].u.mem = {const_cast<char*>(key.data()), key.size()};
   fields[3].vtype = RD_KAFKA_VTYPE_VALUE;
   fields[3].u.mem = {payload, value.size()};
-  fields[4].vtype = RD_KAFKA_VTYPE_HEADER;
-  fields[4].u.header = {kContentTypeHeader.data(), options.content_type.data(),
-                        static_cast<ssize_t>(options.content_type.size())};
+  // Not VTYPE_HEADER: where a partitioner finds no partition, librdkafka frees such headers twice
+  // (confluentinc/librdkafka#4627). These stay ours unless the message was taken.
+  rd_kafka_headers_t* const headers = rd_kafka_headers_new(1);
+  rd_kafka_header_add(headers, kContentTypeHeader.data(),
+                      static_cast<ssize_t>(kContentTypeHeader.size()), options.content_type.data(),
+                      static_cast<ssize_t>(options.content_type.size()));
+  fields[4].vtype = RD_KAFKA_VTYPE_HEADERS;
+  fields[4].u.headers = headers;
   fields[5].vtype = RD_KAFKA_VTYPE_OPAQUE;
   fields[5].u.ptr = tag;
   rd_kafka_error_t* error = rd_kafka_produceva(client.get(), fields.data(), fields.size());
   if (error == nullptr) return RD_KAFKA_RESP_ERR_NO_ERROR;
+  rd_kafka_headers_destroy(headers);
   const auto code = rd_kafka_error_code(error);
   rd_kafka_error_destroy(error);
   return code;
