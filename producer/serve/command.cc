@@ -8,7 +8,9 @@
 #include "runtime/log/log.h"
 
 #include <fmt/core.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <string>
@@ -26,6 +28,10 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kNoTcp = "none";
 constexpr std::uint64_t kMegabyte = 1024ULL * 1024;
+// An event in the spool takes less than twice its bytes: a frame's head and its key are less than
+// what every event must have.
+constexpr std::uint64_t kMaxSpooledInFlightBytes = core::kMaxSpoolPendingBytes / 2;
+constexpr std::size_t kOtherDescriptors = 256;  // connections that are being refused, spool, Kafka
 
 constexpr std::array kServeOptions = {
     Option{"brokers", Kind::kText, "127.0.0.1:9092",
@@ -81,7 +87,7 @@ constexpr std::array kServeOptions = {
 constexpr std::array kFamilies = {runtime::kafka::kProducerFamily};
 constexpr std::array kKeyOptions = {
     Option{"tenant", Kind::kText, "",
-           "The only tenant whose events the key may send; empty: every tenant's."},
+           "The only tenant whose events the key may send; * for every tenant's."},
 };
 constexpr std::array kKeyActions = {
     Positional{"ACTION", "new: prints a key, once, and its line for --keys-file.", true},
@@ -145,7 +151,26 @@ std::string contradiction(const Settings& settings, const runtime::http::ServerO
   if (in_flight * kMegabyte < 2 * http.max_body_bytes) {
     return "max-mb-in-flight is below twice max-body-bytes: such a body would never be taken";
   }
+  if (level == "spooled" && kMaxSpooledInFlightBytes < 2 * http.max_body_bytes) {
+    return fmt::format("max-body-bytes is above {}, which is too much for level spooled",
+                       kMaxSpooledInFlightBytes / 2);
+  }
   return "";
+}
+
+// As many descriptors as the system lets us have; "": they are enough.
+std::string too_few_descriptors(std::size_t connections) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return "";
+  limit.rlim_cur = limit.rlim_max;
+  (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t needed = connections + kOtherDescriptors;
+  if (limit.rlim_cur >= needed) return "";
+  return fmt::format(
+      "max-connections is {}, and the process may have {} open files: it needs {} more for the "
+      "spool, Kafka and those that are refused; raise the limit (ulimit -n, LimitNOFILE=)",
+      connections, limit.rlim_cur, kOtherDescriptors);
 }
 
 // Throws std::invalid_argument for a bad --listen.
@@ -171,6 +196,10 @@ IntakeOptions intake_options(const Settings& settings) {
   intake.limits.events = static_cast<std::uint64_t>(settings.integer("max-events-in-flight"));
   intake.limits.bytes =
       static_cast<std::uint64_t>(settings.integer("max-mb-in-flight")) * kMegabyte;
+  if (settings.text("level") == "spooled") {
+    // So the spool's own bound, which could cut a batch in two, comes after these.
+    intake.limits.bytes = std::min(intake.limits.bytes, kMaxSpooledInFlightBytes);
+  }
   intake.limits.events_of_a_key = static_cast<std::uint64_t>(settings.integer("max-key-events"));
   return intake;
 }
@@ -217,6 +246,9 @@ int serve(const Settings& settings) {
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   if (const std::string wrong = contradiction(settings, options.http); !wrong.empty()) {
     return fail(wrong, 2);
+  }
+  if (const std::string few = too_few_descriptors(options.http.max_connections); !few.empty()) {
+    return fail(few, 1);
   }
   const auto ran = run_daemon(std::move(options), stop);
   return ran ? 0 : fail(ran.error().message, 1);

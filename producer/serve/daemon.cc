@@ -40,7 +40,7 @@ class Daemon {
         intake_(intake_options(), keys_, probe_) {}
 
   core::Result<void> start();
-  void run(const lifecycle::StopSignal& stop);
+  [[nodiscard]] core::Result<void> run(const lifecycle::StopSignal& stop);
 
  private:
   IntakeOptions intake_options() {
@@ -156,12 +156,20 @@ void Daemon::drain() {
   log::info("stopped");
 }
 
-void Daemon::run(const lifecycle::StopSignal& stop) {
-  while (!stop.wait_for(kLookInterval)) {
+core::Result<void> Daemon::run(const lifecycle::StopSignal& stop) {
+  std::optional<std::string> fatal;
+  while (!fatal && !stop.wait_for(kLookInterval)) {
     if (reloads_.take()) reload();
     about_sink_.look();
+    fatal = about_sink_.fatal();
   }
   drain();
+  if (fatal) {
+    return core::Error{
+        core::ErrorKind::kUnavailable,
+        fmt::format("no event can be kept any more: {}; then start the daemon anew", *fatal)};
+  }
+  return boost::outcome_v2::success();
 }
 
 }  // namespace
@@ -169,8 +177,7 @@ void Daemon::run(const lifecycle::StopSignal& stop) {
 core::Result<void> run_daemon(DaemonOptions options, const lifecycle::StopSignal& stop) {
   Daemon daemon(std::move(options));
   if (auto started = daemon.start(); !started) return started.error();
-  daemon.run(stop);
-  return boost::outcome_v2::success();
+  return daemon.run(stop);
 }
 
 }  // namespace tally::producer::serve

@@ -20,13 +20,11 @@ using runtime::http::Response;
 constexpr std::string_view kFullReason = "queue_full";
 constexpr std::string_view kClosedReason = "closed";
 
-// What ends an event before anybody could have kept it: this daemon's own words, the spool's, and
-// the broker's refusals. After all others a copy may exist.
-constexpr std::array<std::string_view, 11> kCertainlyNotKept = {
-    kFullReason,      kClosedReason,        "too_large",
-    "disk_full",      "_PURGE_QUEUE",       "MSG_SIZE_TOO_LARGE",
-    "INVALID_MSG",    "INVALID_RECORD",     "TOPIC_AUTHORIZATION_FAILED",
-    "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION",
+// What ends an event before anybody could have kept it: it was never handed over, or each try of it
+// would be refused. After all others a copy may exist: of an earlier try whose answer was lost, or
+// on a disk that could not take it back.
+constexpr std::array<std::string_view, 6> kCertainlyNotKept = {
+    kFullReason, kClosedReason, "too_large", "MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD",
 };
 
 // Takes `amount` of what is bounded, or nothing.
@@ -52,9 +50,19 @@ InFlight::InFlight(const InFlightLimits& limits, Probe& probe)
 
 InFlight::Began InFlight::begin(Load load, const SenderPtr& sender, Reply& reply, SlotId& slot) {
   const std::uint64_t key_bound = limits_.events_of_a_key;
-  if (key_bound > 0 && !take(sender->in_flight, load.events, key_bound)) return Began::kKeyFull;
+  const std::uint64_t key_requests = std::max<std::uint64_t>(1, limits_.requests / 2);
+  if (key_bound > 0) {
+    if (!take(sender->requests, 1, key_requests)) return Began::kKeyFull;
+    if (!take(sender->in_flight, load.events, key_bound)) {
+      sender->requests.fetch_sub(1);
+      return Began::kKeyFull;
+    }
+  }
   const auto give_back = [&] {
-    if (key_bound > 0) sender->in_flight.fetch_sub(load.events);
+    if (key_bound > 0) {
+      sender->in_flight.fetch_sub(load.events);
+      sender->requests.fetch_sub(1);
+    }
     return Began::kFull;
   };
   if (!take(events_, load.events, limits_.events)) return give_back();
@@ -126,7 +134,10 @@ void InFlight::finish(SlotId slot) {
   // Before the answer is out: whoever has read it finds the room free.
   events_.fetch_sub(load.events);
   bytes_.fetch_sub(load.bytes);
-  if (limits_.events_of_a_key > 0) sender->in_flight.fetch_sub(load.events);
+  if (limits_.events_of_a_key > 0) {
+    sender->in_flight.fetch_sub(load.events);
+    sender->requests.fetch_sub(1);
+  }
   {
     const std::scoped_lock lock(mutex_);
     free_.push_back(slot);

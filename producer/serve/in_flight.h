@@ -29,7 +29,8 @@ struct InFlightLimits {
   std::size_t requests = 4'096;
   std::uint64_t events = 200'000;
   std::uint64_t bytes = 256ULL * 1024 * 1024;
-  std::uint64_t events_of_a_key = 0;  // 0: no bound of its own
+  // And half of the requests; 0: a key has no bounds of its own.
+  std::uint64_t events_of_a_key = 0;
 };
 
 class InFlight {

@@ -36,7 +36,8 @@ std::string_view take_word(std::string_view& line) {
 
 // "": nothing is wrong with it.
 std::string tenant_problem(std::string_view tenant) {
-  if (tenant.empty()) return "";
+  if (tenant == kEveryTenant) return "";
+  if (tenant.empty()) return "tenant is missing: name one, or * for a key to every tenant";
   const auto error = core::attribute_error("tenant", tenant, core::kMaxTenantIdBytes);
   return error ? error->message : "";
 }
@@ -46,13 +47,13 @@ core::Result<SenderPtr> read_line(std::string_view line) {
   sender->id = take_word(line);
   const auto hash = runtime::crypto::digest_of_hex(take_word(line));
   if (sender->id.size() != 2 * kIdBytes || !hash) {
-    return core::invalid("it must read `ID HASH [TENANT]`, as `tally-producer key new` prints it");
+    return core::invalid("it must read `ID HASH TENANT`, as `tally-producer key new` prints it");
   }
   sender->hash = *hash;
-  sender->tenant = line;
-  if (std::string problem = tenant_problem(sender->tenant); !problem.empty()) {
+  if (std::string problem = tenant_problem(line); !problem.empty()) {
     return core::invalid(std::move(problem));
   }
+  if (line != kEveryTenant) sender->tenant = line;
   return sender;
 }
 
@@ -65,8 +66,7 @@ core::Result<NewKey> new_key(std::string_view tenant) {
   const std::string id = runtime::crypto::random_hex(kIdBytes);
   NewKey made;
   made.key = fmt::format("{}{}_{}", kPrefix, id, runtime::crypto::random_hex(kSecretBytes));
-  made.line = fmt::format("{} {}", id, runtime::crypto::to_hex(hash_of(id, made.key)));
-  if (!tenant.empty()) made.line += fmt::format(" {}", tenant);
+  made.line = fmt::format("{} {} {}", id, runtime::crypto::to_hex(hash_of(id, made.key)), tenant);
   return made;
 }
 
@@ -83,6 +83,11 @@ core::Result<void> Keys::read_file(const std::string& path) {
   auto now = std::make_shared<ById>();
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
+    if (file.eof()) {
+      return core::invalid(fmt::format(
+          "{}:{}: the last line does not end: the file is cut short, or needs a newline", path,
+          number));
+    }
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (line.empty() || line.front() == '#') continue;
     auto sender = read_line(line);

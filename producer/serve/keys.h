@@ -2,10 +2,11 @@
 //
 // A key is `tk_ID_SECRET`: 16 and 64 hex digits, 256 random bits. The file holds no key, but lines
 //
-//   ID HASH [TENANT]        # HASH = hex of HMAC-SHA-256, keyed by kKeyDomain and ID, over the key
+//   ID HASH TENANT          # HASH = hex of HMAC-SHA-256, keyed by kKeyDomain and ID, over the key
 //
-// so that whoever reads it can send nothing. Empty lines and lines that begin with # are passed
-// over.
+// so that whoever reads it can send nothing. TENANT is * for a key that may send every tenant's
+// events; never nothing, and the last line ends too, so that a file cut short opens nothing. Empty
+// lines and lines that begin with # are passed over.
 #pragma once
 
 #include "core/result.h"
@@ -23,6 +24,7 @@
 namespace tally::producer::serve {
 
 inline constexpr std::string_view kKeyDomain = "tally-producer key v1 ";
+inline constexpr std::string_view kEveryTenant = "*";
 
 // Whom a request is from. Lives as long as somebody holds it, also when the file lost its line.
 struct Sender {
@@ -30,6 +32,7 @@ struct Sender {
   std::string tenant;  // not empty: it may send this one's events only
   runtime::crypto::Digest hash{};
   std::atomic<std::uint64_t> in_flight{0};  // events
+  std::atomic<std::uint64_t> requests{0};   // in flight, they too
 };
 using SenderPtr = std::shared_ptr<Sender>;
 
@@ -37,7 +40,7 @@ struct NewKey {
   std::string key;   // to be shown once
   std::string line;  // for the file
 };
-// Errors: a tenant that no event could have.
+// For one tenant, or kEveryTenant. Errors: none given, or one that no event could have.
 [[nodiscard]] core::Result<NewKey> new_key(std::string_view tenant);
 
 // Any thread.

@@ -66,10 +66,11 @@ core::Result<OpenedSink> open_acked(const SinkOptions& options, EventSink::OnOut
   };
   opened.reasons = [seen, &acked] {
     std::vector<std::string> reasons;
-    if (auto fatal = acked.fatal_error()) reasons.push_back("restart the daemon: " + *fatal);
+    if (auto fatal = acked.fatal_error()) reasons.push_back(*std::move(fatal));
     if (auto problem = seen->problem()) reasons.push_back(*std::move(problem));
     return reasons;
   };
+  opened.fatal = [&acked] { return acked.fatal_error(); };
   opened.refresh_metrics = [] {};
   opened.sink = std::move(sink.value());
   return opened;
@@ -149,6 +150,7 @@ core::Result<OpenedSink> open_spooled(const SinkOptions& options, EventSink::OnO
     }
     return reasons;
   };
+  opened.fatal = [] { return std::nullopt; };  // its relay opens Kafka's client anew
   opened.refresh_metrics = [gauges, &spooled] { gauges->set(spooled.counts()); };
   opened.sink = std::move(sink.value());
   return opened;

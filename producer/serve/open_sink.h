@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,8 @@ struct OpenedSink {
   // true.
   std::function<std::vector<std::string>()> reasons;
   std::function<void()> look;
+  // Why no event will ever be kept again: the daemon is to end, and to be started anew.
+  std::function<std::optional<std::string>()> fatal;
   std::function<void()> refresh_metrics;
 };
 

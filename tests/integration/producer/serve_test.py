@@ -101,6 +101,26 @@ class Serve(unittest.TestCase):
         wait_until(lambda: daemon.get("/readyz").status == 503, "not ready")
         self.assertIn("serve.no_such_topic", daemon.get("/readyz").body.decode())
 
+    def test_a_topic_that_is_not_there_ends_the_daemon_with_its_reason(self):
+        """Not with a signal (librdkafka frees headers twice where no partition is found), and not never: it is started anew."""
+        daemon = Daemon("serve.never_made", "--kafka.topic.metadata.propagation.max.ms=500", delivery_timeout_ms=10_000)
+        self.addCleanup(daemon.kill)
+        batch = [event(f"n-{n}") for n in range(50)]
+        answers = []
+
+        def ended():
+            if daemon.process.poll() is not None:
+                return True
+            try:
+                answers.append(daemon.post(batch, BATCH).status)
+            except OSError:
+                pass  # it ends
+            return False
+        wait_until(ended, daemon.log)
+        self.assertEqual(daemon.process.returncode, 1, daemon.log())
+        self.assertIn("serve.never_made", daemon.log())
+        self.assertTrue(answers and all(status == 503 for status in answers), answers)
+
     def test_the_broker_is_killed_and_a_retry_counts_once(self):
         daemon = self.daemon(delivery_timeout_ms=3000)
         self.assertEqual(daemon.post(event("before")).status, 202)
@@ -171,7 +191,7 @@ class Serve(unittest.TestCase):
 
     def test_keys_are_read_anew(self):
         bound, bound_line = new_key("--tenant", "acme")
-        free, free_line = new_key()
+        free, free_line = new_key("--tenant", "*")
         keys = self.write("keys", bound_line + "\n")
         daemon = self.daemon(keys_file=keys)
         self.assertEqual(daemon.post(event("a")).status, 401)

@@ -54,7 +54,7 @@ TEST_F(Ending, WhatIsNotKeptIsNamed) {
   Asked asked = start(post_batch({event("a"), event("b"), event("c"), event("d"), event("e")}));
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
-  sink_->end("_PURGE_QUEUE");
+  sink_->end("INVALID_RECORD");
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
   const Response response = wait(asked);
@@ -64,7 +64,7 @@ TEST_F(Ending, WhatIsNotKeptIsNamed) {
   EXPECT_EQ(said.at("kept"), 2);
   EXPECT_EQ(said.at("not_kept"), nlohmann::json::parse("[2]"));
   EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[1,4]"));
-  EXPECT_EQ(said.at("reasons"), nlohmann::json::parse(R"({"_MSG_TIMED_OUT":2,"_PURGE_QUEUE":1})"));
+  EXPECT_EQ(said.at("reasons"), nlohmann::json::parse(R"({"_MSG_TIMED_OUT":2,"INVALID_RECORD":1})"));
   EXPECT_EQ(intake_->in_flight().events(), 0U);
 }
 
@@ -146,9 +146,29 @@ TEST_F(Ending, BytesAndRequestsAreBounded) {
   EXPECT_EQ(wait(third).status, 202);
 }
 
+TEST_F(Ending, AKeyHasHalfOfTheRequestsAtMost) {
+  open_counting({.max_batch = 2, .limits = {.requests = 4, .events_of_a_key = 100}});
+  const auto keys = make_keys({"*", "*"});
+  const auto from = [](const std::string& key, Request request) {
+    request.headers.set("X-API-Key", key);
+    return request;
+  };
+  Asked first = start(from(keys[0], post_one(event("a"))));
+  Asked second = start(from(keys[0], post_one(event("b"))));
+  EXPECT_EQ(ask(from(keys[0], post_one(event("c")))).status, 429);
+  Asked other = start(from(keys[1], post_one(event("d"))));
+  for (int i = 0; i < 3; ++i) sink_->end();
+  EXPECT_EQ(wait(first).status, 202);
+  EXPECT_EQ(wait(second).status, 202);
+  EXPECT_EQ(wait(other).status, 202);
+  Asked again = start(from(keys[0], post_one(event("c"))));
+  sink_->end();
+  EXPECT_EQ(wait(again).status, 202);
+}
+
 TEST_F(Ending, AKeyHasABoundOfItsOwn) {
   open_counting({.max_batch = 2, .limits = {.events_of_a_key = 2}});
-  const auto keys = make_keys({"", ""});
+  const auto keys = make_keys({"*", "*"});
   const auto from = [](const std::string& key, Request request) {
     request.headers.set("X-API-Key", key);
     return request;
@@ -207,12 +227,13 @@ TEST_F(Ending, ManyAtOnce) {
 }
 
 TEST(Fate, IsUnknownUnlessNobodyCanHaveKeptIt) {
-  for (const char* certain : {"queue_full", "closed", "too_large", "disk_full", "_PURGE_QUEUE",
-                              "TOPIC_AUTHORIZATION_FAILED"}) {
+  for (const char* certain : {"queue_full", "closed", "too_large", "MSG_SIZE_TOO_LARGE"}) {
     EXPECT_FALSE(fate_is_unknown(certain)) << certain;
   }
-  for (const char* unknown : {"_MSG_TIMED_OUT", "_PURGE_INFLIGHT", "disk_broken", "read_only",
-                              "REQUEST_TIMED_OUT", "NOT_ENOUGH_REPLICAS_AFTER_APPEND", ""}) {
+  for (const char* unknown :
+       {"_MSG_TIMED_OUT", "_PURGE_INFLIGHT", "_PURGE_QUEUE", "disk_broken", "disk_full",
+        "read_only", "_UNKNOWN_TOPIC", "TOPIC_AUTHORIZATION_FAILED", "REQUEST_TIMED_OUT",
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND", ""}) {
     EXPECT_TRUE(fate_is_unknown(unknown)) << unknown;
   }
 }

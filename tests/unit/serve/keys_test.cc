@@ -13,6 +13,8 @@ namespace {
 
 using testing::HasSubstr;
 
+std::string without_tenant(const std::string& line) { return line.substr(0, line.rfind(' ')); }
+
 class KeysTest : public testing::Test {
  protected:
   KeysTest() : path_(testing::TempDir() + "keys-file-" + std::to_string(::getpid())) {}
@@ -40,9 +42,9 @@ TEST_F(KeysTest, AnEmptyFileLetsNobodyIn) {
 }
 
 TEST_F(KeysTest, ALineIsItsKeysAlone) {
-  const NewKey one = new_key("").value();
+  const NewKey one = new_key("*").value();
   const NewKey bound = new_key("a tenant").value();
-  ASSERT_TRUE(read("# keys\n\n" + one.line + "\r\n" + bound.line));
+  ASSERT_TRUE(read("# keys\n\n" + one.line + "\r\n" + bound.line + "\n"));
   EXPECT_EQ(keys_.size(), 2U);
   ASSERT_NE(keys_.find(one.key), nullptr);
   EXPECT_EQ(keys_.find(one.key)->tenant, "");
@@ -61,25 +63,30 @@ TEST_F(KeysTest, ALineIsItsKeysAlone) {
 }
 
 TEST_F(KeysTest, ANewFileReplacesTheKeysAndKeepsWhatIsCounted) {
-  const NewKey stays = new_key("").value();
-  const NewKey goes = new_key("").value();
-  ASSERT_TRUE(read(stays.line + "\n" + goes.line));
+  const NewKey stays = new_key("*").value();
+  const NewKey goes = new_key("*").value();
+  ASSERT_TRUE(read(stays.line + "\n" + goes.line + "\n"));
   keys_.find(stays.key)->in_flight = 7;
-  ASSERT_TRUE(read(stays.line));
+  ASSERT_TRUE(read(stays.line + "\n"));
   EXPECT_EQ(keys_.find(goes.key), nullptr);
   EXPECT_EQ(keys_.find(stays.key)->in_flight, 7U);
-  ASSERT_TRUE(read(stays.line + " acme"));
+  ASSERT_TRUE(read(without_tenant(stays.line) + " acme\n"));
   EXPECT_EQ(keys_.find(stays.key)->tenant, "acme");
 }
 
 TEST_F(KeysTest, ABadFileChangesNothingAndNamesTheLine) {
-  const NewKey one = new_key("").value();
-  ASSERT_TRUE(read(one.line));
-  const std::string too_long = one.line + " " + std::string(core::kMaxTenantIdBytes + 1, 'x');
+  const NewKey one = new_key("*").value();
+  ASSERT_TRUE(read(one.line + "\n"));
+  const std::string open = without_tenant(one.line);
+  const std::string too_long = open + " " + std::string(core::kMaxTenantIdBytes + 1, 'x') + "\n";
   for (const auto& [lines, problem] : std::initializer_list<std::pair<std::string, const char*>>{
-           {"# x\n" + one.key, ":2: it must read `ID HASH [TENANT]`"},
-           {one.line.substr(0, 60), ":1: it must read `ID HASH [TENANT]`"},
-           {one.line + "\n" + one.line, ":2: the key "},
+           {"# x\n" + one.key + "\n", ":2: it must read `ID HASH TENANT`"},
+           {one.line.substr(0, 60) + "\n", ":1: it must read `ID HASH TENANT`"},
+           {one.line + "\n" + one.line + "\n", ":2: the key "},
+           // Cut short, it would open every tenant or another one.
+           {open + "\n", ":1: tenant is missing"},
+           {open + " \n", ":1: tenant is missing"},
+           {open + " acm", ":1: the last line does not end"},
            {too_long, ":1: tenant has 129 bytes"}}) {
     const auto result = read(lines);
     ASSERT_FALSE(result) << lines;
@@ -92,10 +99,11 @@ TEST_F(KeysTest, ABadFileChangesNothingAndNamesTheLine) {
 TEST_F(KeysTest, ATenantThatNoEventCouldHaveGetsNoKey) {
   EXPECT_FALSE(new_key(std::string(core::kMaxTenantIdBytes + 1, 'x')));
   EXPECT_FALSE(new_key("a\nb"));
+  EXPECT_FALSE(new_key(""));
 }
 
 TEST_F(KeysTest, TwoKeysAreNeverAlike) {
-  EXPECT_NE(new_key("").value().key, new_key("").value().key);
+  EXPECT_NE(new_key("*").value().key, new_key("*").value().key);
 }
 
 }  // namespace
