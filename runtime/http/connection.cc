@@ -22,7 +22,10 @@ void shed(std::string& text) {
 }  // namespace
 
 Connection::Connection(Loop& loop)
-    : loop_(loop), options_(loop.shared().options), id_(loop.add(*this)) {}
+    : loop_(loop),
+      options_(loop.shared().options),
+      id_(loop.add(*this)),
+      charge_(loop.shared().receiving, options_.max_bytes_receiving) {}
 
 Connection::~Connection() {
   if (!closed_) loop_.remove(id_);
@@ -86,7 +89,7 @@ void Connection::process() {
 bool Connection::step() {
   if (begin_ == end_) return false;
   if (!parser_) {
-    parser_.emplace(options_, request_);
+    parser_.emplace(options_, request_, charge_);
     read_deadline_ = loop_.deadline(options_.read_timeout);
   }
   std::string_view bytes(buffer_.get() + begin_, end_ - begin_);
@@ -100,6 +103,10 @@ bool Connection::step() {
       let_body_come();
       return true;
     case RequestParser::State::kRefused: {
+      if (auto answer = parser_->take_answer()) {
+        refuse(*std::move(answer));
+        return false;
+      }
       const std::string sentence = parser_->sentence();
       refuse(parser_->status(), sentence);
       return false;
@@ -120,8 +127,7 @@ void Connection::let_body_come() {
 
 void Connection::hand_over() {
   const std::uint64_t number = next_++;
-  const std::uint64_t bit = std::uint64_t{1} << (number % 64);
-  head_only_ = request_.method == "HEAD" ? head_only_ | bit : head_only_ & ~bit;
+  note_method(number);
   if (!parser_->may_stay() || loop_.draining()) last_ = number;
   parser_.reset();
   continue_due_ = false;
@@ -146,24 +152,40 @@ void Connection::hand_over() {
     }
     answer(number, std::move(response));
   }
+  let_go();
+}
+
+// An answer to HEAD has no body. Nothing is known of what was not begun.
+void Connection::note_method(std::uint64_t request) {
+  const std::uint64_t bit = std::uint64_t{1} << (request % 64);
+  head_only_ = parser_ && request_.method == "HEAD" ? head_only_ | bit : head_only_ & ~bit;
+}
+
+void Connection::let_go() {
+  parser_.reset();
+  request_.grant.reset();
   shed(request_.body);
+  charge_.give_back();
 }
 
 void Connection::refuse(int status, std::string_view sentence) {
-  if (closed_ || last_) return;
+  if (!closed_ && !last_) refuse(loop_.shared().error(status, sentence));
+}
+
+void Connection::refuse(Response response) {
   const std::uint64_t number = next_++;
-  head_only_ &= ~(std::uint64_t{1} << (number % 64));
+  note_method(number);
   last_ = number;
-  parser_.reset();
+  let_go();
   read_deadline_ = kNever;
-  answer(number, loop_.shared().error(status, sentence));
+  answer(number, std::move(response));
 }
 
 void Connection::answer(std::uint64_t request, std::optional<Response> response) {
   if (closed_) return;
   TALLY_CHECK(request >= next_out_ && request < next_, "answer {} not in [{}, {})", request,
               next_out_, next_);
-  if (!response) response = loop_.shared().error(500, "the server failed; its log says why");
+  if (!response) response = loop_.shared().error(500, kServerFailed);
   if (const auto delay = std::exchange(response->delay, {}); delay.count() > 0) {
     return loop_.deliver_later({{id_, request}, std::move(response)}, delay);
   }
@@ -241,6 +263,7 @@ void Connection::read_failed(error_code ec) {
   // Half closed: it still waits for the answers.
   last_ = next_ - 1;
   read_deadline_ = kNever;
+  let_go();  // of what will never be whole
 }
 
 void Connection::drain() {

@@ -71,6 +71,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] bool is_all_sent() const { return !writing_ && out_.empty(); }
   bool step();  // false: needs more bytes
   void hand_over();
+  void refuse(Response response);
+  void note_method(std::uint64_t request);
+  void let_go();  // of the request that was begun or handled, and its memory
   void append(std::uint64_t request, Response& response);
   void let_body_come();
   void after_sending();
@@ -85,6 +88,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t buffer_bytes_ = 0;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  BodyCharge charge_;                    // of request_, and given back after it
   Request request_;                      // being filled, or lent to the handler
   std::optional<RequestParser> parser_;  // of a request that was begun
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@ struct Request {
   std::string target = "/";  // path and query as sent
   Headers headers;
   std::string body;
+  // What ServerOptions::admit leaves for the handler, which knows its type.
+  std::shared_ptr<void> grant = {};
   [[nodiscard]] std::string_view path() const;                                 // target up to '?'
   [[nodiscard]] std::optional<std::string> query(std::string_view key) const;  // decoded
   [[nodiscard]] std::string_view header(std::string_view name) const;  // the last; "" when absent

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/http/mailbox.h"
+#include "runtime/http/receiving_internal.h"
 #include "runtime/http/server.h"
 
 #include <atomic>
@@ -52,7 +53,8 @@ struct Shared {
   ServerOptions options;
   Server::Handler handler;  // one of the two is set
   Server::AsyncHandler async_handler;
-  std::atomic<std::size_t> open{0};      // connections, those to be refused included
+  std::atomic<std::size_t> open{0};  // connections, those to be refused included
+  BytesReceiving receiving;
   std::mutex mutex;                      // for the waiting only
   std::condition_variable none_is_open;  // notified when `open` became 0
 

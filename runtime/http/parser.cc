@@ -1,9 +1,12 @@
 #include "runtime/http/parser_internal.h"
 
+#include "runtime/log/log.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <boost/beast/http/error.hpp>
+#include <exception>
 
 namespace tally::runtime::http {
 namespace {
@@ -26,12 +29,13 @@ bool has_folded_line(std::string_view header) {
 
 }  // namespace
 
-RequestParser::RequestParser(const ServerOptions& options, Request& request)
-    : options_(options), request_(request) {
+RequestParser::RequestParser(const ServerOptions& options, Request& request, BodyCharge& charge)
+    : options_(options), request_(request), charge_(charge) {
   request_.method.clear();
   request_.target.clear();
   request_.headers.clear();
   request_.body.clear();
+  request_.grant.reset();
   header_limit(static_cast<std::uint32_t>(options.max_header_bytes));
   body_limit(options.max_body_bytes);
 }
@@ -75,7 +79,26 @@ RequestParser::State RequestParser::judge_header(std::string_view header) {
   }
   if (!authorised()) return refuse(401, "give the token as Authorization: Bearer TOKEN");
   if (unknown_expectation_) return refuse(417, "only Expect: 100-continue is known here");
-  return State::kHeaderRead;
+  if (const State admitted = judge_admission(); admitted == State::kRefused) return admitted;
+  const auto declared = content_length();
+  return declared && !charge_.take(*declared) ? refuse_for_room() : State::kHeaderRead;
+}
+
+RequestParser::State RequestParser::judge_admission() {
+  if (!options_.admit) return State::kHeaderRead;
+  try {
+    answer_ = options_.admit(request_);
+  } catch (const std::exception& failure) {
+    log::error("http handler failed", {{"problem", failure.what()}});
+    return refuse(500, std::string(kServerFailed));
+  }
+  return answer_ ? State::kRefused : State::kHeaderRead;
+}
+
+RequestParser::State RequestParser::refuse_for_room() {
+  return refuse(503, fmt::format("bodies of {} bytes are arriving at once, which is the bound; try "
+                                 "again later",
+                                 options_.max_bytes_receiving));
 }
 
 // Where the body ends must be told in one way, and the same to everybody on the request's path.
@@ -92,6 +115,7 @@ RequestParser::State RequestParser::explain(const Code& code, std::string_view b
   if (code == Error::body_limit) {
     return refuse(413, fmt::format("the body is over {} bytes", options_.max_body_bytes));
   }
+  if (code == Error::buffer_overflow) return refuse_for_room();  // of on_chunk_body_impl()
   if (code == Error::header_limit) {
     // Until the target is whole, the request line is all there is.
     const std::size_t target = request_.target.empty() ? bytes.size() : request_.target.size();
@@ -160,6 +184,10 @@ std::size_t RequestParser::on_body_impl(Text text, Code& code) {
 void RequestParser::on_chunk_header_impl(std::uint64_t, Text, Code& code) { code = {}; }
 
 std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, Text text, Code& code) {
+  if (!charge_.take(text.size())) {
+    code = Error::buffer_overflow;
+    return 0;
+  }
   return on_body_impl(text, code);
 }
 

@@ -3,27 +3,34 @@
 #pragma once
 
 #include "runtime/http/http.h"
+#include "runtime/http/receiving_internal.h"
 #include "runtime/http/server.h"
 
 #include <boost/beast/http/basic_parser.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace tally::runtime::http {
+
+inline constexpr std::string_view kServerFailed = "the server failed; its log says why";
 
 // One request. Feed it what was read; it fills a Request.
 class RequestParser final : private boost::beast::http::basic_parser<true> {
  public:
   enum class State { kNeedsMore, kHeaderRead, kWhole, kRefused };
 
-  // `request` is cleared, keeps its memory, and outlives the parser, as `options` does.
-  RequestParser(const ServerOptions& options, Request& request);
+  // `request` is cleared, keeps its memory, and outlives the parser, as the others do. What the
+  // body may take is taken from `charge`; to give it back is the owner's.
+  RequestParser(const ServerOptions& options, Request& request, BodyCharge& charge);
 
   // Takes from the front of `bytes` what it understands and removes it. kHeaderRead comes once, if
   // a body follows; call again. Not after kWhole or kRefused.
   State read(std::string_view& bytes);
 
-  // After kRefused: what to answer.
+  // After kRefused: what to answer. That of ServerOptions::admit goes before status and sentence.
+  [[nodiscard]] std::optional<Response> take_answer() { return std::exchange(answer_, {}); }
   [[nodiscard]] int status() const { return status_; }
   [[nodiscard]] const std::string& sentence() const { return sentence_; }
   // After kHeaderRead or kWhole.
@@ -39,6 +46,8 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   State refuse(int status, std::string sentence);
   State judge_header(std::string_view header);
   State judge_framing();
+  State judge_admission();
+  State refuse_for_room();
   State explain(const Code& code, std::string_view header);
   [[nodiscard]] bool authorised() const;
 
@@ -55,6 +64,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
 
   const ServerOptions& options_;
   Request& request_;
+  BodyCharge& charge_;
   int version_ = 0;
   int hosts_ = 0;
   int lengths_ = 0;
@@ -65,6 +75,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   bool header_read_ = false;
   int status_ = 0;
   std::string sentence_;
+  std::optional<Response> answer_;
 };
 
 }  // namespace tally::runtime::http

@@ -15,6 +15,8 @@ struct Server::Impl {
                 options.threads, options.max_header_bytes);
     TALLY_CHECK(options.max_pipelined >= 1 && options.max_pipelined <= 64, "pipelined {}",
                 options.max_pipelined);
+    TALLY_CHECK(options.max_bytes_receiving >= options.max_body_bytes, "receiving {}, body {}",
+                options.max_bytes_receiving, options.max_body_bytes);
     shared.options = options;
     shared.handler = std::move(handler);
     shared.async_handler = std::move(async_handler);
@@ -45,6 +47,7 @@ std::uint16_t Server::port() const { return impl_->listener->port(); }
 ServerStats Server::stats() const {
   ServerStats stats;
   stats.connections_open = impl_->shared.open;
+  stats.bytes_receiving = impl_->shared.receiving.value();
   stats.connections_accepted = impl_->listener->accepted();
   stats.connections_refused = impl_->listener->refused();
   for (const auto& loop : impl_->loops) {

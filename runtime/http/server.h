@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -19,6 +20,13 @@ namespace tally::runtime::http {
 // What the server itself answers: a status of 400 and up with a sentence for people, whole and
 // plain ASCII. Called by the I/O threads, several at once. The default is {"error": "…"}.
 using ErrorAnswer = std::function<Response(int status, std::string_view sentence)>;
+
+// Judges a request by its head alone, when that is whole and the server itself finds nothing wrong:
+// before `100 Continue` and before any byte of the body is kept. An answer refuses the request and
+// ends the connection. May leave in `head.grant` what the handler needs; nothing else is to be
+// changed. Called by the I/O threads, several at once; must not block. An exception becomes 500 and
+// a log line.
+using Admit = std::function<std::optional<Response>(Request& head)>;
 
 // Time-outs are looked at by a tick of a quarter of the shortest, at most 250 ms: they end up to
 // two ticks late, never early.
@@ -32,7 +40,11 @@ struct ServerOptions {
   std::string tls_certificate_file;
   std::string tls_key_file;
   std::string bearer_token;  // not empty: 401 without `Authorization: Bearer …` (constant time)
-  std::size_t max_body_bytes = 1024 * 1024;        // over it: 413
+  std::size_t max_body_bytes = 1024 * 1024;  // over it: 413
+  // Of bodies that are arriving, all connections together: what Content-Length says, or what came
+  // in chunks, until the handler has returned. No less than max_body_bytes; over it: 503. Their
+  // memory may be twice that, as texts grow by doubling.
+  std::uint64_t max_bytes_receiving = 64ULL * 1024 * 1024;
   std::size_t max_header_bytes = 16 * 1024;        // over it: 431
   std::size_t max_target_bytes = 8 * 1024;         // over it: 414
   std::chrono::milliseconds read_timeout{10'000};  // from first byte to whole request; over it: 408
@@ -42,13 +54,15 @@ struct ServerOptions {
   std::size_t max_connections = 512;                    // over it: 503 (TLS: nothing) and closed
   std::size_t max_pipelined = 16;  // 1 to 64: unanswered requests of one connection, then it waits
   int threads = 1;                 // I/O threads; a connection stays with one
+  Admit admit;                     // empty: everything is let in
   ErrorAnswer error_answer;
 };
 
-// Counted since the server's start, but for connections_open. Read one after the other while they
-// go on, so they need not add up.
+// Counted since the server's start, but for connections_open and bytes_receiving. Read one after
+// the other while they go on, so they need not add up.
 struct ServerStats {
   std::uint64_t connections_open = 0;
+  std::uint64_t bytes_receiving = 0;  // of max_bytes_receiving
   std::uint64_t connections_accepted = 0;
   std::uint64_t connections_refused = 0;     // for max_connections
   std::uint64_t requests = 0;                // read whole and given to the handler

@@ -6,6 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <memory>
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
@@ -188,6 +191,188 @@ TEST(HttpLimitsTest, LineBreaksInAnswersBeginNothing) {
   const std::string answer = all_answers(server, "GET / HTTP/1.0\r\n\r\n");
   EXPECT_THAT(answer, HasSubstr("\r\nX-Quoted: a  Set-Cookie: b\r\n"));
   EXPECT_THAT(answer, Not(HasSubstr("77")));
+}
+
+// Lets in who shows a key, and tells the handler whose it is.
+ServerOptions with_doorman() {
+  ServerOptions options;
+  options.admit = [](Request& head) -> std::optional<Response> {
+    EXPECT_EQ(head.body, "");
+    const std::string_view key = head.header("X-Key");
+    if (key == "broken") throw std::runtime_error("the doorman fell asleep");
+    if (!key.empty()) {
+      head.grant = std::make_shared<std::string>(key);
+      return std::nullopt;
+    }
+    Response refused;
+    refused.status = 415;
+    refused.headers.add("X-Why", "no key");
+    refused.body = "no key";
+    return refused;
+  };
+  return options;
+}
+
+// Nothing of the body was sent when the answer comes, nor was it asked for.
+TEST(HttpLimitsTest, TheHeadAloneIsRefusedBeforeTheBody) {
+  std::atomic<int> calls = 0;
+  const Server server(with_doorman(), [&](const Request& request) {
+    ++calls;
+    return echo(request);
+  });
+  for (const std::string_view more :
+       {"Content-Length: 1000\r\nExpect: 100-continue\r\n", "Content-Length: 1000\r\n",
+        "Transfer-Encoding: chunked\r\n", ""}) {
+    const std::string answer =
+        all_answers(server, "POST / HTTP/1.1\r\nHost: x\r\n" + std::string(more) + "\r\n");
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 415 "));
+    EXPECT_THAT(answer, HasSubstr("\r\nX-Why: no key\r\n"));
+    EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n"));
+    EXPECT_TRUE(answer.ends_with("\r\n\r\nno key"));
+  }
+  EXPECT_EQ(calls, 0);
+  EXPECT_EQ(server.stats().bytes_receiving, 0U);
+}
+
+TEST(HttpLimitsTest, BehindARefusedHeadNothingIsRead) {
+  const Server server(with_doorman(), echo);
+  const std::string answer = all_answers(
+      server, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\nX-Key: k\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 415 "));
+  EXPECT_TRUE(answer.ends_with("\r\n\r\n")) << answer;  // HEAD is answered without a body
+}
+
+TEST(HttpLimitsTest, WhatWasLetInIsKnownToTheHandler) {
+  const Server server(with_doorman(), [](const Request& request) {
+    Response response = echo(request);
+    response.body += *std::static_pointer_cast<std::string>(request.grant);
+    return response;
+  });
+  RawSocket socket(server.port());
+  for (const std::string key : {"one", "two"}) {
+    socket.send("POST / HTTP/1.1\r\nHost: x\r\nX-Key: " + key + "\r\nContent-Length: 2\r\n\r\nhi");
+    EXPECT_THAT(socket.read_until(key), HasSubstr("POST / [hi]" + key));
+  }
+}
+
+TEST(HttpLimitsTest, ADoormanThatThrowsLetsNobodyIn) {
+  const Server server(with_doorman(), echo);
+  const std::string answer =
+      all_answers(server, "GET / HTTP/1.1\r\nHost: x\r\nX-Key: broken\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 500 "));
+  EXPECT_THAT(answer, Not(HasSubstr("asleep")));
+}
+
+// Bodies of at most 1000 bytes, 2000 of all connections at once.
+ServerOptions with_little_room() {
+  ServerOptions options;
+  options.max_body_bytes = 1000;
+  options.max_bytes_receiving = 2000;
+  return options;
+}
+
+std::string post_of(std::size_t bytes, std::string_view more = "") {
+  return "POST / HTTP/1.1\r\nHost: x\r\n" + std::string(more) +
+         "Content-Length: " + std::to_string(bytes) + "\r\n\r\n";
+}
+
+void wait_for_receiving(const Server& server, std::uint64_t bytes) {
+  while (server.stats().bytes_receiving != bytes) std::this_thread::yield();
+}
+
+void expect_refused_for_room(const std::string& answer) {
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 "));
+  EXPECT_THAT(answer, HasSubstr("\r\nRetry-After: 1\r\n"));
+  EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n"));
+}
+
+TEST(HttpLimitsTest, BodiesThatArriveAreBoundedTogether) {
+  const Server server(with_little_room(), echo);
+  RawSocket one(server.port());
+  auto other = std::make_unique<RawSocket>(server.port());
+  for (RawSocket* socket : {&one, other.get()}) {
+    socket->send(post_of(1000, "Expect: 100-continue\r\n"));
+    EXPECT_THAT(socket->read_until("\r\n\r\n"), StartsWith("HTTP/1.1 100 "));
+  }
+  EXPECT_EQ(server.stats().bytes_receiving, 2000U);
+  expect_refused_for_room(all_answers(server, post_of(1, "Expect: 100-continue\r\n")));
+  expect_refused_for_room(
+      all_answers(server,
+                  "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n"
+                  "a\r\n0\r\n\r\n"));
+  EXPECT_THAT(all_answers(server, "GET / HTTP/1.0\r\n\r\n"), HasSubstr("GET / []"));
+  // Given back by an answer: the next request of the same connection takes it again.
+  one.send(std::string(1000, 'x'));
+  EXPECT_THAT(one.read_until("x]"), HasSubstr("200 OK"));
+  EXPECT_EQ(server.stats().bytes_receiving, 1000U);
+  one.send(post_of(1000) + std::string(1000, 'y'));
+  EXPECT_THAT(one.read_until("y]"), HasSubstr("200 OK"));
+  // And by a connection that ends.
+  other->send("cut");
+  other->reset_on_close();
+  other.reset();
+  wait_for_receiving(server, 0);
+}
+
+TEST(HttpLimitsTest, ChunksCountAsTheyCome) {
+  const Server server(with_little_room(), echo);
+  const std::string head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  RawSocket one(server.port());
+  RawSocket other(server.port());
+  RawSocket third(server.port());
+  one.send(head + "384\r\n" + std::string(900, 'x') + "\r\n");
+  other.send(head + "384\r\n" + std::string(900, 'x'));
+  wait_for_receiving(server, 1800);
+  third.send(head + "c8\r\n" + std::string(200, 'z'));
+  wait_for_receiving(server, 2000);
+  other.send("\r\n1\r\ny\r\n0\r\n\r\n");
+  expect_refused_for_room(other.read_until());
+  wait_for_receiving(server, 1100);
+  one.send("1\r\ny\r\n0\r\n\r\n");
+  EXPECT_THAT(one.read_until("y]"), HasSubstr("200 OK"));
+  EXPECT_EQ(server.stats().bytes_receiving, 200U);
+}
+
+// The connection is still there, told and read from: its memory is not.
+TEST(HttpLimitsTest, WhatIsRefusedMidwayIsGivenBack) {
+  ServerOptions options = with_little_room();
+  options.read_timeout = milliseconds(100);
+  const Server server(options, echo);
+  RawSocket late(server.port());
+  late.send(post_of(1000) + "some");
+  EXPECT_THAT(late.read_until("\r\n\r\n"), StartsWith("HTTP/1.1 408 "));
+  EXPECT_EQ(server.stats().bytes_receiving, 0U);
+  RawSocket malformed(server.port());
+  malformed.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n");
+  EXPECT_THAT(malformed.read_until("\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
+  EXPECT_EQ(server.stats().bytes_receiving, 0U);
+}
+
+// Half closed: its answers are owed, what it began will never be whole.
+TEST(HttpLimitsTest, ABodyThatWillNeverBeWholeIsGivenBack) {
+  std::optional<Responder> owed;
+  std::atomic<bool> asked = false;
+  const Server server(with_little_room(), [&](Request&&, Responder responder) {
+    owed = std::move(responder);
+    asked = true;
+  });
+  RawSocket socket(server.port());
+  socket.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n" + post_of(1000) + "some");
+  while (!asked) std::this_thread::yield();
+  wait_for_receiving(server, 1000);
+  socket.end_sending();
+  wait_for_receiving(server, 0);
+  std::move(*owed).send({});
+  EXPECT_THAT(socket.read_until(), HasSubstr("200 OK"));
+}
+
+TEST(HttpLimitsTest, AServerThatEndsIsOwedNothing) {
+  auto server = std::make_unique<Server>(with_little_room(), echo);
+  RawSocket socket(server->port());
+  socket.send(post_of(1000) + "some");
+  wait_for_receiving(*server, 1000);
+  server.reset();  // it checks so itself
+  EXPECT_EQ(socket.read_until(), "");
 }
 
 // A slowloris keeps sending; what counts is when the request began.
