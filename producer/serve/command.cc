@@ -67,6 +67,9 @@ constexpr std::array kServeOptions = {
     Option{"max-events-in-flight", Kind::kInteger, "200000",
            "Events that were taken and are not kept yet: 503 beyond it.", 1, 10'000'000},
     Option{"max-mb-in-flight", Kind::kInteger, "256", "Their megabytes: 503 beyond it.", 1, 65'536},
+    Option{"max-mb-receiving", Kind::kInteger, "256",
+           "Megabytes of bodies that are arriving, all connections together: 503 beyond it.", 1,
+           65'536},
     Option{"max-key-events", Kind::kInteger, "0",
            "The same of one key, in events: 429 beyond it; 0: no bound of its own.", 0, 10'000'000},
     Option{"max-connections", Kind::kInteger, "1024", "Connections: 503 beyond it.", 1, 65'536},
@@ -155,6 +158,9 @@ std::string contradiction(const Settings& settings, const runtime::http::ServerO
     return fmt::format("max-body-bytes is above {}, which is too much for level spooled",
                        kMaxSpooledInFlightBytes / 2);
   }
+  if (http.max_bytes_receiving < http.max_body_bytes) {
+    return "max-mb-receiving is below max-body-bytes: such a body would never be read";
+  }
   return "";
 }
 
@@ -183,6 +189,8 @@ runtime::http::ServerOptions http_options(const Settings& settings) {
   http.tls_certificate_file = settings.text("tls-cert");
   http.tls_key_file = settings.text("tls-key");
   http.max_body_bytes = static_cast<std::size_t>(settings.integer("max-body-bytes"));
+  http.max_bytes_receiving =
+      static_cast<std::uint64_t>(settings.integer("max-mb-receiving")) * kMegabyte;
   http.read_timeout = milliseconds(settings.integer("read-timeout-ms"));
   http.idle_timeout = milliseconds(settings.integer("idle-timeout-ms"));
   http.max_connections = static_cast<std::size_t>(settings.integer("max-connections"));

@@ -10,6 +10,7 @@
 
 #include <array>
 #include <exception>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -25,6 +26,12 @@ namespace lifecycle = runtime::lifecycle;
 namespace log = runtime::log;
 
 constexpr milliseconds kLookInterval{200};
+constexpr std::string_view kMetrics = "/metrics";
+
+bool is_about_health(const Request& request) {
+  const std::string_view path = request.path();
+  return path == "/healthz" || path == "/readyz" || path == kMetrics;
+}
 
 core::Timestamp system_now() {
   const auto since_1970 = std::chrono::system_clock::now().time_since_epoch();
@@ -50,8 +57,8 @@ class Daemon {
   }
   core::Result<void> read_keys();
   void reload();
+  std::optional<Response> admit(Request& head);
   void handle(Request&& request, Responder responder);
-  Response health(const Request& request);
   [[nodiscard]] bool may_see_metrics(const Request& request) const;
   void drain();
 
@@ -83,6 +90,7 @@ core::Result<void> Daemon::start() {
     probe_.answered(response.status);
     return response;
   };
+  options_.http.admit = [this](Request& head) { return admit(head); };
   server_ = std::make_unique<runtime::http::Server>(
       options_.http, [this](Request&& request, Responder responder) {
         handle(std::move(request), std::move(responder));
@@ -101,28 +109,23 @@ bool Daemon::may_see_metrics(const Request& request) const {
   return sender != nullptr && sender->tenant.empty();
 }
 
-Response Daemon::health(const Request& request) {
-  if (request.method != "GET" && request.method != "HEAD") {
-    Response refused = refuse(kMethod, "only GET and HEAD are answered here");
-    refused.headers.set("Allow", "GET, HEAD");
-    return refused;
+std::optional<Response> Daemon::admit(Request& head) {
+  if (!is_about_health(head)) return intake_.admit(head);
+  std::optional<Response> refused = refuse_all_but_reading(head);
+  if (!refused && head.path() == kMetrics && !may_see_metrics(head)) {
+    refused = refuse(kUnauthorized, "metrics are for the token, or a key bound to no tenant");
   }
-  if (request.path() == "/metrics") {
-    if (!may_see_metrics(request)) {
-      return refuse(kUnauthorized, "metrics are for the token, or a key bound to no tenant");
-    }
-    probe_.in_flight(intake_.in_flight().events(), intake_.in_flight().requests());
-    about_sink_.refresh_metrics();
-  }
-  return lifecycle::health_answer(request, registry_, about_sink_.reasons);
+  if (refused) probe_.answered(refused->status);
+  return refused;
 }
 
 void Daemon::handle(Request&& request, Responder responder) {
-  const std::string_view path = request.path();
-  if (path != "/healthz" && path != "/readyz" && path != "/metrics") {
-    return intake_.handle(request, Reply(std::move(responder)));
+  if (!is_about_health(request)) return intake_.handle(request, Reply(std::move(responder)));
+  if (request.path() == kMetrics) {
+    probe_.in_flight(intake_.in_flight().events(), intake_.in_flight().requests());
+    about_sink_.refresh_metrics();
   }
-  Response response = health(request);
+  Response response = lifecycle::health_answer(request, registry_, about_sink_.reasons);
   probe_.answered(response.status);
   std::move(responder).send(std::move(response));
 }

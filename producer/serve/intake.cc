@@ -60,7 +60,15 @@ std::optional<Response> media_type_problem(const Request& request, BodyKind kind
   return std::nullopt;
 }
 
+Response openapi_answer() {
+  Response response;
+  response.headers.set("Content-Type", "application/json");
+  response.body = openapi();
+  return response;
+}
+
 void read(const Request& request, BodyKind kind, const BodyRules& rules, BodyReader& body) {
+  TALLY_CHECK(kind != BodyKind::kOther, "{} was not admitted", request.target);
   switch (kind) {
     case BodyKind::kEvent:
       return body.read_event(request.body, rules);
@@ -120,42 +128,43 @@ void Intake::answer(Reply& reply, Response response) {
   std::move(reply).send(std::move(response));
 }
 
-void Intake::handle(const Request& request, Reply reply) {
-  const std::string_view path = request.path();
-  if (path == "/v1/events") return post_events(request, reply);
-  if (path == "/openapi.json") return answer(reply, openapi_answer(request));
-  answer(reply,
-         refuse(kNotFound, "there are /v1/events, /openapi.json, /healthz, /readyz and /metrics"));
+std::optional<Response> Intake::admit(Request& head) {
+  std::optional<Response> refused = refusal_of(head);
+  if (refused) probe_.answered(refused->status);
+  return refused;
 }
 
-Response Intake::openapi_answer(const Request& request) const {
-  if (request.method != "GET" && request.method != "HEAD") {
-    Response refused = refuse(kMethod, "only GET and HEAD are answered here");
-    refused.headers.set("Allow", "GET, HEAD");
+std::optional<Response> Intake::refusal_of(Request& head) const {
+  const std::string_view path = head.path();
+  if (path == "/openapi.json") return refuse_all_but_reading(head);
+  if (path != "/v1/events") {
+    return refuse(kNotFound, "there are /v1/events, /openapi.json, /healthz, /readyz and /metrics");
+  }
+  if (head.method != "POST") {
+    Response refused = refuse(kMethod, "send events by POST");
+    refused.headers.set("Allow", "POST");
     return refused;
   }
-  Response response;
-  response.headers.set("Content-Type", "application/json");
-  response.body = openapi();
-  return response;
+  SenderPtr sender = sender_of(head);
+  if (sender == nullptr) {
+    return refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key");
+  }
+  head.grant = std::move(sender);
+  return media_type_problem(head, kind_of(head));
+}
+
+void Intake::handle(const Request& request, Reply reply) {
+  if (request.path() == "/openapi.json") return answer(reply, openapi_answer());
+  post_events(request, reply);
 }
 
 void Intake::post_events(const Request& request, Reply& reply) {
-  if (request.method != "POST") {
-    Response refused = refuse(kMethod, "send events by POST");
-    refused.headers.set("Allow", "POST");
-    return answer(reply, std::move(refused));
-  }
-  const SenderPtr sender = sender_of(request);
-  if (sender == nullptr) {
-    return answer(
-        reply, refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key"));
-  }
-  const BodyKind kind = kind_of(request);
-  if (auto wrong = media_type_problem(request, kind)) return answer(reply, *std::move(wrong));
+  const auto sender = std::static_pointer_cast<Sender>(request.grant);
+  TALLY_CHECK(sender != nullptr, "{} was not admitted", request.target);
   if (stopping_) return answer(reply, refuse(kStopping, "send it to another instance, or later"));
   BodyReader& body = reader_of_this_thread();
-  read(request, kind, {.max_events = options_.max_batch, .tenant = sender->tenant}, body);
+  read(request, kind_of(request), {.max_events = options_.max_batch, .tenant = sender->tenant},
+       body);
   if (body.too_many()) {
     const std::string members = fmt::format(",\"limit\":{}", options_.max_batch);
     return answer(reply, refuse(kTooLarge,

@@ -5,8 +5,11 @@
 // tenant's than its key's, and nothing is taken. 202 means that every event is kept at the level of
 // the sink. What a 503 `not_all_kept` names may be sent again: the aggregator counts an id once.
 //
-// Threads: handle() from any; the reply comes on the same thread or on the sink's. Lifetime: attach
-// the sink before the first request; close() ends it, and with it every request that waits.
+// What the head alone tells to be wrong is refused by admit(), before the body is read.
+//
+// Threads: admit() and handle() from any; the reply comes on the same thread or on the sink's.
+// Lifetime: attach the sink before the first request; close() ends it, and with it every request
+// that waits.
 #pragma once
 
 #include "core/timestamp.h"
@@ -22,6 +25,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 namespace tally::producer::serve {
@@ -44,6 +48,10 @@ class Intake {
   [[nodiscard]] EventSink::OnOutcome on_outcome();
   void attach(std::unique_ptr<EventSink> sink);
 
+  // 401, 404, 405, 413 and 415, whatever the body will be; nullopt: the request is handle()'s, and
+  // its sender is in `head.grant`.
+  [[nodiscard]] std::optional<runtime::http::Response> admit(runtime::http::Request& head);
+  // Of requests that admit() let in only.
   void handle(const runtime::http::Request& request, Reply reply);
 
   // From now on events are refused with 503 `stopping`; those that wait are answered as they end.
@@ -56,7 +64,8 @@ class Intake {
   [[nodiscard]] SenderPtr sender_of(const runtime::http::Request& request) const;
 
  private:
-  [[nodiscard]] runtime::http::Response openapi_answer(const runtime::http::Request& request) const;
+  [[nodiscard]] std::optional<runtime::http::Response> refusal_of(
+      runtime::http::Request& head) const;
   void post_events(const runtime::http::Request& request, Reply& reply);
   void send(const BodyReader& body, const SenderPtr& sender, Reply& reply);
   void offer_all(const BodyReader& body, InFlight::SlotId slot);

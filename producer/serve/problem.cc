@@ -11,6 +11,7 @@
 namespace tally::producer::serve {
 namespace {
 
+using runtime::http::Request;
 using runtime::http::Response;
 
 constexpr std::size_t kMaxDetailBytes = 1'000;
@@ -44,10 +45,23 @@ Response refuse(const Refusal& refusal, std::string_view detail, std::string_vie
 
 Response refuse_by_server(int status, std::string_view sentence) {
   for (const Refusal& refusal : {kBadRequest, kTimeout, kTooLarge, kTargetTooLong, kExpectation,
-                                 kHeadersTooLarge, kNotImplemented, kTooManyConnections}) {
+                                 kHeadersTooLarge, kNotImplemented, kOverloaded}) {
     if (refusal.status == status) return refuse(refusal, sentence);
   }
   return refuse(kFailed, sentence);
+}
+
+std::optional<Response> refuse_all_but_reading(const Request& head) {
+  if (head.method != "GET" && head.method != "HEAD") {
+    Response refused = refuse(kMethod, "only GET and HEAD are answered here");
+    refused.headers.set("Allow", "GET, HEAD");
+    return refused;
+  }
+  const std::string_view length = head.header("Content-Length");
+  if ((length.empty() || length == "0") && head.header("Transfer-Encoding").empty()) {
+    return std::nullopt;
+  }
+  return refuse(kTooLarge, "this path takes no body");
 }
 
 Response refuse_events(std::span<const EventProblem> problems, bool there_may_be_more) {

@@ -5,6 +5,7 @@
 #include "runtime/http/http.h"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,8 +41,8 @@ inline constexpr Refusal kQueueFull{503, "queue_full", "Nothing was taken: queue
 inline constexpr Refusal kNotAllKept{503, "not_all_kept", "Not all events are kept"};
 inline constexpr Refusal kClosed{503, "closed", "Nothing was taken: the server can keep nothing"};
 inline constexpr Refusal kStopping{503, "stopping", "Nothing was taken: the server stops"};
-inline constexpr Refusal kTooManyConnections{503, "too_many_connections",
-                                             "The server has too many connections"};
+inline constexpr Refusal kOverloaded{503, "overloaded",
+                                     "The server has too many connections or bodies arriving"};
 
 inline constexpr std::string_view kProblemType = "application/problem+json";
 
@@ -58,6 +59,11 @@ struct EventProblem {
 
 // What the HTTP server answers by itself, before the intake sees a request.
 [[nodiscard]] runtime::http::Response refuse_by_server(int status, std::string_view sentence);
+
+// Of a path that is only read: kMethod for all but GET and HEAD, kTooLarge where a body follows.
+// nullopt: it may be answered.
+[[nodiscard]] std::optional<runtime::http::Response> refuse_all_but_reading(
+    const runtime::http::Request& head);
 
 // Of kMalformed, where one of them could not be read at all, else of kInvalid. Not empty.
 [[nodiscard]] runtime::http::Response refuse_events(std::span<const EventProblem> problems,

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -213,6 +214,29 @@ class Serve(unittest.TestCase):
         self.assertEqual(daemon.post(event("g"), key=free).status, 202)
         self.assertEqual(sorted(read_topic(self.topic)), ["a", "e", "g"])
 
+    def test_the_head_is_judged_before_the_body(self):
+        key, line = new_key()
+        daemon = self.daemon(keys_file=self.write("keys", line + "\n"), max_mb_receiving=8)
+        length = b"Content-Length: 8388607\r\n"
+        head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/cloudevents+json\r\n"
+        events = head % b"/v1/events"
+        with_key = b"X-API-Key: " + key.encode() + b"\r\n"
+        # No byte of a body is sent.
+        self.assertIn(b" 401 ", daemon.raw(events + length + b"\r\n"))
+        self.assertIn(b" 404 ", daemon.raw(head % b"/v2" + length + b"\r\n"))
+        self.assertIn(b" 405 ", daemon.raw(events.replace(b"POST", b"PUT") + length + b"\r\n"))
+        self.assertIn(b" 415 ", daemon.raw(events.replace(b"events+", b"") + with_key + length + b"\r\n"))
+        for path in (b"/openapi.json", b"/healthz", b"/readyz", b"/metrics"):
+            self.assertIn(b" 413 ", daemon.raw(b"GET %s HTTP/1.1\r\nHost: x\r\n" % path + length + b"\r\n"))
+        with socket.create_connection(("127.0.0.1", daemon.port()), timeout=20) as first:
+            first.sendall(events + with_key + length + b"Expect: 100-continue\r\n\r\n")
+            self.assertTrue(first.recv(4096).startswith(b"HTTP/1.1 100 "))
+            refused = daemon.raw(events + with_key + length + b"\r\n")
+            self.assertIn(b" 503 ", refused)
+            self.assertIn(b"Retry-After: 1\r\n", refused)
+            self.assertIn(b'"code":"overloaded"', refused)
+        wait_until(lambda: daemon.post("x" * 8_388_600, key=key).status == 400, daemon.log)
+
     def test_tls_and_a_new_certificate(self):
         daemon = self.daemon(**self.certificate("first"))
         self.assertEqual(daemon.post(event("a")).status, 202)
@@ -246,6 +270,7 @@ class Serve(unittest.TestCase):
                 (["--level", "best"], "acked or spooled"),
                 (["--tls-cert", "x"], "tls-key"),
                 (["--max-batch", "20", "--max-key-events", "10"], "max-key-events"),
+                (["--max-body-bytes", "2000000", "--max-mb-receiving", "1"], "max-mb-receiving"),
                 (["--max-events-in-flight", "10"], "max-events-in-flight"),
                 (["--keys-file", f"{self.root}/none"], "cannot be read")):
             done = subprocess.run([f"{BIN}/tally-producer", "serve", *flags], capture_output=True, text=True,

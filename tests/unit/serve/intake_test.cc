@@ -201,6 +201,40 @@ TEST_F(Refusing, OtherTypesMethodsAndPaths) {
   expect(request, 404, "not_found", "/v1/events");
 }
 
+// Before the body came: without a key nobody has memory taken for one.
+TEST_F(Refusing, ByItsHeadAlone) {
+  open({}, "the token");
+  const auto status = [this](Request head) {
+    head.body.clear();
+    head.headers.set("Content-Length", "8388607");
+    const auto refused = intake_->admit(head);
+    return refused ? refused->status : 0;
+  };
+  Request request = post_one(event("a"));
+  EXPECT_EQ(status(request), 401);
+  EXPECT_EQ(status(post("text/plain", "x")), 401);
+  request.method = "PUT";
+  EXPECT_EQ(status(request), 405);
+  request.target = "/";
+  EXPECT_EQ(status(request), 404);
+  request = post("text/plain", "x");
+  request.headers.set("X-API-Key", "the token");
+  EXPECT_EQ(status(request), 415);
+  request = post_one(event("a"));
+  request.headers.set("X-API-Key", "the token");
+  EXPECT_EQ(status(request), 0);
+}
+
+TEST_F(Refusing, ABodyOfAPathThatIsOnlyRead) {
+  Request request;
+  request.target = "/openapi.json";
+  request.headers.set("Content-Length", "1");
+  expect(request, 413, "too_large", "this path takes no body");
+  request.headers.clear();
+  request.headers.set("Transfer-Encoding", "chunked");
+  expect(request, 413, "too_large", "this path takes no body");
+}
+
 TEST_F(Refusing, MoreThanABatch) {
   open({.max_batch = 2});
   expect(post_batch({event("a"), event("b"), event("c")}), 413, "too_large", "more than 2 events");
@@ -267,10 +301,24 @@ TEST_F(Keyed, AKeyOrTheTokenMaySend) {
   EXPECT_EQ(ask(request).status, 202);
 }
 
+// The file may lose the key while the body arrives: what was let in stays the sender's.
+TEST_F(Keyed, WhoWasLetInStaysTheSender) {
+  const auto keys = make_keys({"other"});
+  Request request = post_one(event("a"));
+  request.headers.set("X-API-Key", keys[0]);
+  ASSERT_FALSE(intake_->admit(request));
+  write_keys("");
+  std::promise<Response> answer;
+  intake_->handle(request, Reply([&answer](Response response) { answer.set_value(response); }));
+  EXPECT_EQ(answer.get_future().get().status, 403);
+}
+
 TEST_F(Keyed, TheDocumentIsForEverybody) {
   open({}, "the token");
   Request request;
   request.target = "/openapi.json";
+  EXPECT_EQ(ask(request).status, 200);
+  request.headers.set("Content-Length", "0");
   EXPECT_EQ(ask(request).status, 200);
   request.method = "DELETE";
   EXPECT_EQ(ask(request).status, 405);

@@ -74,6 +74,10 @@ class IntakeTest : public testing::Test {
 
   Asked start(Request request) {
     Asked asked{.request = std::move(request)};
+    if (auto refused = intake_->admit(asked.request)) {
+      asked.promise->set_value(*std::move(refused));
+      return asked;
+    }
     intake_->handle(asked.request, Reply([promise = asked.promise](Response response) {
                       promise->set_value(std::move(response));
                     }));
