@@ -13,8 +13,7 @@ constexpr const char* kEventsHelp =
 }  // namespace
 
 Probe::Probe(runtime::metrics::Registry& registry)
-    : registry_(registry),
-      kept_(registry.counter(kEvents, kEventsHelp, {{"end", "kept"}})),
+    : kept_(registry.counter(kEvents, kEventsHelp, {{"end", "kept"}})),
       not_kept_(registry.counter(kEvents, kEventsHelp, {{"end", "not_kept"}})),
       unknown_(registry.counter(kEvents, kEventsHelp, {{"end", "unknown"}})),
       seconds_(registry.histogram("tally_producer_http_keep_seconds",

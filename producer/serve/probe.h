@@ -30,7 +30,6 @@ class Probe {
   void keys(std::size_t count);
 
  private:
-  runtime::metrics::Registry& registry_;
   std::map<int, runtime::metrics::Counter> answers_;  // those that are documented
   std::map<std::string, runtime::metrics::Counter> refused_;
   runtime::metrics::Counter kept_;

@@ -235,7 +235,7 @@ class Serve(unittest.TestCase):
             self.assertIn(b" 503 ", refused)
             self.assertIn(b"Retry-After: 1\r\n", refused)
             self.assertIn(b'"code":"overloaded"', refused)
-        wait_until(lambda: daemon.post("x" * 8_388_600, key=key).status == 400, daemon.log)
+        wait_until(lambda: daemon.post("x" * 8_388_600, key=key).status == 422, daemon.log)
 
     def test_tls_and_a_new_certificate(self):
         daemon = self.daemon(**self.certificate("first"))

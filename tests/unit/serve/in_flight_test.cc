@@ -64,7 +64,8 @@ TEST_F(Ending, WhatIsNotKeptIsNamed) {
   EXPECT_EQ(said.at("kept"), 2);
   EXPECT_EQ(said.at("not_kept"), nlohmann::json::parse("[2]"));
   EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[1,4]"));
-  EXPECT_EQ(said.at("reasons"), nlohmann::json::parse(R"({"_MSG_TIMED_OUT":2,"INVALID_RECORD":1})"));
+  EXPECT_EQ(said.at("reasons"),
+            nlohmann::json::parse(R"({"_MSG_TIMED_OUT":2,"INVALID_RECORD":1})"));
   EXPECT_EQ(intake_->in_flight().events(), 0U);
 }
 
