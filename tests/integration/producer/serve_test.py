@@ -215,7 +215,7 @@ class Serve(unittest.TestCase):
         self.assertEqual(sorted(read_topic(self.topic)), ["a", "e", "g"])
 
     def test_the_head_is_judged_before_the_body(self):
-        key, line = new_key()
+        key, line = new_key("--tenant", "*")
         daemon = self.daemon(keys_file=self.write("keys", line + "\n"), max_mb_receiving=8)
         length = b"Content-Length: 8388607\r\n"
         head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/cloudevents+json\r\n"
