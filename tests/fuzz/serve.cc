@@ -46,7 +46,8 @@ void one_input(std::string_view input) {
   TALLY_CHECK(!taken(body) || core::parse_structured(input), "{}", input);
   if (taken(body)) {
     const std::string text(body.events().front().text);
-    other.read_batch("[" + text + "," + text + "]", kRules);
+    const std::string twice = "[" + text + "," + text + "]";
+    other.read_batch(twice, kRules);
     TALLY_CHECK(taken(other) && other.events().size() == 2, "{}", text);
     TALLY_CHECK(other.events()[1].text == text && other.events()[1].id == body.events()[0].id);
   }

@@ -66,9 +66,7 @@ class LibraryOutage(unittest.TestCase):
     def setUpClass(cls):
         cls.stack = PrivateStack()
         cls.addClassCleanup(cls.stack.stop)
-        cls.stack.start_kafka()
-        cls.stack.brokers, cls.stack.conninfo = cls.stack.call('kafka_bootstrap "$dir"'), ""
-        use_stack(cls.stack)
+        use_stack(cls.stack.start_broker())
         cls.folder = cls.stack.dir
 
     def setUp(self):

@@ -104,10 +104,7 @@ class Spool(unittest.TestCase):
     def setUpClass(cls):
         cls.stack = PrivateStack()
         cls.addClassCleanup(cls.stack.stop)
-        cls.stack.call('start_kafka "$dir"', 180)
-        cls.stack.brokers = cls.stack.call('kafka_bootstrap "$dir"')
-        cls.stack.conninfo = ""
-        use_stack(cls.stack)
+        use_stack(cls.stack.start_broker())
 
     def setUp(self):
         self.root = tempfile.mkdtemp(prefix="tally-spool-")

@@ -42,6 +42,13 @@ class PrivateStack:
         self.conninfo = self.call('postgres_conninfo "$dir"')
         return self
 
+    def start_broker(self):
+        """A broker alone."""
+        self.call('start_kafka "$dir"', 180)
+        self.brokers = self.call('kafka_bootstrap "$dir"')
+        self.conninfo = ""
+        return self
+
     def start_with_movable_clock(self):
         """The shared Postgres, and a broker whose clock move_clock() moves."""
         self.move_clock(timedelta())
