@@ -315,10 +315,21 @@ void UsageClient::Impl::wait_for_room(milliseconds deadline) {
   });
 }
 
+std::size_t UsageClient::Impl::drain(milliseconds time) {
+  const auto until = runtime::retry::deadline(SteadyClock::now(), time);
+  const std::size_t left = flush(time);
+  if (!made.spool) return left;
+  if (left == 0) {
+    made.spool->drain(std::chrono::duration_cast<milliseconds>(until - SteadyClock::now()));
+  }
+  return left + made.spool->account().waiting;
+}
+
 void UsageClient::Impl::stop() {
   stopping = true;
   bell.ring();
   handing.join();
+  made.spool.reset();
   made.sink.reset();  // each outstanding event ends
   // What callbacks recorded while the handing thread had its last look.
   give_up_queued();

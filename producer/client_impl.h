@@ -57,6 +57,7 @@ struct UsageClient::Impl {
   Receipt record(const UsageEvent& event, const std::span<const Field>* fields,
                  Waiter* waiter) noexcept;
   std::size_t flush(std::chrono::milliseconds deadline);
+  std::size_t drain(std::chrono::milliseconds deadline);
   void wait_for_room(std::chrono::milliseconds deadline);
   // Each once, by the thread that opens and closes.
   void start(MadeSink sink);

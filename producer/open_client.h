@@ -5,6 +5,7 @@
 #include "producer/event_sink.h"
 #include "producer/usage_client.h"
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <limits>
@@ -13,9 +14,19 @@
 
 namespace tally::producer {
 
+// What only a spool can tell; any thread.
+class SpoolView {
+ public:
+  virtual ~SpoolView() = default;
+  [[nodiscard]] virtual SpoolAccount account() const = 0;
+  // Until the broker has what was kept before the call, or the time is over.
+  virtual void drain(std::chrono::milliseconds time) = 0;
+};
+
 struct MadeSink {
   std::unique_ptr<EventSink> sink;
-  std::function<std::string()> problem;  // why it is closed, and what to do; any thread
+  std::function<std::string()> problem;        // why it is closed, and what to do; any thread
+  std::unique_ptr<SpoolView> spool = nullptr;  // absent at the other levels; looks at the sink
   // Of an event with its key; what is larger is refused before it is accepted.
   std::size_t max_event_bytes = std::numeric_limits<std::size_t>::max();
 };

@@ -45,6 +45,28 @@ core::Result<MadeSink> make_acked_sink(const UsageClientOptions& options,
       }};
 }
 
+class ViewOfSpool final : public SpoolView {
+ public:
+  explicit ViewOfSpool(spool::SpooledSink& sink) : sink_(sink) {}
+  SpoolAccount account() const override {
+    const spool::SpooledCounts counts = sink_.counts();
+    return {.found = counts.found,
+            .spooled = counts.spooled,
+            .delivered = counts.relay.delivered,
+            .refused = counts.relay.refused,
+            .lost = counts.relay.lost,
+            .torn = counts.relay.torn,
+            .waiting = counts.waiting_records,
+            .disk_bytes = counts.disk_bytes,
+            .oldest_waiting = std::chrono::seconds(counts.oldest_waiting_s),
+            .problem = sink_.problem().value_or("")};
+  }
+  void drain(std::chrono::milliseconds time) override { static_cast<void>(sink_.drain(time)); }
+
+ private:
+  spool::SpooledSink& sink_;
+};
+
 core::Result<MadeSink> make_spooled_sink(const UsageClientOptions& options,
                                          EventSink::OnOutcome on_outcome) {
   if (options.spool_directory.empty()) {
@@ -56,10 +78,12 @@ core::Result<MadeSink> make_spooled_sink(const UsageClientOptions& options,
                                         .kafka = settings_of(options),
                                         .on_outcome = std::move(on_outcome)});
   if (!sink) return sink.error();
-  const spool::SpooledSink* raw = sink.value().get();
-  return MadeSink{.sink = std::move(sink.value()), .problem = [raw] {
-                    return raw->problem().value_or("the spool has ended: open a new client");
-                  }};
+  spool::SpooledSink* raw = sink.value().get();
+  return MadeSink{
+      .sink = std::move(sink.value()),
+      .problem =
+          [raw] { return raw->problem().value_or("the spool has ended: open a new client"); },
+      .spool = std::make_unique<ViewOfSpool>(*raw)};
 }
 
 core::Result<MadeSink> make_sink(const UsageClientOptions& options,
@@ -137,11 +161,20 @@ std::size_t UsageClient::flush(std::chrono::milliseconds deadline) {
   return impl_->is_fork() ? 0 : impl_->flush(deadline);
 }
 
+std::size_t UsageClient::drain(std::chrono::milliseconds deadline) {
+  return impl_->is_fork() ? 0 : impl_->drain(deadline);
+}
+
 void UsageClient::wait_for_room(std::chrono::milliseconds deadline) {
   if (!impl_->is_fork()) impl_->wait_for_room(deadline);
 }
 
 UsageCounts UsageClient::counts() const { return impl_->counts(); }
+
+std::optional<SpoolAccount> UsageClient::spool_account() const {
+  if (impl_->is_fork() || !impl_->made.spool) return std::nullopt;
+  return impl_->made.spool->account();
+}
 
 std::string_view UsageClient::stream_id() const { return impl_->stream_id; }
 

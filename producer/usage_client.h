@@ -169,6 +169,21 @@ struct UsageCounts {
   }
 };
 
+// Level kSpooled: what became of what lies in the folder. At any moment
+//   found + spooled = delivered + refused + lost + torn + waiting.
+struct SpoolAccount {
+  std::uint64_t found = 0;      // waited there when it was opened, from earlier processes
+  std::uint64_t spooled = 0;    // fsynced since
+  std::uint64_t delivered = 0;  // acked by the broker
+  std::uint64_t refused = 0;    // by the broker for good: refused.ndjson of the folder has them
+  std::uint64_t lost = 0;       // kept once, and damaged or gone when they were to be sent
+  std::uint64_t torn = 0;       // of the last write before a crash: perhaps never kept
+  std::uint64_t waiting = 0;    // for the broker
+  std::uint64_t disk_bytes = 0;
+  std::chrono::seconds oldest_waiting{0};
+  std::string problem;  // what stands in the way of keeping or delivering now; empty: nothing
+};
+
 struct UsageClientOptions {
   std::string brokers = {};  // host:port[,host:port]
   std::string topic = "usage.events";
@@ -266,10 +281,16 @@ class UsageClient {
 
   // Waits until nothing is outstanding, or the deadline; returns how many events have not ended.
   [[nodiscard]] std::size_t flush(std::chrono::milliseconds deadline);
+  // Level kSpooled: the same, and until the broker has what lies in the folder; returns how many
+  // events it has not. A service may end without it: the next client of the folder delivers them.
+  // At the other levels, and in a fork: flush().
+  [[nodiscard]] std::size_t drain(std::chrono::milliseconds deadline);
   // For those who would rather wait than drop: returns when there is room in the queue, or at the
   // deadline. A hint: another thread may take it.
   void wait_for_room(std::chrono::milliseconds deadline);
   [[nodiscard]] UsageCounts counts() const;
+  // Absent at the other levels, and in a fork.
+  [[nodiscard]] std::optional<SpoolAccount> spool_account() const;
   // tallystream of every event of this client: 32 hex digits.
   [[nodiscard]] std::string_view stream_id() const;
 

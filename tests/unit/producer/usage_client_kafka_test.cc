@@ -113,6 +113,47 @@ TEST(UsageClientOverKafka, ACallbackThatRecordsAgainMeetsTheEndAtLevelSpooled) {
   std::filesystem::remove_all(folder);
 }
 
+// What one process spooled without a broker the next one delivers, and the account says so.
+TEST(UsageClientOverKafka, TheSpoolsAccountShowsWhatWaitsAndWhoFoundIt) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("account." + std::to_string(::getpid()));
+  UsageClientOptions options = nobody();
+  options.level = Level::kSpooled;
+  options.spool_directory = folder.string();
+  {
+    const Opened opened = UsageClient::open(options);
+    ASSERT_TRUE(opened.client) << opened.problem;
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(opened.client->record(event()));
+    ASSERT_EQ(opened.client->flush(milliseconds(20'000)), 0U);
+    EXPECT_EQ(opened.client->drain(milliseconds(1)), 3U);
+    const auto account = opened.client->spool_account();
+    ASSERT_TRUE(account);
+    EXPECT_EQ(account->found, 0U);
+    EXPECT_EQ(account->spooled, 3U);
+    EXPECT_EQ(account->waiting, 3U);
+    EXPECT_GT(account->disk_bytes, 0U);
+  }
+  options.brokers = "mock";
+  options.kafka = mock().kafka;
+  {
+    const Opened opened = UsageClient::open(options);
+    ASSERT_TRUE(opened.client) << opened.problem;
+    ASSERT_TRUE(opened.client->record(event()));
+    EXPECT_EQ(opened.client->drain(milliseconds(20'000)), 0U);
+    const auto account = opened.client->spool_account();
+    ASSERT_TRUE(account);
+    EXPECT_EQ(account->found, 3U);
+    EXPECT_EQ(account->spooled, 1U);
+    EXPECT_EQ(account->delivered, 4U);
+    EXPECT_EQ(account->waiting, 0U);
+    EXPECT_EQ(account->problem, "");
+  }
+  const Opened acked = UsageClient::open(mock());
+  ASSERT_TRUE(acked.client) << acked.problem;
+  EXPECT_FALSE(acked.client->spool_account());
+  std::filesystem::remove_all(folder);
+}
+
 // What Kafka's client would not take was accepted, and lost.
 TEST(UsageClientOverKafka, AnEventOverMessageMaxBytesIsRefusedAtOnce) {
   UsageClientOptions options = mock();
