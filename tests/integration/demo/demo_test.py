@@ -5,6 +5,7 @@ equal), once with one total altered by hand in Postgres before the comparison (i
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ class Demo(unittest.TestCase):
         done = run_demo({})
         self.assertEqual(done.returncode, 0, done.stdout[-4000:] + done.stderr[-2000:])
         self.assertNotIn("DIFFERENT", done.stdout)
+        spooled = re.search(r"recorded all; (\d+) of them wait in the spool", done.stdout)
+        self.assertGreater(int(spooled.group(1)), 0, "nothing was recorded while the broker was away")
         for line in ("counted", "duplicate", "conflict", "late", "rejected", "unmetered", "filtered", "ai_tokens"):
             self.assertIn(f"\n  {line}", done.stdout)
 

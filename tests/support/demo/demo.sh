@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job, whole: real clients publish, the aggregator is killed on the way, the exporter sends, and every
-# total is compared at every station. Called by `./dev demo`; see README.md beside this file.
+# The main job, whole: real clients publish, the aggregator and the broker are killed on the way, the exporter
+# sends, and every total is compared at every station. Called by `./dev demo`; see README.md beside this file.
 set -uo pipefail
 TALLY_ROOT=$(readlink -f "$(dirname "${BASH_SOURCE[0]}")/../../..")
 export TALLY_ROOT
@@ -133,8 +133,38 @@ prepare() {
   create_stripe_meters "$dir" "$sandbox"
 }
 
+start_http() {
+  rm -f "$dir/http.port"
+  start_process "$dir" http TERM "$bin/tally-producer" serve --brokers "$brokers" --listen 127.0.0.1:0 \
+    --port-file "$dir/http.port" || return 1
+  await 10 "$dir" http test -s "$dir/http.port"
+}
+
+# in_two_halves FILE: its lines, the second half of them once the broker is away.
+in_two_halves() {
+  local half
+  half=$(($(wc -l <"$1") / 2))
+  head -n "$half" "$1"
+  until [[ -e $dir/outage ]]; do sleep 0.1; done
+  tail -n "+$((half + 1))" "$1"
+}
+
+# Batches of 500 lines. A request that gets no 2xx is sent again as it is: what was counted of it is a duplicate.
+post_batches() {
+  split -l 500 --filter="curl --noproxy '*' -fsS -m 60 --retry 60 --retry-delay 1 --retry-all-errors \
+    -H 'Content-Type: application/x-ndjson' --data-binary @- -o /dev/null http://127.0.0.1:$1/v1/events"
+}
+
 publish_all() {
-  say "publishing: half with tally-producer, the rest with kcat and with Python (confluent-kafka, CloudEvents SDK)"
+  say "publishing: a quarter each with tally-producer, over HTTP (curl) and through the library (spool on)"
+  note "an eighth each with kcat and with Python (confluent-kafka, CloudEvents SDK)"
+  rm -f "$dir/outage"
+  start_http || return 1
+  in_two_halves "$dir/data/http.ndjson" | post_batches "$(cat "$dir/http.port")" >"$dir/log/curl.log" 2>&1 &
+  local curl=$!
+  in_two_halves "$dir/data/library.tsv" |
+    "$bin/tally-demo-service" "$brokers" "$dir/spool" >"$dir/log/service.log" 2>&1 &
+  local service=$!
   "$bin/tally-producer" publish "$dir/data/tally.ndjson" --brokers "$brokers" >"$dir/log/producer.log" 2>&1 &
   local producer=$!
   kcat -P -b "$brokers" -t usage.events -K '\t' -l -X partitioner=murmur2_random -X enable.idempotence=true \
@@ -144,10 +174,14 @@ publish_all() {
   "$python" "$TALLY_ROOT/tests/support/clients/publish_python.py" "$dir/data/python.ndjson" \
     --brokers "$brokers" --topic usage.events >"$dir/log/python.log" 2>&1 &
   local python_pid=$!
-  kill_midway || return 1
+  kill_midway && restart_broker "$service" || return 1
   wait "$producer" || { tail "$dir/log/producer.log" >&2; echo "tally-producer failed" >&2; return 1; }
   wait "$kcat" || { tail "$dir/log/kcat.log" >&2; echo "kcat failed" >&2; return 1; }
   wait "$python_pid" || { tail "$dir/log/python.log" >&2; echo "the Python client failed" >&2; return 1; }
+  wait "$curl" || { tail "$dir/log/curl.log" >&2; echo "posting over HTTP failed" >&2; return 1; }
+  wait "$service" || { tail "$dir/log/service.log" >&2; echo "the service's library failed" >&2; return 1; }
+  note "library: $(tail -n 1 "$dir/log/service.log")"
+  stop_process "$dir" http
 }
 
 # SIGKILL while records are being counted, and a restart: the totals must not show it.
@@ -159,6 +193,24 @@ kill_midway() {
   signal_process "$dir" aggregator KILL
   await_exit "$dir" aggregator 10
   start_aggregator
+}
+
+# SIGKILL to the only broker. It comes back once the service has spooled what the library gave it meanwhile.
+restart_broker() {
+  local tries
+  say "SIGKILL to the broker; the second half of HTTP's and of the library's events is sent while it is away"
+  signal_process "$dir" kafka KILL
+  await_exit "$dir" kafka 10 || return 1
+  touch "$dir/outage"
+  for ((tries = 0; tries < 600; tries++)); do
+    grep -q '^recorded all' "$dir/log/service.log" && break
+    kill -0 "$1" 2>/dev/null || break
+    sleep 0.1
+  done
+  grep '^recorded all' "$dir/log/service.log" | sed 's/^/    library: /'
+  [[ ${PIPESTATUS[0]} == 0 ]] || { tail "$dir/log/service.log" >&2; echo "the library did not spool all" >&2; return 1; }
+  start_kafka "$dir" || return 1
+  note "the broker is back"
 }
 
 finish() {

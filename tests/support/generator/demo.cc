@@ -51,27 +51,31 @@ struct Draft {
 
 std::string tenant_name(int number) { return fmt::format("tenant_{:04}", number); }
 
-// One of the three files. Copies of earlier records wait until their place has come.
+// One client's file. Copies of earlier records wait until their place has come.
 class Output {
  public:
-  enum class Form { kLines, kKeyed };
+  enum class Form {
+    kLines,
+    kKeyed,   // id, tab, text
+    kFields,  // id, microseconds since 1970, type, tenant and data with tabs between them
+  };
   Output(std::filesystem::path path, Form form)
       : path_(std::move(path)), form_(form), stream_(path_, std::ios::binary | std::ios::trunc) {
     if (!stream_) throw std::runtime_error(fmt::format("{}: cannot be written", path_.string()));
   }
-  void write(std::string_view key, std::string_view text) {
-    put(key, text);
+  // `text` is the event's, or a spoiled one.
+  void write(const Event& event, std::string_view text) {
+    put(line_of(event, text));
     while (!waiting_.empty() && waiting_.begin()->first <= records_) {
       const auto due = waiting_.extract(waiting_.begin());
-      put(due.mapped().first, due.mapped().second);
+      put(due.mapped());
     }
   }
-  void write_later(std::uint64_t distance, std::string key, std::string text) {
-    waiting_.emplace(records_ + static_cast<std::int64_t>(distance),
-                     std::pair(std::move(key), std::move(text)));
+  void write_later(std::uint64_t distance, const Event& event, std::string_view text) {
+    waiting_.emplace(records_ + static_cast<std::int64_t>(distance), line_of(event, text));
   }
   void finish() {
-    for (const auto& [place, record] : waiting_) put(record.first, record.second);
+    for (const auto& [place, line] : waiting_) put(line);
     waiting_.clear();
     stream_.close();
     if (!stream_) throw std::runtime_error(fmt::format("{}: writing failed", path_.string()));
@@ -80,16 +84,27 @@ class Output {
   [[nodiscard]] std::string name() const { return path_.filename().string(); }
 
  private:
-  void put(std::string_view key, std::string_view text) {
-    if (form_ == Form::kKeyed) stream_ << key << '\t';
-    stream_ << text << '\n';
+  [[nodiscard]] std::string line_of(const Event& event, std::string_view text) const {
+    switch (form_) {
+      case Form::kKeyed:
+        return fmt::format("{}\t{}\n", event.id, text);
+      case Form::kFields:
+        return fmt::format("{}\t{}\t{}\t{}\t{}\n", event.id, event.time_micros, event.type,
+                           event.subject, event.data);
+      case Form::kLines:
+        break;
+    }
+    return fmt::format("{}\n", text);
+  }
+  void put(std::string_view line) {
+    stream_ << line;
     ++records_;
   }
   std::filesystem::path path_;
   Form form_;
   std::ofstream stream_;
   std::int64_t records_ = 0;
-  std::multimap<std::int64_t, std::pair<std::string, std::string>> waiting_;
+  std::multimap<std::int64_t, std::string> waiting_;  // lines, by their place
 };
 
 ordered_json read_catalogue(const std::filesystem::path& path) {
@@ -127,7 +142,9 @@ class Demo {
         random_(scatter(options.seed)),
         outputs_{{{options.out / "tally.ndjson", Output::Form::kLines},
                   {options.out / "kcat.tsv", Output::Form::kKeyed},
-                  {options.out / "python.ndjson", Output::Form::kLines}}} {}
+                  {options.out / "python.ndjson", Output::Form::kLines},
+                  {options.out / "http.ndjson", Output::Form::kLines},
+                  {options.out / "library.tsv", Output::Form::kFields}}} {}
   Expectation run();
 
  private:
@@ -146,9 +163,11 @@ class Demo {
   static constexpr std::size_t kTally = 0;
   static constexpr std::size_t kKcat = 1;
   static constexpr std::size_t kPython = 2;
+  static constexpr std::size_t kHttp = 3;
+  static constexpr std::size_t kLibrary = 4;
   const DemoOptions& options_;
   Random random_;
-  std::array<Output, 3> outputs_;
+  std::array<Output, 5> outputs_;
   Expectation expected_;
   std::set<std::tuple<std::string, std::string, std::int64_t>> reading_times_;
   std::size_t dirt_ = 0;
@@ -163,8 +182,8 @@ Kind Demo::any_kind() {
 }
 
 Output& Demo::any_output() {
-  const std::uint64_t dice = random_.below(4);
-  return outputs_[dice < 2 ? kTally : dice == 2 ? kKcat : kPython];
+  constexpr std::array kShares = {kTally, kTally, kKcat, kPython, kHttp, kHttp, kLibrary, kLibrary};
+  return outputs_[kShares[random_.below(kShares.size())]];
 }
 
 // Along the day, five minutes of disorder either way, never outside of it.
@@ -288,10 +307,10 @@ void Demo::write_unique(std::int64_t index) {
   std::string text;
   append_event(made.event, text);
   count(made);
-  output->write(made.event.id, text);
+  output->write(made.event, text);
   if (index % 50 == 7) {
     expected_.add_record(Class::kDuplicate);
-    output->write_later(distance(), made.event.id, text);
+    output->write_later(distance(), made.event, text);
   } else if (index % 500 == 13) {
     expected_.add_record(Class::kDuplicate);
     made.event.time_micros = std::min(made.event.time_micros + 30 * kMicrosPerSecond +
@@ -299,7 +318,7 @@ void Demo::write_unique(std::int64_t index) {
                                       options_.start_micros + kDayMicros - 1);
     text.clear();
     append_event(made.event, text);
-    output->write_later(distance(), made.event.id, text);
+    output->write_later(distance(), made.event, text);
   } else if (conflicts) {
     expected_.add_record(Class::kConflict);
     made.event.data =
@@ -307,7 +326,7 @@ void Demo::write_unique(std::int64_t index) {
                     thousandths_text(made.thousandths + 1'000));
     text.clear();
     append_event(made.event, text);
-    output->write_later(distance(), made.event.id, text);
+    output->write_later(distance(), made.event, text);
   }
 }
 
@@ -318,24 +337,24 @@ void Demo::write_besides(std::int64_t index) {
     late.event.time_micros -= kLateMicros;
     append_event(late.event, text);
     expected_.add_record(Class::kLate);
-    any_output().write(late.event.id, text);
+    any_output().write(late.event, text);
   } else if (index % 500 == 151) {
     Draft spoiled = draft(index, Kind::kCompletion);
     text = dirty_text(spoiled.event, dirt_++);
     expected_.add_record(Class::kRejected);
-    outputs_[kKcat].write(spoiled.event.id, text);
+    outputs_[kKcat].write(spoiled.event, text);
   } else if (index % 200 == 31) {
     Draft unread = draft(index, Kind::kRequest);
     unread.event.type = "health.checked";
     append_event(unread.event, text);
     expected_.add_record(Class::kUnmetered);
-    any_output().write(unread.event.id, text);
+    any_output().write(unread.event, text);
   } else if (index % 200 == 131) {
     Draft failed = draft(index, random_.below(2) == 0 ? Kind::kRequest : Kind::kCompletion);
     draft_data(failed, "error");
     append_event(failed.event, text);
     expected_.add_record(Class::kFiltered);
-    any_output().write(failed.event.id, text);
+    any_output().write(failed.event, text);
   }
 }
 

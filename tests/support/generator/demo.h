@@ -1,4 +1,4 @@
-// The demo's stream: three files for three kinds of client, a catalogue, and what all of it must
+// The demo's stream: five files for five kinds of client, a catalogue, and what all of it must
 // come to.
 #pragma once
 
@@ -19,7 +19,8 @@ struct DemoOptions {
   std::filesystem::path out;        // a folder, made when missing
 };
 
-// Writes catalogue.json, tally.ndjson, kcat.tsv, python.ndjson and expected.json. The same options
+// Writes catalogue.json, tally.ndjson, kcat.tsv, python.ndjson, http.ndjson, library.tsv and
+// expected.json; what a client of tally would refuse stands in kcat.tsv alone. The same options
 // give the same bytes. Throws std::runtime_error with a sentence: a catalogue that lacks a meter
 // the stream is about, a file that cannot be written.
 Expectation write_demo(const DemoOptions& options);
