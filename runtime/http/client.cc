@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <boost/asio/connect.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -20,7 +23,10 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 using asio::ip::tcp;
 using boost::system::error_code;
-using TlsStream = asio::ssl::stream<tcp::socket&>;
+using Unix = asio::local::stream_protocol;
+// TCP and Unix sockets alike.
+using Socket = asio::generic::stream_protocol::socket;
+using TlsStream = asio::ssl::stream<Socket&>;
 
 constexpr std::uint64_t kMaxAnswerBytes = 16 * 1024 * 1024;
 
@@ -29,14 +35,31 @@ struct Target {
   std::string host;
   std::uint16_t port = 0;
   std::string host_header;
+  std::string unix_path;  // instead of host and port
 };
 
+constexpr std::string_view kUnix = "unix:";
+constexpr std::size_t kMaxUnixPathBytes = sizeof(sockaddr_un::sun_path) - 1;
+
+Target parse_unix_url(const std::string& url) {
+  Target target;
+  target.unix_path = url.substr(kUnix.size());
+  target.host_header = "localhost";
+  if (!target.unix_path.empty() && target.unix_path.size() <= kMaxUnixPathBytes) return target;
+  throw std::invalid_argument(
+      fmt::format("\"{}\" is no base URL: unix: is followed by a path of 1 to {} bytes", url,
+                  kMaxUnixPathBytes));
+}
+
 Target parse_base_url(const std::string& url) {
+  if (url.starts_with(kUnix)) return parse_unix_url(url);
   Target target;
   target.tls = url.starts_with("https://");
   const auto refuse = [&] {
-    return std::invalid_argument(fmt::format(
-        "\"{}\" is no base URL: give http://HOST[:PORT] or https://HOST[:PORT], no path", url));
+    return std::invalid_argument(
+        fmt::format("\"{}\" is no base URL: give http://HOST[:PORT] or https://HOST[:PORT], no "
+                    "path, or unix:PATH",
+                    url));
   };
   if (!target.tls && !url.starts_with("http://")) throw refuse();
   std::string authority = url.substr(target.tls ? 8 : 7);
@@ -101,6 +124,8 @@ struct Client::Impl {
   void close() {
     error_code ignored;
     socket.close(ignored);
+    connecting_tcp.close(ignored);
+    connecting_unix.close(ignored);
     connected = false;
   }
 
@@ -117,6 +142,13 @@ struct Client::Impl {
     tls.reset();
     close();
     buffer.clear();
+    error_code ec = target.unix_path.empty() ? connect_tcp(deadline) : connect_unix(deadline);
+    if (!ec && target.tls) ec = shake_hands(deadline);
+    connected = !ec;
+    return ec;
+  }
+
+  error_code connect_tcp(Deadline deadline) {
     tcp::resolver::results_type addresses;
     error_code ec = step(deadline, [&](auto done) {
       resolver.async_resolve(target.host, std::to_string(target.port),
@@ -126,12 +158,19 @@ struct Client::Impl {
                              });
     });
     if (ec) return ec;
-    ec = step(deadline, [&](auto done) { asio::async_connect(socket, addresses, done); });
+    ec = step(deadline, [&](auto done) { asio::async_connect(connecting_tcp, addresses, done); });
     if (ec) return ec;
     error_code ignored;
-    socket.set_option(tcp::no_delay(true), ignored);
-    if (target.tls) ec = shake_hands(deadline);
-    connected = !ec;
+    connecting_tcp.set_option(tcp::no_delay(true), ignored);
+    socket = std::move(connecting_tcp);
+    return {};
+  }
+
+  error_code connect_unix(Deadline deadline) {
+    const error_code ec = step(deadline, [&](auto done) {
+      connecting_unix.async_connect(Unix::endpoint(target.unix_path), done);
+    });
+    if (!ec) socket = std::move(connecting_unix);
     return ec;
   }
 
@@ -176,7 +215,8 @@ struct Client::Impl {
 
   [[nodiscard]] Outcome not_answered(Fate fate, std::string_view doing, error_code ec) {
     close();
-    return {fate, {}, fmt::format("{} {}: {}", doing, target.host_header, ec.message())};
+    const std::string& whom = target.unix_path.empty() ? target.host_header : target.unix_path;
+    return {fate, {}, fmt::format("{} {}: {}", doing, whom, ec.message())};
   }
 
   Outcome exchange(const Message& message, Deadline deadline) {
@@ -221,7 +261,9 @@ struct Client::Impl {
   asio::io_context context{1};
   asio::ssl::context tls_context{asio::ssl::context::tls_client};
   tcp::resolver resolver{context};
-  tcp::socket socket{context};
+  tcp::socket connecting_tcp{context};
+  Unix::socket connecting_unix{context};
+  Socket socket{context};
   std::optional<TlsStream> tls;
   beast::flat_buffer buffer;
   bool connected = false;

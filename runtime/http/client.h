@@ -1,5 +1,6 @@
 // A blocking HTTP/1.1 client with keep-alive, http and https (certificates and host names verified
-// against the system's store; SSL_CERT_FILE replaces it). Beast is included by client.cc alone.
+// against the system's store; SSL_CERT_FILE replaces it), and http over a Unix socket. Beast is
+// included by client.cc alone.
 #pragma once
 
 #include "runtime/http/http.h"
@@ -25,7 +26,8 @@ struct Outcome {
 // but a request of which any byte was sent is never sent again by itself. Redirects are answers.
 class Client {
  public:
-  // `base_url`: "http://127.0.0.1:8080" or "https://api.stripe.com". Throws std::invalid_argument.
+  // `base_url`: "http://127.0.0.1:8080", "https://api.stripe.com" or "unix:/run/service/socket".
+  // Throws std::invalid_argument.
   explicit Client(const std::string& base_url);
   ~Client();
   Client(Client&&) noexcept;

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <stdexcept>
@@ -124,11 +125,35 @@ TEST(HttpClientTest, UnsendableRequestsAreNotSent) {
   EXPECT_THAT(injected.problem, HasSubstr("line break"));
 }
 
+TEST(HttpClientTest, AUnixSocketIsAsGoodAsAPort) {
+  const std::string path =
+      testing::TempDir() + "tally_http_client_" + std::to_string(::getpid()) + ".socket";
+  Client client("unix:" + path);
+  const Outcome nobody = client.send({}, seconds(10));
+  EXPECT_EQ(nobody.fate, Fate::kNotSent);
+  EXPECT_THAT(nobody.problem, HasSubstr(path));
+  ServerOptions options;
+  options.address = "";
+  options.unix_socket = path;
+  const Server server(options, [](const Request& request) {
+    Response response;
+    response.body = request.body + std::string(request.header("Host"));
+    return response;
+  });
+  for (int turn = 0; turn < 3; ++turn) {
+    const Outcome outcome = client.send({"POST", "/", {}, "at "}, seconds(10));
+    ASSERT_EQ(outcome.fate, Fate::kAnswered) << outcome.problem;
+    EXPECT_EQ(outcome.response.body, "at localhost");
+  }
+}
+
 TEST(HttpClientTest, BadBaseUrlsThrow) {
   for (const char* bad : {"", "127.0.0.1:80", "ftp://x", "http://", "http://a/b", "http://u@h",
-                          "http://h:0", "http://h:99999", "http://h:1?x"}) {
+                          "http://h:0", "http://h:99999", "http://h:1?x", "unix:"}) {
     EXPECT_THROW(Client{bad}, std::invalid_argument) << bad;
   }
+  EXPECT_NO_THROW(Client("unix:/" + std::string(106, 's')));
+  EXPECT_THROW(Client("unix:/" + std::string(107, 's')), std::invalid_argument);
   EXPECT_NO_THROW(Client("http://localhost"));
   EXPECT_NO_THROW(Client("https://[::1]:8443/"));
 }
