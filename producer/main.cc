@@ -1,5 +1,6 @@
 // tally-producer: publishes usage events from files and pipes, and serves those who send them over
 // HTTP.
+#include "producer/load/command.h"
 #include "producer/publisher.h"
 #include "producer/serve/command.h"
 #include "runtime/config/settings.h"
@@ -136,8 +137,8 @@ int publish(const Settings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::array commands = {kPublish, producer::serve::serve_command(),
-                               producer::serve::key_command()};
+  const std::array commands = {kPublish, producer::load::load_command(),
+                               producer::serve::serve_command(), producer::serve::key_command()};
   const auto parsed = runtime::config::parse("tally-producer",
                                              "Publishes usage events to Kafka and accounts for "
                                              "every one.",
@@ -145,6 +146,7 @@ int main(int argc, char** argv) {
   if (!parsed.settings) return parsed.exit_code;
   const Settings& settings = *parsed.settings;
   try {
+    if (settings.command() == "load") return producer::load::load(settings);
     if (settings.command() == "serve") return producer::serve::serve(settings);
     if (settings.command() == "key") return producer::serve::key(settings);
     return publish(settings);

@@ -1,0 +1,102 @@
+#include "producer/load/load.h"
+
+#include "producer/load/dispatch.h"
+#include "runtime/terminal/progress.h"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace tally::producer::load {
+namespace {
+
+using runtime::terminal::grouped;
+using std::chrono::duration_cast;
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLook{50};  // for a stop, or that all senders are done
+constexpr milliseconds kShowEvery{1'000};
+constexpr milliseconds kLead{100};  // before the first event is due: senders are opened
+
+std::string note(const Moment& moment) {
+  std::string out =
+      fmt::format("{} acked, {} in flight, p99 {} ms, {} errors", grouped(moment.acked),
+                  grouped(moment.in_flight), in_ms(moment.p99), grouped(moment.errors));
+  if (moment.behind > 0) out += fmt::format(", {} behind", grouped(moment.behind));
+  return out;
+}
+
+core::Result<std::vector<std::unique_ptr<Sender>>> open_senders(const LoadOptions& options,
+                                                                const EventStream& stream,
+                                                                Dispatch& dispatch) {
+  std::vector<std::unique_ptr<Sender>> senders;
+  const std::size_t wanted = options.http ? options.connections : 1;
+  while (senders.size() < wanted) {
+    auto sender = options.http ? http_sender(*options.http, stream, dispatch)
+                               : kafka_sender(options.kafka, stream, dispatch);
+    if (!sender) return sender.error();
+    senders.push_back(std::move(sender.value()));
+  }
+  return senders;
+}
+
+// Shows how it goes until the last sender is done; a stop ends what is due.
+void watch(Dispatch& dispatch, const std::atomic<std::size_t>& running, std::uint64_t events,
+           const runtime::lifecycle::StopSignal& stop) {
+  runtime::terminal::Progress progress("load", events);
+  const auto show = [&](auto draw) {
+    const Moment moment = dispatch.moment();
+    (progress.*draw)(moment.due, moment.acked, note(moment));
+  };
+  TimePoint next = Clock::now() + kShowEvery;
+  while (running > 0) {
+    if (!dispatch.closed() && stop.requested()) dispatch.stop();
+    if (Clock::now() >= next) {
+      show(&runtime::terminal::Progress::update);
+      next += kShowEvery;
+    }
+    if (dispatch.closed()) {
+      std::this_thread::sleep_for(kLook);  // the signal no longer makes anybody wait
+    } else {
+      (void)stop.wait_for(kLook);
+    }
+  }
+  show(&runtime::terminal::Progress::finish);
+}
+
+}  // namespace
+
+core::Result<LoadAccount> run_load(const LoadOptions& options,
+                                   const runtime::lifecycle::StopSignal& stop) {
+  const auto stream = EventStream::make(options.stream);
+  if (!stream) return stream.error();
+  const TimePoint begun = Clock::now() + kLead;
+  Dispatch dispatch(Timetable(options.rate, begun), options.events, options.again);
+  auto senders = open_senders(options, stream.value(), dispatch);
+  if (!senders) return senders.error();
+
+  std::atomic<std::size_t> running = senders.value().size();
+  std::vector<std::thread> threads;
+  threads.reserve(running);
+  for (auto& sender : senders.value()) {
+    threads.emplace_back([&sender, &running] {
+      sender->run();
+      --running;
+    });
+  }
+  watch(dispatch, running, options.events, stop);
+  for (std::thread& thread : threads) thread.join();
+  LoadAccount account = dispatch.finish();
+  account.spent = duration_cast<microseconds>(Clock::now() - begun);
+  account.copies = stream.value().copies(account.due);
+  account.seed = options.stream.seed;
+  account.rate = options.rate;
+  return account;
+}
+
+}  // namespace tally::producer::load
