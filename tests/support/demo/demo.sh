@@ -171,8 +171,8 @@ publish_all() {
     -X compression.codec=lz4 -X linger.ms=20 -H content-type=application/cloudevents+json \
     "$dir/data/kcat.tsv" >"$dir/log/kcat.log" 2>&1 &
   local kcat=$!
-  "$python" "$TALLY_ROOT/tests/support/clients/publish_python.py" "$dir/data/python.ndjson" \
-    --brokers "$brokers" --topic usage.events >"$dir/log/python.log" 2>&1 &
+  "$python" "$TALLY_ROOT/producer/examples/python/publish.py" "$brokers" usage.events \
+    <"$dir/data/python.ndjson" >"$dir/log/python.log" 2>&1 &
   local python_pid=$!
   kill_midway && restart_broker "$service" || return 1
   wait "$producer" || { tail "$dir/log/producer.log" >&2; echo "tally-producer failed" >&2; return 1; }
