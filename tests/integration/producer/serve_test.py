@@ -13,16 +13,9 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support import scene  # noqa: E402
-from support.daemon import BATCH, EVENT, LINES, Daemon, event, read_topic  # noqa: E402
+from support.daemon import BATCH, EVENT, LINES, Daemon, event, new_key, read_topic  # noqa: E402
 from support.private_stack import PrivateStack  # noqa: E402
 from support.scene import BIN, create_topic, use_stack, wait_until  # noqa: E402
-
-
-def new_key(*arguments):
-    """A key and its line."""
-    said = subprocess.run([f"{BIN}/tally-producer", "key", "new", *arguments], check=True, capture_output=True,
-                          text=True).stdout.split("\n")
-    return said[1].strip(), said[3].strip()
 
 
 class Serve(unittest.TestCase):

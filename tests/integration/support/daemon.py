@@ -38,6 +38,13 @@ def event(identity, tenant="acme", **more):
             "data": {"requests": 1}, **more}
 
 
+def new_key(*arguments):
+    """A key, and its line of the keys file."""
+    said = subprocess.run([f"{BIN}/tally-producer", "key", "new", *arguments], check=True, capture_output=True,
+                          text=True).stdout.split("\n")
+    return said[1].strip(), said[3].strip()
+
+
 def undocumented(method, path, status, headers, body):
     """None, or what schemas/http/ingest.json does not say of such an answer."""
     known = API["paths"].get(path.partition("?")[0])
