@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+import textwrap
 
 from tree import COMPONENTS, ROOMS
 
@@ -10,6 +11,7 @@ VENDOR = re.compile(r"^(librdkafka/|rdkafka|pqxx|libpq|boost/(beast|asio)|promet
                     r"|CLI/|curl/|openssl/)")
 HEADINGS = ("Promise", "Data in and out", "Invariants", "When things fail",
             "Where to start reading")
+FOREIGN = ("python", "go", "js", "java", "bash")
 # core's own vocabulary; what may stand on what, lowest first.
 MAY_INCLUDE = {"core": ("core",), "runtime": ("core", "runtime"),
                **{name: ("core", "runtime", name) for name in COMPONENTS}}
@@ -146,6 +148,27 @@ def one_title_per_page(tree):
             yield f"{path} has {len(titles)} titles: one per page"
 
 
+EXCERPT = re.compile(r"(?:^<!-- excerpt of (\S+) -->\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+def lines_of(text):
+    """Its lines without the indentation that they share."""
+    return textwrap.dedent(text).strip("\n").split("\n")
+
+
+def excerpts_are_true(tree):
+    """Code in docs/producing.md under `<!-- excerpt of PATH -->` stands in that file as it is, and what is said to a foreign
+    client is such an excerpt: the file is run by a test, the page is not."""
+    for path, language, code in EXCERPT.findall(tree.files.get("docs/producing.md", "")):
+        if not path:
+            if language in FOREIGN:
+                yield f"docs/producing.md shows {language} that no test runs: {code[:40]!r}"
+            continue
+        lines, code = tree.files.get(path, "").split("\n"), lines_of(code)
+        if not any(lines_of("\n".join(lines[at:at + len(code)])) == code for at in range(len(lines))):
+            yield f"docs/producing.md shows what does not stand in {path}: {code[0]}"
+
+
 def exists(tree, path):
     return path in tree.files or path in ("", ".") or tree.has_folder(path)
 
@@ -191,4 +214,4 @@ def compose_agrees_with_the_topic(tree):
 
 RULES = (layering, vendors_stay_in_runtime, independent_oracles, every_file_is_built,
          rooms_are_described, sizes, banned_words, nothing_left_to_do, one_title_per_page,
-         links_resolve, invariants_point_to_files, compose_agrees_with_the_topic)
+         excerpts_are_true, links_resolve, invariants_point_to_files, compose_agrees_with_the_topic)

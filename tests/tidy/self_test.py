@@ -7,6 +7,7 @@ from tree import ROOMS, Tree
 
 PAGE = "# Room\n" + "".join(f"## {heading}\n" for heading in rules.HEADINGS)
 TOPIC = '{"name": "t", "partitions": 4, "config": {"retention.ms": "5"}}'
+EXCERPT = "<!-- excerpt of a.py -->\n```python\nx = {\n    1}\n```\n"
 COMPOSE = "--topic t --partitions 4 --config retention.ms=5"
 
 # rule -> (files that keep it, files that break it), compile commands last when they matter.
@@ -45,6 +46,14 @@ CASES = {
     "one_title_per_page": [
         ({"a.md": "# A\n```\n# no title\n```\n"}, {"a.md": "# A\n\n# B\n"}),
         ({"a.md": "# A\n## B\n"}, {"a.md": "## B\n"}),
+    ],
+    "excerpts_are_true": [
+        ({"docs/producing.md": EXCERPT, "a.py": "def f():\n    x = {\n        1}\n    g()\n"},
+         {"docs/producing.md": EXCERPT, "a.py": "def f():\n    x = {\n        2}\n    g()\n"}),
+        ({"docs/producing.md": EXCERPT, "a.py": "x = {\n    1}\n"}, {"docs/producing.md": EXCERPT}),
+        ({"docs/producing.md": EXCERPT, "a.py": "x = {\n    1}\n"},
+         {"docs/producing.md": EXCERPT.split("\n", 1)[1], "a.py": "x = {\n    1}\n"}),
+        ({"docs/producing.md": "```cpp\nx\n```\n"}, {"docs/producing.md": "```sh\nx\n```\n\n```go\nx\n```\n"}),
     ],
     "links_resolve": [
         ({"d/a.md": "[x](b.md#part) [y](../d) [z](https://a.b)", "d/b.md": ""},
