@@ -174,9 +174,11 @@ publish_all() {
   "$python" "$TALLY_ROOT/producer/examples/python/publish.py" "$brokers" usage.events \
     <"$dir/data/python.ndjson" >"$dir/log/python.log" 2>&1 &
   local python_pid=$!
-  kill_midway && restart_broker "$service" || return 1
-  wait "$producer" || { tail "$dir/log/producer.log" >&2; echo "tally-producer failed" >&2; return 1; }
+  kill_midway || return 1
+  # kcat alone gives up as soon as no broker answers.
   wait "$kcat" || { tail "$dir/log/kcat.log" >&2; echo "kcat failed" >&2; return 1; }
+  restart_broker "$service" || return 1
+  wait "$producer" || { tail "$dir/log/producer.log" >&2; echo "tally-producer failed" >&2; return 1; }
   wait "$python_pid" || { tail "$dir/log/python.log" >&2; echo "the Python client failed" >&2; return 1; }
   wait "$curl" || { tail "$dir/log/curl.log" >&2; echo "posting over HTTP failed" >&2; return 1; }
   wait "$service" || { tail "$dir/log/service.log" >&2; echo "the service's library failed" >&2; return 1; }
