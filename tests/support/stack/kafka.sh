@@ -5,7 +5,7 @@
 # GATE-PORT, where a drill's gate stands. TALLY_BROKER_JOIN_DELAY_MS: how long a new consumer group
 # waits for more members (Kafka's own default is 3000; tests do not wait). TALLY_BROKER_CLOCK="LIBRARY FILE":
 # the broker's clock is off by the seconds in FILE (tests/support/clock). TALLY_BROKER_SASL="PORT USER PASSWORD":
-# it also listens on PORT, for who says PASSWORD by SASL/PLAIN.
+# it also listens on PORT, for who says PASSWORD by SASL/PLAIN. TALLY_BROKER_JAVA: an option more for its JVM.
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -101,7 +101,7 @@ start_kafka_once() {
     clock=(env "LD_PRELOAD=${TALLY_BROKER_CLOCK%% *}" "TALLY_MOVED_CLOCK=${TALLY_BROKER_CLOCK#* }")
   fi
   start_process "$dir" kafka TERM "${clock[@]}" java "-Xms${TALLY_BROKER_HEAP:-512m}" "-Xmx${TALLY_BROKER_HEAP:-1g}" \
-    -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
+    ${TALLY_BROKER_JAVA:+"$TALLY_BROKER_JAVA"} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
     -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     kafka.Kafka "$dir/kafka/server.properties" || return 1
   await 90 "$dir" kafka kcat -q -b "127.0.0.1:$2" -L -m 2

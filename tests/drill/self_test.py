@@ -1,0 +1,132 @@
+"""The drill's books can disagree: each small lie is told to a balanced account, and must be named."""
+
+import copy
+import os
+import tempfile
+import unittest
+
+import books
+from books import Book
+
+TENANTS = 2
+
+
+class Story:
+    """Two streams after a storm, and what Postgres and the counters say of them."""
+
+    def __init__(self, folder):
+        # 0 and 1 kept, 2 refused, 3 unknown and there, 4 unknown and not there, 5 cut and there, 6 cut and not there.
+        self.http = Story.book(folder, "http", "h", b"kkdllaa", [0, 1, 1, 3, 5])
+        self.library = Story.book(folder, "library", "l", b"kkdl", [0, 1])
+        self.books = [self.http, self.library]
+        self.totals = {"tenant_0": (2, 0), "tenant_1": (4, 1 + 3 + 5 + 1)}
+        self.ledger = {"counted": 6, "duplicate": 1, "conflict": 0, "consumed": 7}
+        self.account = {"accepted": 3, "delivered": 2, "spooled": 0, "failed": 1, "dropped": 1, "closed": 0, "left": 0}
+        self.lives = {
+            1: ({"kept": 1, "unknown": 1, "cut": 2, "refused": {"queue_full": 0}, "cut_requests": 1,
+                 "answers": {"202": 1, "503": 1}},
+                {"kept": 2, "not_kept": 0, "full": 0, "unknown": 1, "answers": {"202": 1, "503": 1}}),
+            2: ({"kept": 1, "unknown": 1, "cut": 0, "refused": {"not_all_kept": 1, "overloaded": 5}, "cut_requests": 0,
+                 "answers": {"202": 1, "503": 2}},
+                {"kept": 1, "not_kept": 1, "full": 0, "unknown": 1, "answers": {"202": 1, "503": 2, "200": 7}}),
+        }
+        self.spool = {"found": 2, "kept": 3, "delivered": 4, "refused": 0, "lost": 0, "torn": 1, "waiting": 0}
+
+    @staticmethod
+    def book(folder, name, prefix, told, copies):
+        path = f"{folder}/{prefix}"
+        with open(path, "wb") as file:
+            file.write(told + bytes(5))
+        book = Book(name, prefix, path, len(told) + 5)
+        book.read()
+        for number in copies:
+            book.saw(number)
+        return book
+
+    def differences(self):
+        counted = sum(events for events, _ in self.totals.values())
+        found = [line for book in self.books for line in books.of_the_log(book)]
+        found += books.of_postgres(self.books, TENANTS, self.totals, self.ledger)
+        found += books.of_the_library(self.library, self.account)
+        for life, (told, metrics) in self.lives.items():
+            found += books.of_a_life(f"life {life}", told, metrics, killed=life == 1)
+        found += books.of_the_spool("daemon", self.spool)
+        if books.balance_of(self.books, counted):
+            found.append("the account does not balance")
+        return found
+
+
+class Lies(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()  # pylint: disable=consider-using-with
+        self.addCleanup(folder.cleanup)
+        self.story = Story(folder.name)
+
+    def lie(self, tell, *words):
+        story = copy.deepcopy(self.story)
+        tell(story)
+        found = "\n".join(story.differences())
+        for word in words:
+            self.assertIn(word, found)
+
+    def test_the_truth_balances(self):
+        self.assertEqual(self.story.differences(), [])
+        self.assertEqual(books.figures_of(self.story.http),
+                         {"offered": 7, "kept": 2, "refused": 1, "unknown": 2, "cut": 2, "unknown_in_log": 1,
+                          "cut_in_log": 1, "in_log": 4, "copies": 1})
+
+    def test_a_kept_event_that_is_not_in_the_log(self):
+        def forget(story):
+            story.http.copies[0] = 0
+        self.lie(forget, "http: 1 kept, and not in the log: h-0", "totals of tenant_0", "classes")
+
+    def test_a_refused_event_that_is_in_the_log(self):
+        self.lie(lambda story: story.http.saw(2), "http: 1 refused for certain, and in the log: h-2")
+
+    def test_an_event_that_nobody_sent(self):
+        self.lie(lambda story: story.http.saw(8), "http: 1 in the log that were never sent")
+        self.lie(lambda story: story.http.saw(1_000), "http: 1 in the log that were never sent")
+
+    def test_totals_that_are_off(self):
+        self.lie(lambda story: story.totals.update(tenant_0=(3, 0)), "totals of tenant_0", "does not balance")
+        self.lie(lambda story: story.totals.update(tenant_0=(2, 1)), "totals of tenant_0")
+        self.lie(lambda story: story.totals.pop("tenant_0"), "totals of tenant_0", "does not balance")
+
+    def test_records_in_another_class(self):
+        self.lie(lambda story: story.ledger.update(duplicate=0, conflict=1), "classes")
+        self.lie(lambda story: story.ledger.update(consumed=8), "classes")
+
+    def test_a_counter_of_the_library(self):
+        for name in self.story.account:
+            self.lie(lambda story, name=name: story.account.update({name: story.account[name] + 1}), "library: told")
+
+    def test_an_event_of_the_library_without_an_end(self):
+        def forget(story):
+            story.library.told = b"kkdla"
+        self.lie(forget, "without an end")
+
+    def test_counters_of_the_last_life(self):
+        for name in ("kept", "not_kept", "full", "unknown"):
+            self.lie(lambda story, name=name: story.lives[2][1].update({name: 4}), "life 2")
+        self.lie(lambda story: story.lives[2][1]["answers"].update({"202": 2}), "life 2: answers 202")
+        self.lie(lambda story: story.lives[2][0].update(cut_requests=1), "life 2: cut requests")
+
+    def test_counters_of_a_killed_life_go_no_further_than_its_clients_know(self):
+        self.lie(lambda story: story.lives[1][1].update(kept=4), "life 1: 5 events had ended", "life 1: kept 4")
+        self.lie(lambda story: story.lives[1][1].update(full=3), "life 1: refused 3")
+
+    def test_the_account_of_the_spool(self):
+        for name in self.story.spool:
+            self.lie(lambda story, name=name: story.spool.update({name: story.spool[name] + 1}), "does not balance")
+        self.lie(lambda story: story.spool.update(lost=1, delivered=3), "1 records lost")
+
+    def test_what_is_not_kept_after_the_retry(self):
+        self.assertEqual(list(books.after_the_retry(self.story.http)),
+                         ["http: 1 still refused after the retry: h-2", "http: 2 still unknown after the retry: h-3",
+                          "http: 2 still cut after the retry: h-5"])
+        self.story.http.told = b"kkkkkkk"
+        self.assertEqual(list(books.after_the_retry(self.story.http)), [])
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[os.path.basename(__file__)])

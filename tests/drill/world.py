@@ -1,0 +1,131 @@
+"""What the drill runs on: a Kafka and a Postgres of its own, an aggregator, two daemons and four senders."""
+
+import os
+import shutil
+import threading
+import time
+from decimal import Decimal
+
+from confluent_kafka import Consumer, TopicPartition
+
+import disk
+from senders import Http, Library, Served
+from support import scene
+from support.private_stack import PrivateStack
+
+CATALOGUE = {"meters": [
+    {"slug": "calls", "event_type": "api.request", "aggregation": "count", "window": "hour"},
+    {"slug": "numbers", "event_type": "api.request", "aggregation": "sum", "value": "/n", "window": "hour"},
+], "plans": [], "tenants": []}
+CLASSES = ("counted", "readmitted", "duplicate", "conflict", "late", "rejected", "unmetered", "filtered", "lost",
+           "handed_off", "consumed")
+PAD = 500  # bytes in what goes through a spool: a segment is full after some twenty seconds
+DELIVERED_S = 240  # after the storm, what is kept is in the log within this time
+
+
+class World:
+    def __init__(self, options, say):
+        self.options, self.say = options, say
+        self.dir = options.dir
+        self.broker_lock = threading.Lock()
+        self.stack, self.scene, self.disk, self.aggregator = None, None, None, None
+        self.served, self.senders, self.acked, self.on_disk = [], [], [], []
+        self.read_to = {}
+
+    def start(self):
+        disk.unmount(f"{self.dir}/disk")  # of a run that was cut off
+        shutil.rmtree(self.dir, ignore_errors=True)
+        os.makedirs(self.dir)
+        self.stack = PrivateStack()
+        self.stack.start()
+        scene.use_stack(self.stack)
+        path = f"{self.dir}/disk"
+        self.disk = disk.SmallDisk(path) if disk.mounted(path) else disk.BoundedSpools(path, self.stack, self.broker_lock)
+        self.say(f"the spools stand on {self.disk.kind}")
+        self.scene = scene.Scene(CATALOGUE)
+        self.aggregator = self.scene.aggregator()
+        self.aggregator.await_ready()
+        acked = Served(self, "serve acked", level="acked", delivery_timeout_ms=4000)
+        self.served.append(acked)
+        spooled = Served(self, "serve spooled", level="spooled", spool_folder=f"{path}/serve", spool_mb=self.disk.spool_mb)
+        self.served.append(spooled)
+        rate = self.options.rate // 4
+        self.senders = [Library(self, "library acked", "la", rate),
+                        Library(self, "library spooled", "ls", rate, PAD, f"{path}/library"),
+                        Http(self, acked, "http acked", "ha", rate),
+                        Http(self, spooled, "http spooled", "hs", rate, PAD)]
+        self.acked, self.on_disk = self.senders[0::2], self.senders[1::2]
+
+    @property
+    def books(self):
+        return [sender.book for sender in self.senders]
+
+    def check(self):
+        """Nobody ended by itself."""
+        for one in (*self.served, *self.senders):
+            one.check()
+        if not self.aggregator.running():
+            raise AssertionError(f"the aggregator ended: {self.aggregator.log()[-2000:]}")
+
+    def read_log(self, ends):
+        """Counts the copies of each event up to there."""
+        consumer = Consumer({"bootstrap.servers": self.stack.brokers, "group.id": "drill", "enable.auto.commit": False})
+        consumer.assign([TopicPartition(self.scene.topic, p, self.read_to.get(p, 0)) for p in ends])
+        books = {book.prefix: book for book in self.books}
+        left = {p for p, end in ends.items() if self.read_to.get(p, 0) < end}
+        while left:
+            for message in consumer.consume(10_000, timeout=10):
+                if message.error():
+                    raise AssertionError(str(message.error()))
+                partition, offset = message.partition(), message.offset()
+                if offset < ends[partition]:
+                    prefix, _, number = message.key().decode().partition("-")
+                    books[prefix].saw(int(number))
+                    self.read_to[partition] = offset + 1
+                if offset + 1 >= ends[partition]:
+                    left.discard(partition)
+        consumer.close()
+
+    def settle(self):
+        """Everything kept is in the log, the log is at rest, and all of it is read and committed."""
+        for one in self.served:
+            if "found" in one.look()["spool"]:
+                scene.wait_until(lambda one=one: one.look()["spool"]["waiting"] == 0,
+                                 lambda one=one: f"{one.name}: {one.look()}", DELIVERED_S)
+        deadline = time.monotonic() + DELIVERED_S
+        ends = None
+        while ends != self.scene.ends() or not all(book.kept_is_there() for book in self.books):
+            if time.monotonic() > deadline:
+                self.say("not everything that was kept is in the log")
+                break
+            ends = self.scene.ends()
+            self.read_log(ends)
+            self.scene.await_all_committed(DELIVERED_S)
+
+    def totals(self):
+        """tenant -> (events, the sum of their numbers), as Postgres has them."""
+        found = {}
+        for tenant, meter, quantity in self.scene.query(
+                "SELECT tenant, meter, sum(quantity) FROM tally.usage_window GROUP BY 1, 2"):
+            found.setdefault(tenant, {})[meter] = Decimal(quantity)
+        return {tenant: (row.get("calls"), row.get("numbers")) for tenant, row in found.items()}
+
+    def ledger(self):
+        row = self.scene.query("SELECT " + ", ".join(f"coalesce(sum({name}), 0)" for name in CLASSES) + " FROM tally.ledger")[0]
+        return dict(zip(CLASSES, map(int, row)))
+
+    def stop(self):
+        """Whatever runs, and all of it by its own pid. The logs and what was told stay in the folder."""
+        for sender in self.senders:
+            sender.kill()
+        for one in self.served:
+            one.end()
+        if self.scene:
+            for aggregator in self.scene.aggregators:
+                aggregator.kill()
+                shutil.copy(aggregator.log_path, f"{self.dir}/aggregator.log")
+            shutil.rmtree(self.scene.dir, ignore_errors=True)
+        if self.stack:
+            self.stack.stop()
+        if self.disk:
+            self.disk.remove()
