@@ -18,14 +18,10 @@ constexpr std::uint64_t kReservedBytes = 256 * 1024;
 
 std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
-// A line that begins with white space continues the one before it (RFC 7230's obs-fold); Beast
-// would join them, others do not.
-bool has_folded_line(std::string_view header) {
-  for (auto end = header.find('\n'); end + 1 < header.size(); end = header.find('\n', end + 1)) {
-    if (header[end + 1] == ' ' || header[end + 1] == '\t') return true;
-  }
-  return false;
-}
+constexpr std::string_view kNoRequest = "this is not an HTTP/1.1 request";
+
+// A request begins with its method: a letter or a sign, nothing that cannot be seen.
+bool may_begin_request(char c) { return c > ' ' && c < 0x7f; }
 
 }  // namespace
 
@@ -41,24 +37,65 @@ RequestParser::RequestParser(const ServerOptions& options, Request& request, Bod
 }
 
 RequestParser::State RequestParser::read(std::string_view& bytes) {
+  if (!header_read_) {
+    const State header = read_header(bytes);
+    if (header != State::kHeaderRead || !is_done()) return header;
+    return State::kWhole;
+  }
   while (true) {
     Code code;
-    const std::string_view before = bytes;
-    const bool was_header = !header_read_;
     bytes.remove_prefix(put({bytes.data(), bytes.size()}, code));
     if (code == Error::need_more) {
       // Chunk extensions and trailers are bounded as headers are.
-      if (was_header || bytes.size() <= options_.max_header_bytes) return State::kNeedsMore;
+      if (bytes.size() <= options_.max_header_bytes) return State::kNeedsMore;
       return refuse(400, "the chunks hold too much that is no data");
     }
-    if (code) return explain(code, before);
-    if (was_header && header_read_) {
-      const State judged = judge_header(before.substr(0, before.size() - bytes.size()));
-      if (judged == State::kRefused || !is_done()) return judged;
-    }
+    if (code) return explain(code);
     if (is_done()) return State::kWhole;
     if (bytes.empty()) return State::kNeedsMore;
   }
+}
+
+// Beast would take each field as it comes, and so see neither a bound of all together nor a line
+// that continues one before: it gets the header once, whole.
+RequestParser::State RequestParser::read_header(std::string_view& bytes) {
+  if (const State found = find_header(bytes); found != State::kHeaderRead) return found;
+  Code code;
+  const std::size_t taken = put({bytes.data(), header_bytes_}, code);
+  if (code) return explain(code);
+  if (!header_read_ || taken != header_bytes_) return refuse(400, std::string(kNoRequest));
+  bytes.remove_prefix(taken);
+  return judge_header();
+}
+
+// Its lines end with CR and LF, all of them, and none continues the one before (RFC 9112, 2.2 and
+// 5.2: what others may read otherwise).
+RequestParser::State RequestParser::find_header(std::string_view bytes) {
+  const std::string_view within = bytes.substr(0, options_.max_header_bytes);
+  if (!may_begin_request(within.front())) return refuse(400, std::string(kNoRequest));
+  for (auto end = within.find('\n', searched_); end != std::string_view::npos;
+       end = within.find('\n', searched_)) {
+    const std::string_view line = within.substr(line_, end - line_);
+    if (line.empty() || line.back() != '\r') return refuse(400, std::string(kNoRequest));
+    if (line.front() == ' ' || line.front() == '\t') {
+      return refuse(400, "a header is folded over several lines");
+    }
+    searched_ = line_ = end + 1;
+    if (line.size() > 1) continue;
+    header_bytes_ = end + 1;
+    return State::kHeaderRead;
+  }
+  searched_ = within.size();
+  return within.size() < options_.max_header_bytes ? State::kNeedsMore : refuse_header_size(within);
+}
+
+RequestParser::State RequestParser::refuse_header_size(std::string_view header) {
+  std::string_view target = header.substr(0, header.find('\r'));
+  target.remove_prefix(std::min(target.size(), target.find(' ')));
+  if (target.size() > options_.max_target_bytes) {
+    return refuse(414, fmt::format("the target is over {} bytes", options_.max_target_bytes));
+  }
+  return refuse(431, fmt::format("the headers are over {} bytes", options_.max_header_bytes));
 }
 
 bool RequestParser::may_stay() const { return version_ == 11 && keep_alive(); }
@@ -69,19 +106,43 @@ RequestParser::State RequestParser::refuse(int status, std::string sentence) {
   return State::kRefused;
 }
 
-RequestParser::State RequestParser::judge_header(std::string_view header) {
-  if (has_folded_line(header)) return refuse(400, "a header is folded over several lines");
+RequestParser::State RequestParser::judge_header() {
   if (version_ == 11 && hosts_ != 1) return refuse(400, "give exactly one Host header");
   if (hosts_ > 1) return refuse(400, "there are several Host headers");
   if (const State framing = judge_framing(); framing == State::kRefused) return framing;
   if (request_.target.size() > options_.max_target_bytes) {
     return refuse(414, fmt::format("the target is over {} bytes", options_.max_target_bytes));
   }
+  if (const State target = judge_target(); target == State::kRefused) return target;
+  // Of two keys, or two types, one would be judged and the other one meant.
+  if (authorizations_ > 1) return refuse(400, "there are several Authorization headers");
+  if (content_types_ > 1) return refuse(400, "there are several Content-Type headers");
   if (!authorised()) return refuse(401, "give the token as Authorization: Bearer TOKEN");
   if (unknown_expectation_) return refuse(417, "only Expect: 100-continue is known here");
   if (const State admitted = judge_admission(); admitted == State::kRefused) return admitted;
   const auto declared = content_length();
   return declared && !charge_.take(*declared) ? refuse_for_room() : State::kHeaderRead;
+}
+
+// RFC 9112, 3.2: a path; or, as proxies get it, a URI, of which the path is left. Whom it names is
+// no more looked at than Host is.
+RequestParser::State RequestParser::judge_target() {
+  std::string& target = request_.target;
+  if (target.starts_with('/') || (target == "*" && request_.method == "OPTIONS")) {
+    return State::kHeaderRead;
+  }
+  const std::string_view text = target;
+  const std::size_t colon = text.find("://");
+  const std::string_view scheme = text.substr(0, colon);
+  const bool is_uri = colon != std::string_view::npos &&
+                      (equal_without_case(scheme, "http") || equal_without_case(scheme, "https"));
+  const std::size_t host = scheme.size() + 3;
+  if (!is_uri || text.find_first_of("/?#", host) == host || text.size() == host) {
+    return refuse(400, "the target is neither a path nor an http URI");
+  }
+  target.erase(0, text.find_first_of("/?#", host));
+  if (!target.starts_with('/')) target.insert(0, "/");
+  return State::kHeaderRead;
 }
 
 RequestParser::State RequestParser::judge_admission() {
@@ -103,6 +164,8 @@ RequestParser::State RequestParser::refuse_for_room() {
 
 // Where the body ends must be told in one way, and the same to everybody on the request's path.
 RequestParser::State RequestParser::judge_framing() {
+  if (lengths_ > 1) return refuse(400, "there are several Content-Length headers");
+  if (!plain_length_) return refuse(400, "Content-Length is no number of digits alone");
   if (encodings_ == 0) return State::kHeaderRead;
   if (lengths_ > 0) return refuse(400, "Content-Length and Transfer-Encoding exclude each other");
   if (version_ == 10) return refuse(400, "HTTP/1.0 has no Transfer-Encoding");
@@ -111,24 +174,16 @@ RequestParser::State RequestParser::judge_framing() {
   return State::kHeaderRead;
 }
 
-RequestParser::State RequestParser::explain(const Code& code, std::string_view bytes) {
+RequestParser::State RequestParser::explain(const Code& code) {
   if (code == Error::body_limit) {
     return refuse(413, fmt::format("the body is over {} bytes", options_.max_body_bytes));
   }
   if (code == Error::buffer_overflow) return refuse_for_room();  // of on_chunk_body_impl()
-  if (code == Error::header_limit) {
-    // Until the target is whole, the request line is all there is.
-    const std::size_t target = request_.target.empty() ? bytes.size() : request_.target.size();
-    if (target > options_.max_target_bytes) {
-      return refuse(414, fmt::format("the target is over {} bytes", options_.max_target_bytes));
-    }
-    return refuse(431, fmt::format("the headers are over {} bytes", options_.max_header_bytes));
-  }
   if (header_read_) return refuse(400, "the body's chunks are malformed");
   if (encodings_ > 0 && lengths_ > 0) {
     return refuse(400, "Content-Length and Transfer-Encoding exclude each other");
   }
-  return refuse(400, "this is not an HTTP/1.1 request");
+  return refuse(400, std::string(kNoRequest));
 }
 
 bool RequestParser::authorised() const {
@@ -154,7 +209,13 @@ void RequestParser::on_field_impl(Field field, Text name, Text value, Code& code
   const std::string_view text = view(value);
   request_.headers.add(view(name), text);
   if (field == Field::host) ++hosts_;
-  if (field == Field::content_length) ++lengths_;
+  if (field == Field::authorization) ++authorizations_;
+  if (field == Field::content_type) ++content_types_;
+  if (field == Field::content_length) {
+    ++lengths_;
+    // Beast reads a list of equal numbers too.
+    plain_length_ = text.find_first_not_of("0123456789") == std::string_view::npos;
+  }
   if (field == Field::transfer_encoding) {
     ++encodings_;
     known_encoding_ = equal_without_case(text, "chunked");

@@ -1,5 +1,6 @@
 // Reads requests with Beast's parser and judges them: everything that two readers of the same bytes
-// could understand differently is refused. For the sources of this folder only.
+// could understand differently is refused. What a request is, and why one is refused, does not
+// depend on the pieces that it came in. For the sources of this folder only.
 #pragma once
 
 #include "runtime/http/http.h"
@@ -44,11 +45,15 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   using Code = boost::beast::error_code;
 
   State refuse(int status, std::string sentence);
-  State judge_header(std::string_view header);
+  State read_header(std::string_view& bytes);
+  State find_header(std::string_view bytes);
+  State refuse_header_size(std::string_view header);
+  State judge_header();
+  State judge_target();
   State judge_framing();
   State judge_admission();
   State refuse_for_room();
-  State explain(const Code& code, std::string_view header);
+  State explain(const Code& code);
   [[nodiscard]] bool authorised() const;
 
   void on_request_impl(Verb, Text method, Text target, int version, Code& code) override;
@@ -65,10 +70,17 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   const ServerOptions& options_;
   Request& request_;
   BodyCharge& charge_;
+  // Of the header that is not whole yet: what was looked at, where its last line begins.
+  std::size_t searched_ = 0;
+  std::size_t line_ = 0;
+  std::size_t header_bytes_ = 0;  // once it is whole
   int version_ = 0;
   int hosts_ = 0;
+  int authorizations_ = 0;
+  int content_types_ = 0;
   int lengths_ = 0;
   int encodings_ = 0;
+  bool plain_length_ = true;
   bool known_encoding_ = false;
   bool expects_continue_ = false;
   bool unknown_expectation_ = false;
