@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 
 struct PublishAccount {
   std::uint64_t lines = 0;        // lines read that hold something
@@ -31,4 +31,4 @@ struct PublishAccount {
 // One JSON object on one line, for programs.
 [[nodiscard]] std::string to_json(const PublishAccount& account);
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

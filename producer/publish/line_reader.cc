@@ -1,4 +1,4 @@
-#include "producer/line_reader.h"
+#include "producer/publish/line_reader.h"
 
 #include <poll.h>
 #include <unistd.h>
@@ -8,7 +8,7 @@
 #include <system_error>
 #include <utility>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 namespace {
 
 constexpr std::size_t kReadBytes = 256 * 1024;
@@ -82,4 +82,4 @@ ReadLine LineReader::next(std::string_view& line) {
   }
 }
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 
 enum class ReadLine {
   kLine,
@@ -39,4 +39,4 @@ class LineReader {
   std::uint64_t bytes_read_ = 0;
 };
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

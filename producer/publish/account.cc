@@ -1,4 +1,4 @@
-#include "producer/publish_account.h"
+#include "producer/publish/account.h"
 
 #include "runtime/terminal/progress.h"
 
@@ -8,7 +8,7 @@
 #include <iterator>
 #include <string_view>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 namespace {
 
 using runtime::terminal::grouped;
@@ -61,4 +61,4 @@ std::string to_json(const PublishAccount& account) {
       account.stopped_before_line ? std::to_string(*account.stopped_before_line) : "null");
 }
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

@@ -1,9 +1,9 @@
-#include "producer/publisher.h"
+#include "producer/publish/publisher.h"
 
 #include "core/check.h"
 #include "core/limits.h"
 #include "core/usage_event.h"
-#include "producer/line_reader.h"
+#include "producer/publish/line_reader.h"
 #include "runtime/terminal/progress.h"
 
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 #include <string_view>
 #include <utility>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 namespace {
 
 using runtime::kafka::Delivery;
@@ -211,4 +211,4 @@ core::Result<PublishAccount> publish_lines(int descriptor, std::uint64_t total_b
   return publish.run();
 }
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/result.h"
-#include "producer/publish_account.h"
+#include "producer/publish/account.h"
 #include "runtime/kafka/producer.h"
 
 #include <chrono>
@@ -11,7 +11,7 @@
 #include <functional>
 #include <string>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 
 enum class OnBadLine { kGoOn, kStop };
 
@@ -34,4 +34,4 @@ struct PublishOptions {
 [[nodiscard]] core::Result<PublishAccount> publish_lines(int descriptor, std::uint64_t total_bytes,
                                                          const PublishOptions& options);
 
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

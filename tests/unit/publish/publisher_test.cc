@@ -1,5 +1,5 @@
 // Publishing against librdkafka's own mock cluster.
-#include "producer/publisher.h"
+#include "producer/publish/publisher.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 namespace {
 
 using Problems = std::vector<std::pair<std::uint64_t, std::string>>;
@@ -123,4 +123,4 @@ TEST(PublishAccount, PrintsAsJson) {
 }
 
 }  // namespace
-}  // namespace tally::producer
+}  // namespace tally::producer::publish

@@ -1,4 +1,4 @@
-#include "producer/line_reader.h"
+#include "producer/publish/line_reader.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace tally::producer {
+namespace tally::producer::publish {
 namespace {
 
 class Pipe {
@@ -74,4 +74,4 @@ TEST(LineReader, StopsWhileAPipeIsSilent) {
 }
 
 }  // namespace
-}  // namespace tally::producer
+}  // namespace tally::producer::publish
