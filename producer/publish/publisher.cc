@@ -2,14 +2,14 @@
 
 #include "core/check.h"
 #include "core/limits.h"
-#include "core/usage_event.h"
-#include "producer/publish/line_reader.h"
+#include "producer/publish/record_reader.h"
 #include "runtime/terminal/progress.h"
 
 #include <fmt/format.h>
 
 #include <atomic>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -24,34 +24,43 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::string_view kStructured = "application/cloudevents+json";
-constexpr std::uint64_t kLinesBetweenLooks = 256;
+constexpr std::uint64_t kReadsBetweenLooks = 256;
 constexpr milliseconds kRoomWait{50};
 
 class Publish {
  public:
-  Publish(int descriptor, std::uint64_t total_bytes, const PublishOptions& options)
+  Publish(Input& input, Recipe& recipe, const PublishOptions& options)
       : options_(options),
-        reader_(descriptor, core::kMaxRecordBytes, options.stopping),
-        progress_("publishing", total_bytes) {}
+        input_(input),
+        recipe_(recipe),
+        reader_(input, core::kMaxRecordBytes, options.csv_delimiter),
+        progress_("publishing", input.size()) {
+    input.keep_waiting([this] { return !options_.stopping(); });
+  }
   core::Result<void> open();
   PublishAccount run();
 
  private:
-  enum class Next { kGoOn, kStop };
-  Next read_one();
-  Next take(std::string_view line);
-  Next refuse(const std::string& problem);
-  Next send(const core::UsageEvent& event, std::string_view line);
+  enum class Then { kGoOn, kStop };
+  core::Result<void> read_header();
+  Then read_one();
+  Then take();
+  Then refuse(const std::string& problem);
+  Then stop_before(std::uint64_t line);
+  Then send(const Message& message);
   void on_delivery(const Delivery& delivery);
   void drain();
   [[nodiscard]] std::string note() const;
   void close();
 
   const PublishOptions& options_;
-  LineReader reader_;
+  Input& input_;
+  Recipe& recipe_;
+  RecordReader reader_;
+  Record record_;
+  bool stopped_ = false;  // while the header was awaited
   runtime::terminal::Progress progress_;
   PublishAccount account_;
-  std::uint64_t line_number_ = 0;
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<std::uint64_t> delivered_bytes_{0};
   std::mutex mutex_;
@@ -60,7 +69,27 @@ class Publish {
   std::unique_ptr<runtime::kafka::Producer> producer_;
 };
 
+core::Result<void> Publish::read_header() {
+  if (!recipe_.has_header()) return boost::outcome_v2::success();
+  switch (reader_.next(record_)) {
+    case Next::kRecord:
+      return recipe_.header(record_.text);
+    case Next::kStopped:
+      stopped_ = true;
+      return boost::outcome_v2::success();
+    case Next::kNewFile:
+    case Next::kEnd:
+      return core::invalid("it is empty: its first row is to name the columns");
+    case Next::kTooLong:
+    case Next::kBroken:
+      break;
+  }
+  return core::invalid("its first row, which is to name the columns, cannot be read");
+}
+
 core::Result<void> Publish::open() {
+  const auto header = read_header();
+  if (!header) return header;
   auto producer = runtime::kafka::Producer::open({
       .topic = options_.topic,
       .content_type = std::string(kStructured),
@@ -94,81 +123,87 @@ std::string Publish::note() const {
   return out;
 }
 
-Publish::Next Publish::refuse(const std::string& problem) {
-  ++account_.refused;
-  if (options_.on_refused) options_.on_refused(line_number_, problem);
-  if (options_.on_bad_line == OnBadLine::kGoOn) return Next::kGoOn;
-  account_.stopped_before_line = line_number_ + 1;
-  return Next::kStop;
+Publish::Then Publish::stop_before(std::uint64_t line) {
+  account_.stopped_before_line = line;
+  return Then::kStop;
 }
 
-Publish::Next Publish::send(const core::UsageEvent& event, std::string_view line) {
+Publish::Then Publish::refuse(const std::string& problem) {
+  ++account_.refused;
+  if (options_.on_refused) options_.on_refused(record_.line, problem);
+  if (options_.on_bad_record == OnBadRecord::kGoOn) return Then::kGoOn;
+  return stop_before(record_.next_line);
+}
+
+Publish::Then Publish::send(const Message& message) {
   for (;;) {
-    switch (producer_->produce(event.id, line)) {
+    switch (producer_->produce(message.key, message.value)) {
       case Enqueued::kQueued:
-        return Next::kGoOn;
+        return Then::kGoOn;
       case Enqueued::kTooLarge:
         return refuse("longer than the Kafka client's message.max.bytes: send less data");
       case Enqueued::kFatal: {
         const std::scoped_lock lock(mutex_);
         ++failed_["PRODUCER_ENDED"];
-        account_.stopped_before_line = line_number_ + 1;
-        return Next::kStop;
+        return stop_before(record_.next_line);
       }
       case Enqueued::kQueueFull:
         producer_->wait_for_room(kRoomWait);
-        progress_.update(reader_.bytes_read(), delivered_, note());
+        progress_.update(input_.bytes_read(), delivered_, note());
         if (options_.stopping()) {
-          // The line was read but not queued: the next run begins with it.
+          // It was read but not queued: the next run begins with it.
           --account_.lines;
-          account_.stopped_before_line = line_number_;
-          return Next::kStop;
+          return stop_before(record_.line);
         }
     }
   }
 }
 
-Publish::Next Publish::take(std::string_view line) {
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  if (line.empty()) {
-    ++account_.blank_lines;
-    return Next::kGoOn;
-  }
+Publish::Then Publish::take() {
+  Message message;
   ++account_.lines;
-  const auto event = core::parse_structured(line);
-  return event ? send(event.value(), line) : refuse(event.error().message);
+  const auto made = recipe_.make(record_, message);
+  if (!made) return refuse(made.error().message);
+  if (made.value() == Made::kMessage) return send(message);
+  --account_.lines;
+  ++account_.blank_lines;
+  return Then::kGoOn;
 }
 
-Publish::Next Publish::read_one() {
-  std::string_view line;
-  switch (reader_.next(line)) {
-    case ReadLine::kLine:
-      ++line_number_;
-      return take(line);
-    case ReadLine::kTooLong:
-      ++line_number_;
+Publish::Then Publish::read_one() {
+  switch (reader_.next(record_)) {
+    case Next::kRecord:
+      return take();
+    case Next::kTooLong:
       ++account_.lines;
       return refuse(fmt::format("longer than {} bytes: an event may have at most {} of data",
                                 core::kMaxRecordBytes, core::kMaxDataBytes));
-    case ReadLine::kEnd:
+    case Next::kBroken:
+      ++account_.lines;
+      static_cast<void>(
+          refuse(fmt::format("a quote is out of place or never closed, or the row is longer than "
+                             "{} bytes: nothing tells where it ends, so what follows is not read",
+                             core::kMaxRecordBytes)));
+      return stop_before(record_.next_line);
+    case Next::kNewFile:
+    case Next::kEnd:
       break;
-    case ReadLine::kStopped:
-      account_.stopped_before_line = line_number_ + 1;
-      break;
+    case Next::kStopped:
+      return stop_before(record_.next_line);
   }
-  return Next::kStop;
+  return Then::kStop;
 }
 
 void Publish::drain() {
   const auto until = Clock::now() + options_.drain_timeout;
   while (producer_->flush(milliseconds(100)) > 0 && Clock::now() < until) {
-    progress_.update(reader_.bytes_read(), delivered_, note());
+    progress_.update(input_.bytes_read(), delivered_, note());
   }
 }
 
 void Publish::close() {
   drain();
-  progress_.finish(reader_.bytes_read(), delivered_, note());
+  progress_.finish(input_.bytes_read(), delivered_, note());
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
   account_.delivered = delivered_;
@@ -184,11 +219,13 @@ PublishAccount Publish::run() {
   const auto started = Clock::now();
   std::exception_ptr broken;
   try {
-    while (read_one() == Next::kGoOn) {
-      if (line_number_ % kLinesBetweenLooks != 0) continue;
-      progress_.update(reader_.bytes_read(), delivered_, note());
+    if (stopped_) static_cast<void>(stop_before(1));
+    std::uint64_t reads = 0;
+    while (!stopped_ && read_one() == Then::kGoOn) {
+      if (++reads % kReadsBetweenLooks != 0) continue;
+      progress_.update(input_.bytes_read(), delivered_, note());
       if (options_.stopping()) {
-        account_.stopped_before_line = line_number_ + 1;
+        static_cast<void>(stop_before(record_.next_line));
         break;
       }
     }
@@ -203,9 +240,9 @@ PublishAccount Publish::run() {
 
 }  // namespace
 
-core::Result<PublishAccount> publish_lines(int descriptor, std::uint64_t total_bytes,
-                                           const PublishOptions& options) {
-  Publish publish(descriptor, total_bytes, options);
+core::Result<PublishAccount> publish_records(Input& input, Recipe& recipe,
+                                             const PublishOptions& options) {
+  Publish publish(input, recipe, options);
   const auto opened = publish.open();
   if (!opened) return opened.error();
   return publish.run();

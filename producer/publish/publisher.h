@@ -1,37 +1,41 @@
-// Publishes NDJSON: one structured CloudEvent a line, checked, then sent as it stands under key =
-// id.
+// Publishes the records of an input: each is made a message by the recipe, checked, and sent under
+// key = id.
 #pragma once
 
 #include "core/result.h"
 #include "producer/publish/account.h"
+#include "producer/publish/input.h"
+#include "producer/publish/recipe.h"
 #include "runtime/kafka/producer.h"
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 namespace tally::producer::publish {
 
-enum class OnBadLine { kGoOn, kStop };
+enum class OnBadRecord { kGoOn, kStop };
 
 struct PublishOptions {
   std::string topic = "usage.events";
   runtime::kafka::ClientSettings kafka;
-  OnBadLine on_bad_line = OnBadLine::kGoOn;
+  std::optional<char> csv_delimiter;  // nullopt: records are lines
+  OnBadRecord on_bad_record = OnBadRecord::kGoOn;
   std::chrono::milliseconds drain_timeout{60'000};  // for what is outstanding at the end
   std::function<bool()> stopping = [] { return false; };
-  // A bad line: its number from 1 and a sentence. On the calling thread.
+  // A bad record: its line from 1 and a sentence. On the calling thread.
   std::function<void(std::uint64_t line, const std::string& problem)> on_refused;
 };
 
-// Reads `descriptor` to its end, to the first bad line (kStop), or until `stopping`; then drains.
-// When the queue is full it waits: the broker sets the pace. `total_bytes` is the input's size for
-// the progress bar, 0 when not known. Blocks; shows progress on stderr.
+// Reads `input` to its end, to the first bad record (kStop), or until `stopping`; then drains.
+// When the queue is full it waits: the broker sets the pace. Blocks; shows progress on stderr.
 //
-// Every line read ends in the account. An error is one of the settings (nothing was read then).
-// Throws std::system_error when reading fails; what was queued is drained first.
-[[nodiscard]] core::Result<PublishAccount> publish_lines(int descriptor, std::uint64_t total_bytes,
-                                                         const PublishOptions& options);
+// Every record read ends in the account. An error is one of the settings, or of the file's header:
+// nothing was published then. Throws std::system_error when reading fails; what was queued is
+// drained first.
+[[nodiscard]] core::Result<PublishAccount> publish_records(Input& input, Recipe& recipe,
+                                                           const PublishOptions& options);
 
 }  // namespace tally::producer::publish

@@ -7,15 +7,15 @@ here=tests/fuzz
 state=.tally/fuzz
 bin=build/fuzz/bin
 # Long inputs are slow to change: the limits of 64 KiB and more are asked by the unit tests.
-declare -A max_bytes=([catalogue]=4096 [codecs]=4096 [decimal]=512 [decode]=2048 [handoff]=1024
+declare -A max_bytes=([catalogue]=4096 [codecs]=4096 [csv]=256 [decimal]=512 [decode]=2048 [handoff]=1024
   [ingest]=4096 [request]=1024 [serve]=8192 [spool]=1024 [timestamp]=64 [usage_event]=4096)
-declare -A dictionaries=([catalogue]='json catalogue' [codecs]='json event' [decimal]=decimal
+declare -A dictionaries=([catalogue]='json catalogue' [codecs]='json event' [csv]='' [decimal]=decimal
   [decode]='json event record' [handoff]=record
   [ingest]='json event record' [request]=request [serve]='json event' [spool]=record [timestamp]=timestamp [usage_event]='json event')
 declare -A seeds=([catalogue]=schemas/catalogue [codecs]='schemas/events/valid schemas/events/invalid'
   [decode]='schemas/events/valid schemas/events/invalid'
   [ingest]='schemas/events/valid schemas/events/invalid' [usage_event]='schemas/events/valid schemas/events/invalid')
-targets=(catalogue codecs decimal decode handoff ingest request serve spool timestamp usage_event)
+targets=(catalogue codecs csv decimal decode handoff ingest request serve spool timestamp usage_event)
 
 refuse() {
   echo "fuzz: $*" >&2

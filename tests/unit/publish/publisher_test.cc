@@ -32,12 +32,21 @@ PublishOptions options_to(Problems& problems) {
   return options;
 }
 
-PublishAccount publish(const std::string& text, const PublishOptions& options) {
-  const std::unique_ptr<std::FILE, FileCloser> file(std::tmpfile());
+using File = std::unique_ptr<std::FILE, FileCloser>;
+
+File file_of(const std::string& text) {
+  File file(std::tmpfile());
   std::fwrite(text.data(), 1, text.size(), file.get());
   std::fflush(file.get());
   std::rewind(file.get());
-  auto account = publish_lines(fileno(file.get()), text.size(), options);
+  return file;
+}
+
+PublishAccount publish(const std::string& text, const PublishOptions& options) {
+  const File file = file_of(text);
+  Input input(fileno(file.get()));
+  NdjsonRecipe recipe;
+  auto account = publish_records(input, recipe, options);
   EXPECT_TRUE(account) << account.error().message;
   return account ? account.value() : PublishAccount{};
 }
@@ -76,7 +85,7 @@ TEST(Publisher, NamesABadLineAndGoesOn) {
 TEST(Publisher, StopsAtABadLineWhenStrict) {
   Problems problems;
   PublishOptions options = options_to(problems);
-  options.on_bad_line = OnBadLine::kStop;
+  options.on_bad_record = OnBadRecord::kStop;
   const PublishAccount account = publish(event("a") + "\nbad\n" + event("b") + "\n", options);
   EXPECT_EQ(account.lines, 2U);
   EXPECT_EQ(account.delivered, 1U);
