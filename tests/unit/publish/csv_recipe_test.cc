@@ -65,7 +65,8 @@ TEST(CsvRecipe, MakesTheEventWithItsNumbersAsTheyStand) {
   EXPECT_EQ(
       made("2026-11-21,7,1795248000.25,acme,0.123456789012,-1e3,TRUE,\"a \"\"b\"\"\nc\""),
       R"({"specversion":"1.0","id":"2026-11-21|7","source":"/import","type":"llm.completion",)"
-      R"("subject":"acme","time":"2026-11-21T08:00:00.250000Z","datacontenttype":"application/json",)"
+      R"("subject":"acme","time":"2026-11-21T08:00:00.250000Z",)"
+      R"("datacontenttype":"application/json",)"
       R"("data":{"usage":{"tokens":0.123456789012,"cost":-1e3},"cached":true,)"
       R"("note":"a \"b\"\u000ac"}})");
   // An optional one that is empty is left out; an empty text is a text.
