@@ -114,6 +114,8 @@ class Drill:
     def finish(self, failure):
         if self.storm:
             self.figures["faults"] = dict(sorted(self.storm.counts.items()))
+            self.figures["storm_seconds"] = round(self.storm.lasted)
+            self.figures["disk"] = self.world.disk.kind
         self.figures["achieved_rate"] = {sender.name: round(len(sender.book.told) / sender.storm_seconds)
                                          for sender in self.world.senders if sender.storm_seconds}
         self.figures["verdict"] = "red" if failure else "green"

@@ -8,7 +8,8 @@ from collections import Counter
 
 BROKER_KILLS = 5
 DAEMON_KILLS = 2
-DISK_PATIENCE_S = 120  # until somebody is refused for want of room
+DISK_PATIENCE_S = 300  # until somebody is refused for want of room
+POLL_S = 0.25
 FLOW_PATIENCE_S = 180  # until events are kept again behind a broker that answers
 
 
@@ -34,7 +35,7 @@ class Storm:
         self.world = world
         self.counts = Counter()
         self.stopped = threading.Event()
-        self.failure = None
+        self.failure, self.lasted = None, 0
         self.await_flow()  # the first fault finds everything at work
         seconds, seed = world.options.seconds, world.options.seed
         dice = random.Random(f"{seed} plan")
@@ -54,7 +55,7 @@ class Storm:
         """The broker serves again: who waits for its acks keeps as many events as it sends in a second."""
         for sender in self.world.acked:
             before, since = sender.told(b"k"), time.monotonic()
-            while sender.told(b"k") < before + sender.rate and not self.stopped.wait(0.05):
+            while sender.told(b"k") < before + sender.rate and not self.stopped.wait(POLL_S):
                 if time.monotonic() - since > FLOW_PATIENCE_S:
                     raise AssertionError(f"{sender.name}: it keeps nothing though the broker is back")
 
@@ -67,8 +68,8 @@ class Storm:
                 self.stopped.wait(hold)
             finally:
                 self.world.stack.start_kafka()
-        answers = time.monotonic() - killed
-        self.await_flow()
+            answers = time.monotonic() - killed
+            self.await_flow()
         self.counts["broker killed"] += 1
         self.world.say(f"broker killed, back after {answers:.1f} s, acks after {time.monotonic() - killed:.1f} s")
 
@@ -87,7 +88,7 @@ class Storm:
         self.world.disk.fill()
         try:
             for sender, refused in before.items():
-                while sender.told(b"dl") == refused and not self.stopped.wait(0.05):
+                while sender.told(b"dl") == refused and not self.stopped.wait(POLL_S):
                     if time.monotonic() - filled > DISK_PATIENCE_S:
                         raise AssertionError(f"{sender.name}: nobody was refused though the disk is full")
             self.stopped.wait(hold)
@@ -109,5 +110,6 @@ class Storm:
             self.stopped.set()
             for lane in self.lanes:
                 lane.join(240)
+            self.lasted = time.monotonic() - self.began
         if self.failure:
             raise self.failure
