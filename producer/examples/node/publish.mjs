@@ -13,7 +13,7 @@ function usageProducer(brokers) {
     createPartitioner: kafkajs.Partitioners.DefaultPartitioner, // murmur2, as Java has it; LegacyPartitioner is not
     idempotent: true,
     maxInFlightRequests: 1, // more than one would reorder what an idempotent producer retries
-    retry: { retries: 8 }, // else an idempotent producer tries for ever
+    retry: { retries: 8 }, // else it tries for ever. kafkajs warns of it; what fails is sent again by its id
   });
 }
 

@@ -185,9 +185,9 @@ class ForeignClients:
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         self.assertEqual([met[0] for met in hurdles.met], [503, 429, "cut", "pass", "pass"])
         self.assertEqual(len({body for _, body, _, _ in hurdles.met[:4]}), 1, "the same again")
-        for (fate, _, _, ended), (_, _, arrived, _) in zip(hurdles.met[:2], hurdles.met[1:3]):
+        for (fate, _, _, answered), (_, _, arrived, _) in zip(hurdles.met[:2], hurdles.met[1:3]):
             # A little less, for clocks of whole milliseconds; a client's own first pauses are half of it at most.
-            self.assertGreater(arrived - ended, 0.95 * Hurdles.RETRY_AFTER_S[fate], f"Retry-After of a {fate}")
+            self.assertGreater(arrived - answered, 0.95 * Hurdles.RETRY_AFTER_S[fate], f"Retry-After of a {fate}")
         self.check_log(stage, begins, [*sent, *twice])
 
     def test_what_is_not_kept_is_no_success(self):

@@ -16,7 +16,7 @@ class Hurdles:
     def __init__(self, port, plan=()):
         self.target = port
         self.plan = list(plan)
-        self.met = []  # (what became of it, body, seconds at its arrival, seconds at its end)
+        self.met = []  # (what became of it, body, when it arrived, when it was to be answered)
         self.lock = threading.Lock()
         hurdles = self
 
@@ -43,17 +43,15 @@ class Hurdles:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         with self.lock:
             fate = self.plan.pop(0) if self.plan else "pass"
-        if fate in self.RETRY_AFTER_S:
-            self._answer(request, fate, {"Retry-After": str(self.RETRY_AFTER_S[fate])}, b"{}")
-        else:
-            status, headers, said = self._forward(request, body)
-            if fate == "pass":
-                self._answer(request, status, headers, said)
-            else:
-                request.close_connection = True
-                request.connection.shutdown(socket.SHUT_RDWR)
-        with self.lock:
+        refused = fate in self.RETRY_AFTER_S
+        answer = (fate, {"Retry-After": str(self.RETRY_AFTER_S[fate])}, b"{}") if refused else self._forward(request, body)
+        with self.lock:  # before the client, which may end then, hears of it
             self.met.append((fate, body, arrived, time.monotonic()))
+        if fate == "cut":
+            request.close_connection = True
+            request.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            self._answer(request, *answer)
 
     def _forward(self, request, body):
         connection = http.client.HTTPConnection("127.0.0.1", self.target, timeout=60)
