@@ -117,6 +117,9 @@ inline constexpr std::size_t kMaxServedEventBytes = kMaxRecordBytes - 4096;
 inline constexpr std::size_t kMaxServedBatchEvents = 100'000;
 inline constexpr std::size_t kMaxRequestsInFlight = 65'536;
 
+// Records of a file that may be read behind the oldest one that is not acked yet.
+inline constexpr std::size_t kMaxPublishedBehindOldest = 1'000'000;
+
 // The plans of two workers go together, unless what came last was large.
 static_assert(kMaxRowsPerTransaction >= 2 * kMaxRowsPerCommit);
 // What a commit waits for is done by then: a row takes some 5 us, and so do those of its day, month

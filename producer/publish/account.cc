@@ -18,14 +18,24 @@ std::uint64_t per_second(const PublishAccount& account) {
                                     std::max(account.spent.count(), 1e-3));
 }
 
+std::string or_null(const std::optional<std::uint64_t>& line) {
+  return line ? std::to_string(*line) : "null";
+}
+
 std::string verdict(const PublishAccount& account) {
+  if (account.followed && account.stopped_before_line && account.whole()) {
+    return fmt::format("followed up to line {}; every event was delivered",
+                       *account.stopped_before_line);
+  }
   if (account.stopped_before_line) {
     return fmt::format("stopped: line {} and what follows it were not read",
                        *account.stopped_before_line);
   }
-  if (account.whole()) return "every line was delivered";
-  return fmt::format("{} of {} lines were not delivered",
-                     grouped(account.lines - account.delivered), grouped(account.lines));
+  if (account.whole()) {
+    return account.not_sent == 0 ? "every line was delivered" : "every event was delivered";
+  }
+  return fmt::format("{} of {} lines were not delivered", grouped(account.refused + account.failed),
+                     grouped(account.lines));
 }
 
 }  // namespace
@@ -40,6 +50,7 @@ std::string to_table(const PublishAccount& account) {
   row("+ refused (no event)", account.refused);
   row("+ failed", account.failed);
   for (const auto& [reason, count] : account.failed_by_reason) row("    " + reason, count);
+  if (account.not_sent > 0) row("+ not sent (no match)", account.not_sent);
   if (account.blank_lines > 0) row("blank lines besides", account.blank_lines);
   fmt::format_to(std::back_inserter(out), "{:.1f} s, {} lines/s; {}\n", account.spent.count(),
                  grouped(per_second(account)), verdict(account));
@@ -55,10 +66,10 @@ std::string to_json(const PublishAccount& account) {
   return fmt::format(
       R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
       R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
-      R"("stopped_before_line":{}}})",
+      R"("not_sent":{},"resumed_at_line":{},"stopped_before_line":{}}})",
       account.lines, account.delivered, account.refused, account.failed, reasons,
       account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
-      account.stopped_before_line ? std::to_string(*account.stopped_before_line) : "null");
+      account.not_sent, or_null(account.resumed_at_line), or_null(account.stopped_before_line));
 }
 
 }  // namespace tally::producer::publish

@@ -1,4 +1,4 @@
-// What became of every line of a publish: lines = delivered + refused + failed.
+// What became of every record of a publish: lines = delivered + refused + failed + not sent.
 #pragma once
 
 #include <chrono>
@@ -10,19 +10,25 @@
 namespace tally::producer::publish {
 
 struct PublishAccount {
-  std::uint64_t lines = 0;        // lines read that hold something
+  std::uint64_t lines = 0;        // records read that hold something
   std::uint64_t blank_lines = 0;  // passed over, not among `lines`
   std::uint64_t delivered = 0;
-  std::uint64_t refused = 0;  // no valid event: never sent
-  std::uint64_t failed = 0;   // sent, or waiting to be, and not acknowledged
+  std::uint64_t refused = 0;   // no valid event: never sent
+  std::uint64_t not_sent = 0;  // holds no event, and need not: a line that matches no pattern
+  std::uint64_t failed = 0;    // sent, or waiting to be, and not acknowledged
   std::map<std::string, std::uint64_t> failed_by_reason;
   std::uint64_t delivered_bytes = 0;
   std::chrono::duration<double> spent{0};
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;
+  // Where a state said to go on.
+  std::optional<std::uint64_t> resumed_at_line;
+  // It followed a file, so that a stop by a signal is its good end.
+  bool followed = false;
 
   [[nodiscard]] bool whole() const {
-    return !stopped_before_line && refused == 0 && failed == 0 && delivered == lines;
+    return (!stopped_before_line || followed) && refused == 0 && failed == 0 &&
+           delivered + not_sent == lines;
   }
 };
 

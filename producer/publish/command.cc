@@ -42,6 +42,10 @@ constexpr std::array kPublishOptions = {
            "Of format csv: the JSON file that says which columns are what of an event "
            "(schemas/csv)."},
     Option{"delimiter", Kind::kText, ",", "Of format csv: one character, or tab."},
+    Option{"follow", Kind::kSwitch, "false",
+           "Go on as the file grows and is rotated, until SIGTERM."},
+    Option{"state", Kind::kText, "",
+           "File that keeps how far everything was acked: the next run goes on there."},
     Option{"strict", Kind::kSwitch, "false", "Stop at the first line that is no valid event."},
     Option{"json", Kind::kSwitch, "false", "Print the account as one JSON object."},
     Option{"delivery-timeout-ms", Kind::kInteger, "120000",
@@ -60,7 +64,7 @@ constexpr Command kPublish{
     kPublishOptions,
     kPublishFiles,
     "tally-producer publish events.ndjson --brokers kafka:9092 --topic usage.events\n"
-    "  tally-producer publish usage.csv --format csv --map usage.json\n"
+    "  tally-producer publish usage.csv --format csv --map usage.json --state usage.state\n"
     "    where usage.json is {\"id\": \"request_id\", \"time\": \"at\", \"subject\": "
     "\"customer\",\n"
     "      \"type\": {\"constant\": \"llm.completion\"}, \"source\": {\"constant\": "
@@ -87,6 +91,7 @@ PublishOptions options_of(const Settings& settings, const runtime::lifecycle::St
   options.kafka = client_settings(settings);
   options.kafka["message.timeout.ms"] = settings.text("delivery-timeout-ms");
   options.on_bad_record = settings.enabled("strict") ? OnBadRecord::kStop : OnBadRecord::kGoOn;
+  options.state_file = settings.text("state");
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   options.stopping = [&stop] { return stop.requested(); };
   options.on_refused = [file = settings.text("FILE"), shown = std::uint64_t{0}](
@@ -161,7 +166,11 @@ int publish(const Settings& settings) {
   PublishOptions options = options_of(settings, stop);
   const auto recipe = recipe_of(settings, options);
   if (!recipe) return fail(recipe.error().message, kWrongSettings);
-  Input input(settings.text("FILE"));
+  const bool follow = settings.enabled("follow");
+  Input input(settings.text("FILE"), follow ? std::optional(Follow{}) : std::nullopt);
+  if (follow && !input.has_places()) {
+    return fail("follow is for files: a pipe is read as it comes", kWrongSettings);
+  }
   if (const auto there = topic_is_there(settings); !there) return fail(there.error().message);
   const auto account = publish_records(input, *recipe.value(), options);
   if (!account) return fail(fmt::format("{}: {}", settings.text("FILE"), account.error().message));

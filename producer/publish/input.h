@@ -1,14 +1,48 @@
-// The bytes of a file or a pipe.
+// The bytes of a file or a pipe, and of a file that goes on growing and is rotated.
 #pragma once
 
+#include "core/result.h"
+
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace tally::producer::publish {
+
+// Which file: its inode, and its first bytes, because inodes are used again and files overwritten.
+struct FileMark {
+  static constexpr std::size_t kMaxHeadBytes = 4096;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::string head;  // as far as it was read
+};
+
+// A place in a file, to be found again.
+struct FilePlace {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t head_bytes = 0;  // at most kMaxHeadBytes and `offset`
+  std::string head_hash;         // SHA-256 of so many first bytes, in hex
+  std::uint64_t offset = 0;      // of the next record
+  std::uint64_t line = 1;        // of the next record, from 1
+  friend bool operator==(const FilePlace&, const FilePlace&) = default;
+};
+
+[[nodiscard]] FilePlace place_in(const FileMark& file, std::uint64_t offset, std::uint64_t line);
+
+// How to follow a file: where it ends, more is waited for. When another file has its name, the old
+// one is read for `grace` more, since whoever writes may have it open yet; then the new one from
+// its begin. When it is shorter than what was read, it is read from its begin.
+struct Follow {
+  std::chrono::milliseconds grace{1'000};
+};
 
 // One thread.
 class Input {
@@ -23,8 +57,9 @@ class Input {
   // Asked ten times a second while nothing comes.
   using KeepWaiting = std::function<bool()>;
 
-  // "-" is standard input. Throws std::system_error when it cannot be opened.
-  explicit Input(const std::string& path);
+  // "-" is standard input, which cannot be followed. Throws std::system_error when it cannot be
+  // opened.
+  explicit Input(const std::string& path, std::optional<Follow> follow = std::nullopt);
   // Reads, and does not close, the descriptor.
   explicit Input(int descriptor);
   ~Input();
@@ -34,19 +69,47 @@ class Input {
   void keep_waiting(KeepWaiting ask) { keep_waiting_ = std::move(ask); }
   // Waits for bytes; how many came with kBytes. Throws std::system_error.
   [[nodiscard]] Got read(std::span<char> to, std::size_t& bytes);
-  // Of all files, so far.
+
+  // Makes the place's file the one at hand, at its begin: the file, or where it is followed the one
+  // in its folder that had its name; then those that had it later come, by their last write. Before
+  // anything was read. An error says why it is not there.
+  [[nodiscard]] core::Result<void> find(const FilePlace& place);
+  // Throws std::system_error.
+  void seek(std::uint64_t offset);
+
+  [[nodiscard]] bool has_places() const { return regular_; }
+  [[nodiscard]] bool is_followed() const { return follow_.has_value(); }
+  // The file at hand.
+  [[nodiscard]] std::shared_ptr<const FileMark> file() const { return file_; }
+  // Of all files, and what was passed over by seek().
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
-  // Of the file, when it was opened; 0: a pipe's is not known.
-  [[nodiscard]] std::uint64_t size() const { return size_; }
+  // Of the file, when it was opened; 0: it is a pipe or followed, and has no end.
+  [[nodiscard]] std::uint64_t size() const { return is_followed() ? 0 : size_; }
 
  private:
-  void look_at_size();
+  void take(int descriptor);
+  Got read_regular(std::span<char> to, std::size_t& bytes);
+  Got read_pipe(std::span<char> to, std::size_t& bytes);
+  [[nodiscard]] std::size_t read_some(std::span<char> to) const;
+  void note(std::span<const char> bytes);
+  [[nodiscard]] bool was_emptied() const;
+  [[nodiscard]] bool change_to_new_file();
+  [[nodiscard]] core::Result<void> check(const FilePlace& place, const std::string& path) const;
+  [[nodiscard]] core::Result<void> find_rotated(const FilePlace& place);
 
+  std::string path_;
+  std::optional<Follow> follow_;
   int descriptor_ = -1;
   bool ours_ = false;
+  bool regular_ = false;
   bool at_end_ = false;
+  std::uint64_t at_ = 0;  // of the next byte in the file
   std::uint64_t size_ = 0;
   std::uint64_t bytes_read_ = 0;
+  std::shared_ptr<FileMark> file_;
+  std::vector<int> later_;  // rotated files that come before the one that has the name
+  // Since when another file has the name.
+  std::optional<std::chrono::steady_clock::time_point> renamed_;
   KeepWaiting keep_waiting_ = [] { return true; };
 };
 

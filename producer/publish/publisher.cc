@@ -2,7 +2,9 @@
 
 #include "core/check.h"
 #include "core/limits.h"
+#include "producer/publish/acked_prefix.h"
 #include "producer/publish/record_reader.h"
+#include "producer/publish/state_file.h"
 #include "runtime/terminal/progress.h"
 
 #include <fmt/format.h>
@@ -12,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -26,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::string_view kStructured = "application/cloudevents+json";
 constexpr std::uint64_t kReadsBetweenLooks = 256;
 constexpr milliseconds kRoomWait{50};
+constexpr milliseconds kKeepInterval{250};  // between two writes of the state, each an fsync
 
 class Publish {
  public:
@@ -34,8 +38,14 @@ class Publish {
         input_(input),
         recipe_(recipe),
         reader_(input, core::kMaxRecordBytes, options.csv_delimiter),
+        // Who follows a file into a log wants no line every two seconds.
+        quiet_(input.is_followed() && !runtime::terminal::stderr_is_terminal()),
         progress_("publishing", input.size()) {
-    input.keep_waiting([this] { return !options_.stopping(); });
+    input.keep_waiting([this] {
+      look();
+      return !is_to_stop();
+    });
+    account_.followed = input.is_followed();
   }
   core::Result<void> open();
   PublishAccount run();
@@ -43,14 +53,22 @@ class Publish {
  private:
   enum class Then { kGoOn, kStop };
   core::Result<void> read_header();
+  core::Result<void> go_on_from_state();
   Then read_one();
+  Then begin_new_file();
   Then take();
+  void tell_refused(const std::string& problem);
   Then refuse(const std::string& problem);
   Then stop_before(std::uint64_t line);
   Then send(const Message& message);
   void on_delivery(const Delivery& delivery);
   void drain();
   [[nodiscard]] std::string note() const;
+  [[nodiscard]] bool keeps_state() const { return !options_.state_file.empty(); }
+  [[nodiscard]] bool is_to_stop() const;
+  [[nodiscard]] Place behind() const { return {reader_.file(), record_.end, record_.next_line}; }
+  void look();
+  void keep_state();
   void close();
 
   const PublishOptions& options_;
@@ -59,8 +77,12 @@ class Publish {
   RecordReader reader_;
   Record record_;
   bool stopped_ = false;  // while the header was awaited
+  bool quiet_;
   runtime::terminal::Progress progress_;
   PublishAccount account_;
+  AckedPrefix prefix_;
+  std::optional<State> kept_;  // what the state file says
+  Clock::time_point next_keep_ = Clock::now();
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<std::uint64_t> delivered_bytes_{0};
   std::mutex mutex_;
@@ -87,9 +109,40 @@ core::Result<void> Publish::read_header() {
   return core::invalid("its first row, which is to name the columns, cannot be read");
 }
 
-core::Result<void> Publish::open() {
+core::Result<void> Publish::go_on_from_state() {
+  if (keeps_state()) {
+    if (!input_.has_places()) {
+      return core::invalid("a state needs a file: a pipe has no place to go on at");
+    }
+    auto kept = load_state(options_.state_file);
+    if (!kept) return kept.error();
+    kept_ = std::move(kept.value());
+  }
+  if (kept_) {
+    if (kept_->topic != options_.topic) {
+      return core::invalid(fmt::format("state {} is of topic {}, not {}: give each topic its own",
+                                       options_.state_file, kept_->topic, options_.topic));
+    }
+    const auto found = input_.find(kept_->place);
+    if (!found) return found;
+    reader_.go_on_at(0, 1);
+  }
   const auto header = read_header();
   if (!header) return header;
+  if (kept_) account_.resumed_at_line = kept_->place.line;
+  if (kept_ && kept_->place.offset > record_.end) {
+    input_.seek(kept_->place.offset);
+    reader_.go_on_at(kept_->place.offset, kept_->place.line);
+    record_.end = kept_->place.offset;
+    record_.next_line = kept_->place.line;
+  }
+  prefix_.begin(behind());
+  return boost::outcome_v2::success();
+}
+
+core::Result<void> Publish::open() {
+  const auto placed = go_on_from_state();
+  if (!placed) return placed;
   auto producer = runtime::kafka::Producer::open({
       .topic = options_.topic,
       .content_type = std::string(kStructured),
@@ -104,12 +157,34 @@ core::Result<void> Publish::open() {
 
 void Publish::on_delivery(const Delivery& delivery) {
   if (delivery.delivered) {
+    prefix_.delivered(delivery.tag);
     delivered_.fetch_add(1, std::memory_order_relaxed);
     delivered_bytes_.fetch_add(delivery.value_bytes, std::memory_order_relaxed);
     return;
   }
+  prefix_.failed();
   const std::scoped_lock lock(mutex_);
   ++failed_[std::string(delivery.reason)];
+}
+
+bool Publish::is_to_stop() const {
+  return options_.stopping() || (keeps_state() && prefix_.has_failed());
+}
+
+void Publish::look() {
+  if (!producer_) return;  // the header is awaited
+  if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
+  if (!keeps_state() || Clock::now() < next_keep_) return;
+  keep_state();
+  next_keep_ = Clock::now() + kKeepInterval;
+}
+
+void Publish::keep_state() {
+  const Place place = prefix_.acked();
+  State now{options_.topic, place_in(*place.file, place.offset, place.line)};
+  if (kept_ == now) return;
+  store_state(options_.state_file, now);
+  kept_ = std::move(now);
 }
 
 std::string Publish::note() const {
@@ -128,33 +203,43 @@ Publish::Then Publish::stop_before(std::uint64_t line) {
   return Then::kStop;
 }
 
-Publish::Then Publish::refuse(const std::string& problem) {
+void Publish::tell_refused(const std::string& problem) {
   ++account_.refused;
   if (options_.on_refused) options_.on_refused(record_.line, problem);
-  if (options_.on_bad_record == OnBadRecord::kGoOn) return Then::kGoOn;
+}
+
+Publish::Then Publish::refuse(const std::string& problem) {
+  tell_refused(problem);
+  if (options_.on_bad_record == OnBadRecord::kGoOn) {
+    prefix_.passed(behind());
+    return Then::kGoOn;
+  }
   return stop_before(record_.next_line);
 }
 
 Publish::Then Publish::send(const Message& message) {
   for (;;) {
-    switch (producer_->produce(message.key, message.value)) {
-      case Enqueued::kQueued:
-        return Then::kGoOn;
-      case Enqueued::kTooLarge:
+    // Before it is offered: its end may come at once.
+    if (prefix_.has_room()) {
+      const std::uint64_t tag = prefix_.sent(behind());
+      const Enqueued taken = producer_->produce(message.key, message.value, tag);
+      if (taken == Enqueued::kQueued) return Then::kGoOn;
+      prefix_.withdrawn();
+      if (taken == Enqueued::kTooLarge) {
         return refuse("longer than the Kafka client's message.max.bytes: send less data");
-      case Enqueued::kFatal: {
+      }
+      if (taken == Enqueued::kFatal) {
         const std::scoped_lock lock(mutex_);
         ++failed_["PRODUCER_ENDED"];
         return stop_before(record_.next_line);
       }
-      case Enqueued::kQueueFull:
-        producer_->wait_for_room(kRoomWait);
-        progress_.update(input_.bytes_read(), delivered_, note());
-        if (options_.stopping()) {
-          // It was read but not queued: the next run begins with it.
-          --account_.lines;
-          return stop_before(record_.line);
-        }
+    }
+    producer_->wait_for_room(kRoomWait);
+    look();
+    if (is_to_stop()) {
+      // It was read but not queued: the next run begins with it.
+      --account_.lines;
+      return stop_before(record_.line);
     }
   }
 }
@@ -165,8 +250,26 @@ Publish::Then Publish::take() {
   const auto made = recipe_.make(record_, message);
   if (!made) return refuse(made.error().message);
   if (made.value() == Made::kMessage) return send(message);
-  --account_.lines;
-  ++account_.blank_lines;
+  if (made.value() == Made::kUnmatched) {
+    ++account_.not_sent;
+  } else {
+    --account_.lines;
+    ++account_.blank_lines;
+  }
+  prefix_.passed(behind());
+  return Then::kGoOn;
+}
+
+Publish::Then Publish::begin_new_file() {
+  record_ = {};
+  const auto header = read_header();
+  if (!header) {
+    ++account_.lines;
+    tell_refused(header.error().message);
+    return stop_before(1);
+  }
+  if (stopped_) return stop_before(1);
+  prefix_.passed(behind());
   return Then::kGoOn;
 }
 
@@ -180,12 +283,13 @@ Publish::Then Publish::read_one() {
                                 core::kMaxRecordBytes, core::kMaxDataBytes));
     case Next::kBroken:
       ++account_.lines;
-      static_cast<void>(
-          refuse(fmt::format("a quote is out of place or never closed, or the row is longer than "
-                             "{} bytes: nothing tells where it ends, so what follows is not read",
-                             core::kMaxRecordBytes)));
+      tell_refused(
+          fmt::format("a quote is out of place or never closed, or the row is longer than "
+                      "{} bytes: nothing tells where it ends, so what follows is not read",
+                      core::kMaxRecordBytes));
       return stop_before(record_.next_line);
     case Next::kNewFile:
+      return begin_new_file();
     case Next::kEnd:
       break;
     case Next::kStopped:
@@ -197,22 +301,23 @@ Publish::Then Publish::read_one() {
 void Publish::drain() {
   const auto until = Clock::now() + options_.drain_timeout;
   while (producer_->flush(milliseconds(100)) > 0 && Clock::now() < until) {
-    progress_.update(input_.bytes_read(), delivered_, note());
+    if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
   }
 }
 
 void Publish::close() {
   drain();
-  progress_.finish(input_.bytes_read(), delivered_, note());
+  if (!quiet_) progress_.finish(input_.bytes_read(), delivered_, note());
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
   account_.delivered = delivered_;
   account_.delivered_bytes = delivered_bytes_;
   account_.failed_by_reason = failed_;
   for (const auto& [reason, count] : failed_) account_.failed += count;
-  TALLY_CHECK(account_.lines == account_.delivered + account_.refused + account_.failed,
-              "lines {} delivered {} refused {} failed {}", account_.lines, account_.delivered,
-              account_.refused, account_.failed);
+  TALLY_CHECK(
+      account_.lines == account_.delivered + account_.refused + account_.failed + account_.not_sent,
+      "lines {} delivered {} refused {} failed {} not sent {}", account_.lines, account_.delivered,
+      account_.refused, account_.failed, account_.not_sent);
 }
 
 PublishAccount Publish::run() {
@@ -223,8 +328,8 @@ PublishAccount Publish::run() {
     std::uint64_t reads = 0;
     while (!stopped_ && read_one() == Then::kGoOn) {
       if (++reads % kReadsBetweenLooks != 0) continue;
-      progress_.update(input_.bytes_read(), delivered_, note());
-      if (options_.stopping()) {
+      look();
+      if (is_to_stop()) {
         static_cast<void>(stop_before(record_.next_line));
         break;
       }
@@ -234,6 +339,7 @@ PublishAccount Publish::run() {
   }
   close();
   if (broken) std::rethrow_exception(broken);
+  if (keeps_state() && !stopped_) keep_state();
   account_.spent = Clock::now() - started;
   return std::move(account_);
 }

@@ -25,6 +25,9 @@ struct PublishOptions {
   OnBadRecord on_bad_record = OnBadRecord::kGoOn;
   std::chrono::milliseconds drain_timeout{60'000};  // for what is outstanding at the end
   std::function<bool()> stopping = [] { return false; };
+  // The file that keeps how far everything was acked; "": none. What it says is gone on from, and
+  // the first failed record ends the reading, for nothing behind it could be kept.
+  std::string state_file;
   // A bad record: its line from 1 and a sentence. On the calling thread.
   std::function<void(std::uint64_t line, const std::string& problem)> on_refused;
 };
@@ -32,9 +35,9 @@ struct PublishOptions {
 // Reads `input` to its end, to the first bad record (kStop), or until `stopping`; then drains.
 // When the queue is full it waits: the broker sets the pace. Blocks; shows progress on stderr.
 //
-// Every record read ends in the account. An error is one of the settings, or of the file's header:
-// nothing was published then. Throws std::system_error when reading fails; what was queued is
-// drained first.
+// Every record read ends in the account. An error is one of the settings, of the file's header or
+// of the state: nothing was published then. Throws std::system_error when reading fails, or the
+// state cannot be written; what was queued is drained first.
 [[nodiscard]] core::Result<PublishAccount> publish_records(Input& input, Recipe& recipe,
                                                            const PublishOptions& options);
 

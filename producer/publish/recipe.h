@@ -16,7 +16,8 @@ struct Message {
 
 enum class Made {
   kMessage,
-  kBlank,  // the record holds nothing
+  kBlank,      // the record holds nothing
+  kUnmatched,  // it holds no event, and need not
 };
 
 // One thread.

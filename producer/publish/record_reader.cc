@@ -25,11 +25,15 @@ Next next_of(Input::Got got) {
 }  // namespace
 
 RecordReader::RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter)
-    : input_(input), max_bytes_(max_bytes), buffer_(max_bytes + 1 + kReadBytes, '\0') {
+    : input_(input),
+      file_(input.file()),
+      max_bytes_(max_bytes),
+      buffer_(max_bytes + 1 + kReadBytes, '\0') {
   if (delimiter) edge_.emplace(*delimiter);
 }
 
 void RecordReader::go_on_at(std::uint64_t offset, std::uint64_t line) {
+  file_ = input_.file();
   begin_ = end_ = 0;
   offset_ = offset;
   line_ = line;
@@ -73,6 +77,7 @@ RecordReader::Look RecordReader::look(std::size_t& seen) {
 // Hands out `bytes` from begin_, before which the record has `dropped` more.
 Next RecordReader::take(std::size_t bytes, std::uint64_t dropped, Record& record) {
   std::string_view text = std::string_view(buffer_).substr(begin_, bytes);
+  record.file = file_.get();
   record.offset = offset_ - dropped;
   record.line = line_;
   begin_ += bytes;

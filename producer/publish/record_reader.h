@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,11 +14,12 @@
 namespace tally::producer::publish {
 
 struct Record {
-  std::string_view text;        // without its line end
-  std::uint64_t offset = 0;     // of its first byte in the file
-  std::uint64_t end = 0;        // past its line end
-  std::uint64_t line = 1;       // of its first line, from 1
-  std::uint64_t next_line = 1;  // of what follows
+  std::string_view text;           // without its line end
+  std::uint64_t offset = 0;        // of its first byte in the file
+  std::uint64_t end = 0;           // past its line end
+  std::uint64_t line = 1;          // of its first line, from 1
+  std::uint64_t next_line = 1;     // of what follows
+  const FileMark* file = nullptr;  // that it stands in
 };
 
 enum class Next {
@@ -41,6 +43,8 @@ class RecordReader {
   [[nodiscard]] Next next(Record& record);
   // The next record is the one at that place of the input's file, which the caller moved there.
   void go_on_at(std::uint64_t offset, std::uint64_t line);
+  // Of the last record.
+  [[nodiscard]] const std::shared_ptr<const FileMark>& file() const { return file_; }
 
  private:
   // How a look for the record's end within what was read went.
@@ -51,6 +55,7 @@ class RecordReader {
   Input::Got fill();
 
   Input& input_;
+  std::shared_ptr<const FileMark> file_;
   std::size_t max_bytes_;
   std::optional<CsvEdge> edge_;
   std::string buffer_;

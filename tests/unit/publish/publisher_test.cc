@@ -1,8 +1,10 @@
 // Publishing against librdkafka's own mock cluster.
 #include "producer/publish/publisher.h"
+#include "tests/unit/publish/scratch.h"
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -116,6 +118,40 @@ TEST(Publisher, CountsWhatNoBrokerTookAsFailed) {
   EXPECT_EQ(account.failed, 2U);
   EXPECT_EQ(account.failed_by_reason.at("_PURGE_QUEUE"), 2U);
   EXPECT_EQ(account.delivered, 0U);
+}
+
+TEST(Publisher, AStateStaysBeforeWhatFailed) {
+  const Scratch scratch;
+  scratch.write("events", event("a") + "\n" + event("b") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.state_file = scratch.path("state");
+  const auto publish_file = [&] {
+    Input input(scratch.path("events"));
+    NdjsonRecipe recipe;
+    const auto account = publish_records(input, recipe, options);
+    EXPECT_TRUE(account) << account.error().message;
+    return account ? account.value() : PublishAccount{};
+  };
+  const auto mock = std::exchange(options.kafka, {{"bootstrap.servers", "127.0.0.1:9"}});
+  options.drain_timeout = std::chrono::milliseconds(10);
+  EXPECT_EQ(publish_file().failed, 2U);
+  options.kafka = mock;
+  options.drain_timeout = std::chrono::seconds(60);
+  const PublishAccount again = publish_file();
+  EXPECT_EQ(again.resumed_at_line, 1U);
+  EXPECT_EQ(again.delivered, 2U);
+  scratch.append("events", event("c") + "\nbad\n");
+  options.on_bad_record = OnBadRecord::kStop;
+  const PublishAccount more = publish_file();
+  EXPECT_EQ(more.resumed_at_line, 3U);
+  EXPECT_EQ(more.delivered, 1U);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_EQ(problems[0].first, 4U);
+  // Where it stopped it goes on, once the line is mended.
+  const PublishAccount stuck = publish_file();
+  EXPECT_EQ(stuck.resumed_at_line, 4U);
+  EXPECT_EQ(stuck.refused, 1U);
 }
 
 TEST(PublishAccount, PrintsAsJson) {

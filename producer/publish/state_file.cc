@@ -1,0 +1,123 @@
+#include "producer/publish/state_file.h"
+
+#include "core/json_cursor.h"
+#include "core/json_value.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace tally::producer::publish {
+namespace {
+
+constexpr std::string_view kVersion = "1";
+
+[[noreturn]] void fail(const std::string& path) {
+  throw std::system_error(errno, std::generic_category(),
+                          "the state " + path + " cannot be written");
+}
+
+class Descriptor {
+ public:
+  Descriptor(const std::string& path, int flags) : number_(::open(path.c_str(), flags, 0600)) {
+    if (number_ < 0) fail(path);
+  }
+  ~Descriptor() { ::close(number_); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  [[nodiscard]] int get() const { return number_; }
+
+ private:
+  int number_;
+};
+
+void write_all(int descriptor, std::string_view text, const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t put = ::write(descriptor, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail(path);
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+}
+
+bool read_number(const core::JsonValue& object, std::string_view name, std::uint64_t& out) {
+  const core::JsonValue* member = object.find(name);
+  if (member == nullptr || member->kind != core::JsonValue::Kind::kNumber) return false;
+  const char* const end = member->text.data() + member->text.size();
+  const auto read = std::from_chars(member->text.data(), end, out);
+  return read.ec == std::errc() && read.ptr == end;
+}
+
+bool read_text(const core::JsonValue& object, std::string_view name, std::string& out) {
+  const core::JsonValue* member = object.find(name);
+  if (member == nullptr || member->kind != core::JsonValue::Kind::kString) return false;
+  out = member->text;
+  return true;
+}
+
+}  // namespace
+
+std::string to_json(const State& state) {
+  std::string topic;
+  core::append_json_string(state.topic, topic);
+  return fmt::format(
+      R"({{"tally_publish_state":{},"topic":{},"device":{},"inode":{},"head_bytes":{},)"
+      R"("head_sha256":"{}","offset":{},"line":{}}})"
+      "\n",
+      kVersion, topic, state.place.device, state.place.inode, state.place.head_bytes,
+      state.place.head_hash, state.place.offset, state.place.line);
+}
+
+core::Result<State> parse_state(std::string_view json) {
+  const auto parsed = core::parse_json(json);
+  State state;
+  std::uint64_t version = 0;
+  const bool good = parsed && read_number(parsed.value(), "tally_publish_state", version) &&
+                    version == 1 && read_text(parsed.value(), "topic", state.topic) &&
+                    read_number(parsed.value(), "device", state.place.device) &&
+                    read_number(parsed.value(), "inode", state.place.inode) &&
+                    read_number(parsed.value(), "head_bytes", state.place.head_bytes) &&
+                    read_text(parsed.value(), "head_sha256", state.place.head_hash) &&
+                    read_number(parsed.value(), "offset", state.place.offset) &&
+                    read_number(parsed.value(), "line", state.place.line);
+  if (!good) return core::invalid("no state of this version");
+  return state;
+}
+
+core::Result<std::optional<State>> load_state(const std::string& path) {
+  std::error_code gone;
+  if (!std::filesystem::exists(path, gone) && !gone) return std::optional<State>();
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  const auto state = parse_state(text.str());
+  if (file && state) return std::optional(state.value());
+  return core::invalid(fmt::format(
+      "state {} is none that this tally-producer wrote: name another file, or remove it "
+      "to begin at the start (what was published before is counted once)",
+      path));
+}
+
+void store_state(const std::string& path, const State& state) {
+  const std::string beside = path + ".new";
+  {
+    const Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
+    write_all(file.get(), to_json(state), beside);
+    if (::fsync(file.get()) != 0) fail(beside);
+  }
+  if (std::rename(beside.c_str(), path.c_str()) != 0) fail(path);
+  const auto parent = std::filesystem::path(path).parent_path();
+  const Descriptor folder(parent.empty() ? "." : parent.string(),
+                          O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (::fsync(folder.get()) != 0) fail(path);
+}
+
+}  // namespace tally::producer::publish

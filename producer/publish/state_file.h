@@ -1,0 +1,32 @@
+// How far a file was published and acked, on disk, so that the next run goes on there. What it says
+// may be old: then records are sent again under the same ids, and counted once.
+//
+// One thread; one process for a state.
+#pragma once
+
+#include "core/result.h"
+#include "producer/publish/input.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tally::producer::publish {
+
+struct State {
+  std::string topic;
+  FilePlace place;
+  friend bool operator==(const State&, const State&) = default;
+};
+
+[[nodiscard]] std::string to_json(const State& state);
+// An error: it is no state.
+[[nodiscard]] core::Result<State> parse_state(std::string_view json);
+
+// nullopt: there is none. An error says which file is no state of tally-producer's.
+[[nodiscard]] core::Result<std::optional<State>> load_state(const std::string& path);
+// Either the old one stands or the new one, also after a power cut. Throws std::system_error.
+void store_state(const std::string& path, const State& state);
+
+}  // namespace tally::producer::publish
