@@ -2,6 +2,7 @@
 // HTTP.
 #include "producer/load/command.h"
 #include "producer/publish/command.h"
+#include "producer/publish/tail_command.h"
 #include "producer/serve/command.h"
 #include "runtime/config/settings.h"
 
@@ -13,8 +14,9 @@
 
 int main(int argc, char** argv) {
   using namespace tally;
-  const std::array commands = {producer::publish::publish_command(), producer::load::load_command(),
-                               producer::serve::serve_command(), producer::serve::key_command()};
+  const std::array commands = {producer::publish::publish_command(),
+                               producer::publish::tail_command(), producer::serve::serve_command(),
+                               producer::serve::key_command(), producer::load::load_command()};
   const auto parsed = runtime::config::parse("tally-producer",
                                              "Publishes usage events to Kafka and accounts for "
                                              "every one.",
@@ -25,6 +27,7 @@ int main(int argc, char** argv) {
     if (settings.command() == "load") return producer::load::load(settings);
     if (settings.command() == "serve") return producer::serve::serve(settings);
     if (settings.command() == "key") return producer::serve::key(settings);
+    if (settings.command() == "tail") return producer::publish::tail(settings);
     return producer::publish::publish(settings);
   } catch (const std::exception& problem) {
     fmt::print(stderr, "tally-producer: {}\n", problem.what());

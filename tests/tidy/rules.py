@@ -8,7 +8,7 @@ from tree import COMPONENTS, ROOMS
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 VENDOR = re.compile(r"^(librdkafka/|rdkafka|pqxx|libpq|boost/(beast|asio)|prometheus/|spdlog/"
-                    r"|CLI/|curl/|openssl/)")
+                    r"|CLI/|curl/|openssl/|re2/)")
 HEADINGS = ("Promise", "Data in and out", "Invariants", "When things fail",
             "Where to start reading")
 FOREIGN = ("python", "go", "js", "java", "bash")

@@ -3,15 +3,18 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import unittest
 
+from confluent_kafka import Consumer, TopicPartition
+
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support import scene  # noqa: E402
 from support.daemon import read_topic  # noqa: E402
-from support.scene import BIN, create_topic  # noqa: E402
+from support.scene import BIN, create_topic, wait_until  # noqa: E402
 
 SCHEMAS = os.path.join(os.environ["TALLY_TEST_ROOT"], "schemas", "csv")
 
@@ -42,7 +45,8 @@ class Files(unittest.TestCase):
 
     def balanced(self, said):
         account = json.loads(said)
-        self.assertEqual(account["lines"], sum(account[name] for name in ("delivered", "refused", "failed")), said)
+        self.assertEqual(account["lines"], sum(account[name] for name in ("delivered", "refused", "failed", "not_sent")),
+                         said)
         return account
 
     def test_csv_becomes_the_events_that_its_mapping_says(self):
@@ -81,6 +85,106 @@ class Files(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn('the header has no column "tokens", which the mapping names; it has batch, row,', done.stderr)
         self.assertEqual(len(read_topic(self.topic)), before)
+
+    def event_line(self, number):
+        return json.dumps({"specversion": "1.0", "id": f"id-{number}", "source": "/s", "type": "t", "subject": "tenant",
+                           "data": {"n": number}}, separators=(",", ":"))
+
+    def start(self, *arguments):
+        """A process in the background; its account is read by stop()."""
+        process = subprocess.Popen(self.command(*arguments), stdout=subprocess.PIPE,  # pylint: disable=consider-using-with
+                                   stderr=subprocess.DEVNULL, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def stop(self, process):
+        process.send_signal(signal.SIGTERM)
+        said = process.communicate(timeout=60)[0]
+        self.assertEqual(process.returncode, 0, said)
+        return self.balanced(said)
+
+    def state_of(self, path):
+        """What a state says; {} while there is none."""
+        try:
+            with open(path, encoding="utf-8") as file:
+                return json.load(file)
+        except FileNotFoundError:
+            return {}
+
+    def in_topic(self):
+        consumer = Consumer({"bootstrap.servers": scene.BROKERS, "group.id": "files_test"})
+        try:
+            return sum(consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=30)[1]
+                       for p in range(scene.PARTITIONS))
+        finally:
+            consumer.close()
+
+    def test_a_publish_that_was_killed_goes_on_where_it_was(self):
+        count = 200_000
+        file = self.path("events.ndjson", "".join(self.event_line(i) + "\n" for i in range(count)))
+        state = self.path("events.state")
+        # So slow that it can be killed on the way.
+        slow = ("--kafka.queue.buffering.max.messages=500", "--kafka.linger.ms=20")
+        process = self.start("publish", file, "--state", state, *slow)
+        wait_until(lambda: self.state_of(state).get("line", 1) > 1_000, "the state has moved")
+        process.kill()
+        process.wait()
+        kept = self.state_of(state)
+        self.assertLess(kept["line"], count)
+        account, _ = self.run_to_end("publish", file, "--state", state)
+        self.assertEqual(account["resumed_at_line"], kept["line"])
+        self.assertEqual(account["delivered"], count - (kept["line"] - 1))
+        copies = read_topic(self.topic)
+        self.assertEqual(len(copies), count)
+        self.assertLessEqual(max(map(len, copies.values())), 2)
+        for i in (0, kept["line"], count - 1):
+            self.assertEqual(set(copies[f"id-{i}"]), {self.event_line(i)})
+        account, _ = self.run_to_end("publish", file, "--state", state)
+        self.assertEqual((account["lines"], account["resumed_at_line"]), (0, count + 1))
+        other = self.path("other.ndjson", self.event_line(1) + "\n")
+        done = subprocess.run(self.command("publish", other, "--state", state), capture_output=True, text=True,
+                              timeout=60, check=False)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("the state is of another file than", done.stderr)
+
+    def log_line(self, number, user="acme"):
+        return f'192.0.2.1 - {user} [21/Nov/2026:08:00:{number % 60:02} +0000] "GET /{number}?q HTTP/1.1" 200 {number} "-" "-"\n'
+
+    def log_lines(self, first, count):
+        return "".join(self.log_line(i) for i in range(first, first + count))
+
+    def test_tail_follows_through_rotation_and_a_kill(self):
+        log, state = self.path("access.log", self.log_lines(0, 1_000)), self.path("access.state")
+        flags = (log, "--preset", "combined", "--type", "api.request", "--source", "/nginx", "--state", state)
+        process = self.start("tail", *flags)
+        wait_until(lambda: self.in_topic() == 1_000, "the first thousand")
+        os.rename(log, log + ".1")
+        with open(log + ".1", "a", encoding="utf-8") as file:
+            file.write(self.log_lines(1_000, 10) + self.log_line(0, user="-") + "nonsense\n")
+        self.path("access.log", self.log_lines(2_000, 500))
+        wait_until(lambda: self.in_topic() == 1_510, "what came with the rotation")
+        process.kill()
+        process.wait()
+        # While nobody follows: more lines, and one more rotation.
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(self.log_lines(2_500, 5))
+        os.rename(log, log + ".2")
+        self.path("access.log", self.log_lines(3_000, 5))
+        again = self.start("tail", *flags)
+        wait_until(lambda: self.state_of(state).get("line") == 6, "the newest file is acked")
+        account = self.stop(again)
+        self.assertGreaterEqual(account["delivered"], 10)
+        copies = read_topic(self.topic)
+        paths = {json.loads(value)["data"]["path"] for values in copies.values() for value in values}
+        numbers = [*range(1_010), *range(2_000, 2_505), *range(3_000, 3_005)]
+        self.assertEqual(paths, {f"/{i}" for i in numbers})
+        self.assertEqual(len(copies), len(numbers))
+        # Read anew, without its state, a file is the same events.
+        account, _ = self.run_to_end("tail", log + ".1", *flags[1:-2], "--once")
+        self.assertEqual((account["delivered"], account["not_sent"]), (1_010, 2))
+        self.assertEqual(set(read_topic(self.topic)), set(copies))
 
 
 if __name__ == "__main__":

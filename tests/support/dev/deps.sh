@@ -5,7 +5,7 @@
 # shellcheck disable=SC2034  # read by dev
 base_packages=(g++ cmake ninja-build ccache pkg-config librdkafka-dev libpqxx-dev libpq-dev
   nlohmann-json3-dev libsimdjson-dev libfmt-dev libspdlog-dev libcli11-dev prometheus-cpp-dev
-  libxxhash-dev libgtest-dev libgmock-dev libbenchmark-dev libboost1.81-dev libboost-context1.81-dev libabsl-dev librocksdb-dev tzdata libssl-dev kcat jq curl ca-certificates
+  libxxhash-dev libre2-dev libgtest-dev libgmock-dev libbenchmark-dev libboost1.81-dev libboost-context1.81-dev libabsl-dev librocksdb-dev tzdata libssl-dev kcat jq curl ca-certificates
   procps wrk git python3 python3-venv postgresql postgresql-client openjdk-17-jre-headless maven)
 # Only for the sanitizers, lint and fmt.
 # shellcheck disable=SC2034

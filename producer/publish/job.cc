@@ -1,0 +1,86 @@
+#include "producer/publish/job.h"
+
+#include "producer/publish/input.h"
+#include "producer/publish/publisher.h"
+#include "runtime/kafka/settings.h"
+#include "runtime/kafka/topic.h"
+#include "runtime/lifecycle/lifecycle.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+
+namespace tally::producer::publish {
+namespace {
+
+using runtime::config::Settings;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kTopicTimeout{10'000};
+constexpr std::uint64_t kMaxShownLines = 100;
+
+// What people set, under what tally sets.
+runtime::kafka::ClientSettings client_settings(const Settings& settings) {
+  auto kafka = runtime::kafka::merged({{"client.id", "tally-producer"}}, settings.family("kafka"));
+  kafka["bootstrap.servers"] = settings.text("brokers");
+  return kafka;
+}
+
+PublishOptions options_of(const Settings& settings, const Job& job,
+                          const runtime::lifecycle::StopSignal& stop) {
+  PublishOptions options;
+  options.topic = settings.text("topic");
+  options.kafka = client_settings(settings);
+  options.kafka["message.timeout.ms"] = settings.text("delivery-timeout-ms");
+  options.csv_delimiter = job.csv_delimiter;
+  options.on_bad_record = job.on_bad_record;
+  options.state_file = settings.text("state");
+  options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
+  options.stopping = [&stop] { return stop.requested(); };
+  options.on_refused = [file = settings.text("FILE"), shown = std::uint64_t{0}](
+                           std::uint64_t line, const std::string& problem) mutable {
+    if (++shown <= kMaxShownLines) fmt::print(stderr, "{}:{}: {}\n", file, line, problem);
+    if (shown == kMaxShownLines) fmt::print(stderr, "further bad lines are only counted\n");
+  };
+  return options;
+}
+
+// The topic must exist before anything is queued: nobody else would say so for 30 seconds.
+core::Result<void> topic_is_there(const Settings& settings) {
+  auto admin = runtime::kafka::Admin::open(client_settings(settings));
+  if (!admin) return admin.error();
+  const auto partitions = admin.value()->partition_count(settings.text("topic"), kTopicTimeout);
+  if (!partitions) return partitions.error();
+  return boost::outcome_v2::success();
+}
+
+}  // namespace
+
+int fail(const std::string& sentence, int code) {
+  fmt::print(stderr, "tally-producer: {}\n", sentence);
+  return code;
+}
+
+int run_job(const Settings& settings, Job job) {
+  // A stop drains: what was read is delivered or accounted for.
+  const runtime::lifecycle::StopSignal stop;
+  const std::string& path = settings.text("FILE");
+  Input input(path, job.follow ? std::optional(Follow{}) : std::nullopt);
+  if (job.follow && !input.has_places()) {
+    return fail(
+        fmt::format("{} is no file: a pipe is read as it comes and cannot be followed", path),
+        kWrongSettings);
+  }
+  if (const auto there = topic_is_there(settings); !there) return fail(there.error().message);
+  const auto account = publish_records(input, *job.recipe, options_of(settings, job, stop));
+  if (!account) return fail(fmt::format("{}: {}", path, account.error().message));
+  fmt::print("{}{}",
+             settings.enabled("json") ? to_json(account.value()) : to_table(account.value()),
+             settings.enabled("json") ? "\n" : "");
+  return account.value().whole() ? 0 : 1;
+}
+
+}  // namespace tally::producer::publish

@@ -1,0 +1,50 @@
+// What `publish` and `tail` have in common: settings, and the run from the open file to the
+// account.
+#pragma once
+
+#include "producer/publish/publisher.h"
+#include "producer/publish/recipe.h"
+#include "runtime/config/settings.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace tally::producer::publish {
+
+inline constexpr int kWrongSettings = 2;
+
+inline constexpr runtime::config::Option kBrokersOption{
+    "brokers", runtime::config::Kind::kText, "127.0.0.1:9092",
+    "Kafka's bootstrap servers, host:port separated by commas."};
+inline constexpr runtime::config::Option kTopicOption{"topic", runtime::config::Kind::kText,
+                                                      "usage.events",
+                                                      "The topic of usage events; it must exist."};
+inline constexpr runtime::config::Option kStateOption{
+    "state", runtime::config::Kind::kText, "",
+    "File that keeps how far everything was acked: the next run goes on there."};
+inline constexpr runtime::config::Option kJsonOption{
+    "json", runtime::config::Kind::kSwitch, "false", "Print the account as one JSON object."};
+inline constexpr runtime::config::Option kDrainOption{
+    "drain-timeout-ms",
+    runtime::config::Kind::kInteger,
+    "60000",
+    "Milliseconds to wait at the end for what is still on its way.",
+    0,
+    3'600'000};
+
+struct Job {
+  std::unique_ptr<Recipe> recipe;
+  std::optional<char> csv_delimiter = std::nullopt;
+  OnBadRecord on_bad_record = OnBadRecord::kGoOn;
+  bool follow = false;
+};
+
+// Says it on stderr; returns the code.
+int fail(const std::string& sentence, int code = 1);
+
+// The exit code: 0 when every event was delivered; the account is on stdout. Throws
+// std::system_error when the file cannot be read.
+[[nodiscard]] int run_job(const runtime::config::Settings& settings, Job job);
+
+}  // namespace tally::producer::publish
