@@ -146,6 +146,7 @@ Input::Got Input::read_pipe(std::span<char> to, std::size_t& bytes) {
 
 Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
   for (;;) {
+    const auto looked = Clock::now();
     bytes = read_some(to);
     if (bytes > 0) return Got::kBytes;
     if (!follow_) return Got::kEnd;
@@ -155,7 +156,7 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
       file_ = std::make_shared<FileMark>(FileMark{file_->device, file_->inode, {}});
       return Got::kNewFile;
     }
-    if (change_to_new_file()) return Got::kNewFile;
+    if (change_to_new_file(looked)) return Got::kNewFile;
     ::poll(nullptr, 0, kPollMs);
     if (!keep_waiting_()) return Got::kStopped;
   }
@@ -166,14 +167,15 @@ bool Input::was_emptied() const {
   return ::fstat(descriptor_, &about) == 0 && static_cast<std::uint64_t>(about.st_size) < at_;
 }
 
-bool Input::change_to_new_file() {
+// `looked`: when the file at hand was known to have no more.
+bool Input::change_to_new_file(Clock::time_point looked) {
   struct stat about = {};
   if (::stat(path_.c_str(), &about) != 0 || is_file(about, file_->device, file_->inode)) {
     renamed_.reset();
     return false;
   }
   if (!renamed_) renamed_ = Clock::now();
-  if (Clock::now() - *renamed_ < follow_->grace) return false;
+  if (looked < *renamed_ + follow_->grace) return false;
   if (!later_.empty()) {
     take(later_.front());
     later_.erase(later_.begin());

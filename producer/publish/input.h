@@ -93,7 +93,7 @@ class Input {
   [[nodiscard]] std::size_t read_some(std::span<char> to) const;
   void note(std::span<const char> bytes);
   [[nodiscard]] bool was_emptied() const;
-  [[nodiscard]] bool change_to_new_file();
+  [[nodiscard]] bool change_to_new_file(std::chrono::steady_clock::time_point looked);
   [[nodiscard]] core::Result<void> check(const FilePlace& place, const std::string& path) const;
   [[nodiscard]] core::Result<void> find_rotated(const FilePlace& place);
 

@@ -26,7 +26,7 @@ constexpr std::array kTailOptions = {
     kBrokersOption,
     kTopicOption,
     Option{"pattern", Kind::kText, "",
-           "Regular expression (RE2) that is found in a line; its groups (?P<name>...) id, time, "
+           "Regular expression (RE2) that is found in a line; its groups `(?P<name>...)` id, time, "
            "tenant, type and source become the event's attributes, all others members of data."},
     Option{
         "preset", Kind::kText, "",

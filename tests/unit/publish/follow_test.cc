@@ -142,7 +142,7 @@ TEST(Follow, ThoseThatHadTheNameSinceComeInTheirOrder) {
     input.seek(place.offset);
     RecordReader reader(input, 100, std::nullopt);
     reader.go_on_at(place.offset, place.line);
-    EXPECT_EQ(follow(input, reader, {[] {}}),
+    EXPECT_EQ(follow(input, reader, {[] {}, [] {}, [] {}}),
               (Lines{"2@4 two", "<new file>", "1@0 three", "<new file>", "1@0 four", "<new file>",
                      "1@0 five"}));
   }
