@@ -29,6 +29,8 @@ struct SinkOutcome {
   std::string_view key;
   bool kept = false;
   std::string_view reason;  // of one not kept: a short name ("_MSG_TIMED_OUT", "disk_full")
+  // Of one not kept: whether a copy may exist all the same, now or after a crash.
+  bool may_be_kept = true;
 };
 
 // Threads: offer() from any thread; it throws nothing, and answers kFull where memory is missing.

@@ -45,6 +45,8 @@ struct Delivery {
   std::int64_t offset = -1;     // of a delivered one; -1 when the broker did not say
   std::string_view reason;      // of a failed one: librdkafka's short name ("MSG_TIMED_OUT")
   std::string_view detail;      // of a failed one: a sentence
+  // Of a failed one: it was sent at least once, and no answer told that it is not in the log.
+  bool may_be_in_log = false;
 };
 
 // Whether each message is called back, or only those that failed (faster by a third; what was

@@ -94,6 +94,7 @@ TEST(KafkaProducer, SaysWhenTheQueueIsFullAndGivesUpTheRestWithAReason) {
           [&](const Delivery& delivery) {
             const std::scoped_lock lock(mutex);
             EXPECT_FALSE(delivery.delivered);
+            EXPECT_FALSE(delivery.may_be_in_log) << "it was never sent";
             reasons.emplace(delivery.reason);
           },
   });
