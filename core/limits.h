@@ -161,8 +161,9 @@ static_assert((kMaxSpoolRecordsInFlight & (kMaxSpoolRecordsInFlight - 1)) == 0);
 static_assert(kMaxServedEventBytes > 2 * kMaxDataBytes);
 static_assert(kMaxServedEventBytes + kMaxRequestIdBytes + 64 + 1024 <= kMaxRecordBytes);
 static_assert(kMaxServedEventBytes + kMaxRequestIdBytes + 64 <= kMaxSpoolEventBytes);
-// An event's place in its batch and its request are told in 32 bits each.
-static_assert(kMaxServedBatchEvents <= 0xffff'ffffULL && kMaxRequestsInFlight <= 0xffff'ffffULL);
+// An event's place in its batch is told in 17 bits, its request in 16; 31 are left to tell requests
+// in the same place from each other.
+static_assert(kMaxServedBatchEvents <= 1U << 17U && kMaxRequestsInFlight <= 1U << 16U);
 // The longest span is a month: what holds an event begins a month and a shift before it at most.
 static_assert(kFirstEventSeconds - 31 * kDaySeconds - kMaxZoneShiftSeconds >= 0);
 static_assert(kEndOfEventsSeconds + 31 * kDaySeconds + kMaxZoneShiftSeconds <=

@@ -7,9 +7,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <iterator>
 #include <map>
+#include <new>
+#include <optional>
 #include <utility>
 
 namespace tally::producer::serve {
@@ -19,13 +21,18 @@ using runtime::http::Response;
 
 constexpr std::string_view kFullReason = "queue_full";
 constexpr std::string_view kClosedReason = "closed";
+constexpr std::string_view kOtherReason = "other";
 
-// What ends an event before anybody could have kept it: it was never handed over, or each try of it
-// would be refused. After all others a copy may exist: of an earlier try whose answer was lost, or
-// on a disk that could not take it back.
-constexpr std::array<std::string_view, 6> kCertainlyNotKept = {
-    kFullReason, kClosedReason, "too_large", "MSG_SIZE_TOO_LARGE", "INVALID_MSG", "INVALID_RECORD",
-};
+// A tag: which of its slot's requests, the slot, the event's place.
+constexpr unsigned kEventBits = 17;
+constexpr unsigned kSlotBits = 16;
+constexpr std::uint64_t kGenerations = std::uint64_t{1} << (64 - kEventBits - kSlotBits);
+static_assert(core::kMaxServedBatchEvents <= std::uint64_t{1} << kEventBits);
+static_assert(core::kMaxRequestsInFlight <= std::uint64_t{1} << kSlotBits);
+
+enum Row : std::size_t { kEnded, kLost, kUnknown, kRows };
+// Of bits that a free slot keeps: those of a usual batch.
+constexpr std::size_t kKeptWords = kRows * 1'024 / 64;
 
 // Takes `amount` of what is bounded, or nothing.
 bool take(std::atomic<std::uint64_t>& used, std::uint64_t amount, std::uint64_t bound) {
@@ -36,19 +43,14 @@ bool take(std::atomic<std::uint64_t>& used, std::uint64_t amount, std::uint64_t 
 
 }  // namespace
 
-bool fate_is_unknown(std::string_view reason) {
-  return std::find(kCertainlyNotKept.begin(), kCertainlyNotKept.end(), reason) ==
-         kCertainlyNotKept.end();
-}
-
 InFlight::InFlight(const InFlightLimits& limits, Probe& probe)
     : limits_(limits), probe_(probe), slots_(std::make_unique<Slot[]>(limits.requests)) {
   TALLY_CHECK(limits.requests >= 1 && limits.requests <= core::kMaxRequestsInFlight);
   free_.reserve(limits.requests);
-  for (std::size_t i = limits.requests; i > 0; --i) free_.push_back(static_cast<SlotId>(i - 1));
+  for (auto i = static_cast<std::uint32_t>(limits.requests); i > 0; --i) free_.push_back(i - 1);
 }
 
-InFlight::Began InFlight::begin(Load load, const SenderPtr& sender, Reply& reply, SlotId& slot) {
+InFlight::Began InFlight::begin(Load load, const SenderPtr& sender, Reply& reply, Ticket& ticket) {
   const std::uint64_t key_bound = limits_.events_of_a_key;
   const std::uint64_t key_requests = std::max<std::uint64_t>(1, limits_.requests / 2);
   if (key_bound > 0) {
@@ -70,67 +72,116 @@ InFlight::Began InFlight::begin(Load load, const SenderPtr& sender, Reply& reply
     events_.fetch_sub(load.events);
     return give_back();
   }
+  std::optional<std::uint32_t> index;
   {
     const std::scoped_lock lock(mutex_);
-    if (free_.empty()) {
-      events_.fetch_sub(load.events);
-      bytes_.fetch_sub(load.bytes);
-      return give_back();
+    if (!free_.empty()) {
+      index = free_.back();
+      free_.pop_back();
     }
-    slot = free_.back();
-    free_.pop_back();
   }
-  Slot& taken = slots_[slot];
-  taken.left.store(load.events + 1, std::memory_order_relaxed);
-  taken.load = load;
+  if (!index || !occupy(slots_[*index], load)) {
+    events_.fetch_sub(load.events);
+    bytes_.fetch_sub(load.bytes);
+    const std::scoped_lock lock(mutex_);
+    if (index) free_.push_back(*index);
+    return give_back();
+  }
+  Slot& taken = slots_[*index];
   taken.sender = sender;
   taken.reply = std::move(reply);
-  taken.begun = std::chrono::steady_clock::now();
+  ticket = (taken.generation << kSlotBits | *index) << kEventBits;
   return Began::kYes;
 }
 
-void InFlight::missed(SlotId slot, std::size_t event, std::string_view reason) {
-  {
-    const std::scoped_lock lock(slots_[slot].mutex);
-    slots_[slot].misses.push_back(
-        {static_cast<std::uint32_t>(event), fate_is_unknown(reason), std::string(reason)});
+// False where there is no memory: then nothing has changed.
+bool InFlight::occupy(Slot& slot, Load load) {
+  const std::scoped_lock lock(slot.mutex);
+  try {
+    slot.bits.assign(kRows * ((load.events + 63) / 64), 0);
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-  count_down(slot);
+  slot.generation = (slot.generation + 1) % kGenerations;
+  slot.left = load.events + 1;
+  slot.load = load;
+  slot.reasons.fill({});
+  slot.begun = std::chrono::steady_clock::now();
+  return true;
 }
 
-void InFlight::offered(SlotId slot) { count_down(slot); }
+void InFlight::Slot::count(std::string_view reason) {
+  reason = reason.substr(0, sizeof(Reason::text));
+  const auto same = [&](const Reason& one) { return one.events == 0 || one.name() == reason; };
+  auto* found = std::find_if(reasons.begin(), reasons.end() - 1, same);
+  // The last place is for all that find none.
+  const bool has_place = found != reasons.end() - 1;
+  const std::string_view name = has_place ? reason : kOtherReason;
+  std::copy(name.begin(), name.end(), found->text.begin());
+  found->bytes = name.size();
+  ++found->events;
+}
+
+void InFlight::missed(Ticket ticket, std::size_t event, Fate fate, std::string_view reason) {
+  end(tag(ticket, event), fate, reason);
+}
 
 void InFlight::ended(const SinkOutcome& outcome) {
-  const auto slot = static_cast<SlotId>(outcome.tag >> 32U);
-  TALLY_CHECK(slot < limits_.requests, "tag {}", outcome.tag);
-  if (!outcome.kept) return missed(slot, outcome.tag & 0xffff'ffffU, outcome.reason);
-  count_down(slot);
+  const Fate lost = outcome.may_be_kept ? Fate::kUnknown : Fate::kNotKept;
+  end(outcome.tag, outcome.kept ? Fate::kKept : lost, outcome.reason);
 }
 
-void InFlight::count_down(SlotId slot) {
-  const std::uint64_t before = slots_[slot].left.fetch_sub(1, std::memory_order_acq_rel);
-  TALLY_CHECK(before >= 1, "slot {} had ended", slot);
-  if (before == 1) finish(slot);
+void InFlight::end(std::uint64_t tag, Fate fate, std::string_view reason) {
+  const std::size_t event = tag & ((std::uint64_t{1} << kEventBits) - 1);
+  const std::size_t index = tag >> kEventBits & ((std::uint64_t{1} << kSlotBits) - 1);
+  TALLY_CHECK(index < limits_.requests, "tag {}", tag);
+  Slot& slot = slots_[index];
+  {
+    const std::scoped_lock lock(slot.mutex);
+    const bool is_its = slot.generation == tag >> (kEventBits + kSlotBits) && slot.left > 0;
+    if (!is_its || event >= slot.load.events || slot.bit(kEnded, event)) return probe_.stray_end();
+    slot.set_bit(kEnded, event);
+    if (fate != Fate::kKept) {
+      slot.set_bit(kLost, event);
+      if (fate == Fate::kUnknown) slot.set_bit(kUnknown, event);
+      slot.count(reason);
+    }
+    if (--slot.left > 0) return;
+  }
+  finish(index);
 }
 
-void InFlight::finish(SlotId slot) {
-  Slot& done = slots_[slot];
+void InFlight::offered(Ticket ticket) {
+  const std::size_t index = ticket >> kEventBits & ((std::uint64_t{1} << kSlotBits) - 1);
+  Slot& slot = slots_[index];
+  {
+    const std::scoped_lock lock(slot.mutex);
+    TALLY_CHECK(slot.left >= 1, "slot {} had ended", index);
+    if (--slot.left > 0) return;
+  }
+  finish(index);
+}
+
+void InFlight::finish(std::size_t index) {
+  Slot& done = slots_[index];
   const Load load = done.load;
   const auto took = std::chrono::steady_clock::now() - done.begun;
   const SenderPtr sender = std::exchange(done.sender, nullptr);
   Reply reply = std::exchange(done.reply, Reply());
-  std::vector<Miss> misses;
-  {
-    const std::scoped_lock lock(done.mutex);
-    misses.swap(done.misses);
+  std::uint64_t unknown = 0;
+  std::uint64_t lost = 0;
+  for (std::size_t word = 0; word < done.words(); ++word) {
+    lost += static_cast<std::uint64_t>(std::popcount(done.bits[kLost * done.words() + word]));
+    unknown += static_cast<std::uint64_t>(std::popcount(done.bits[kUnknown * done.words() + word]));
   }
-  const auto unknown =
-      std::count_if(misses.begin(), misses.end(), [](const Miss& miss) { return miss.unknown; });
-  probe_.ended({.kept = load.events - misses.size(),
-                .not_kept = misses.size() - static_cast<std::uint64_t>(unknown),
-                .unknown = static_cast<std::uint64_t>(unknown)},
-               took);
-  Response response = answer(load, misses);
+  probe_.ended({.kept = load.events - lost, .not_kept = lost - unknown, .unknown = unknown}, took);
+  Response response;
+  try {
+    response = answer(done, unknown, lost);
+  } catch (const std::bad_alloc&) {
+    response.status = 503;  // without a word; that of 202 needs no memory
+  }
+  if (done.bits.capacity() > kKeptWords) done.bits = {};
   // Before the answer is out: whoever has read it finds the room free.
   events_.fetch_sub(load.events);
   bytes_.fetch_sub(load.bytes);
@@ -140,41 +191,39 @@ void InFlight::finish(SlotId slot) {
   }
   {
     const std::scoped_lock lock(mutex_);
-    free_.push_back(slot);
+    free_.push_back(static_cast<std::uint32_t>(index));
   }
   probe_.answered(response.status);
   std::move(reply).send(std::move(response));
 }
 
-Response InFlight::answer(const Load& load, std::vector<Miss>& misses) {
-  if (misses.empty()) {
-    Response response;
-    response.status = 202;
-    return response;
-  }
+Response InFlight::answer(const Slot& done, std::uint64_t unknown, std::uint64_t lost) {
+  Response response;
+  response.status = 202;
+  if (lost == 0) return response;
+  const std::uint64_t events = done.load.events;
   const auto all_for = [&](std::string_view reason) {
-    return misses.size() == load.events &&
-           std::all_of(misses.begin(), misses.end(),
-                       [reason](const Miss& miss) { return miss.reason == reason; });
+    return done.reasons.front().events == events && done.reasons.front().name() == reason;
   };
-  if (all_for(kFullReason)) {
+  if (unknown == 0 && all_for(kFullReason)) {
     return refuse(kQueueFull, "no room to keep events in: send it again later");
   }
-  if (all_for(kClosedReason)) {
+  if (unknown == 0 && all_for(kClosedReason)) {
     return refuse(kClosed, "/readyz says why; send it to another instance, or later");
   }
-  std::sort(misses.begin(), misses.end(),
-            [](const Miss& a, const Miss& b) { return a.event < b.event; });
-  std::map<std::string_view, std::size_t> reasons;
   std::string lists[2];
-  for (const Miss& miss : misses) {
-    ++reasons[miss.reason];
-    std::string& list = lists[miss.unknown ? 1 : 0];
+  for (std::size_t event = 0; event < events; ++event) {
+    if (!done.bit(kLost, event)) continue;
+    std::string& list = lists[done.bit(kUnknown, event) ? 1 : 0];
     if (!list.empty()) list += ',';
-    fmt::format_to(std::back_inserter(list), "{}", miss.event);
+    fmt::format_to(std::back_inserter(list), "{}", event);
+  }
+  std::map<std::string_view, std::uint64_t> reasons;
+  for (const Reason& reason : done.reasons) {
+    if (reason.events > 0) reasons[reason.name()] += reason.events;
   }
   std::string members = fmt::format(R"(,"kept":{},"not_kept":[{}],"unknown":[{}],"reasons":{{)",
-                                    load.events - misses.size(), lists[0], lists[1]);
+                                    events - lost, lists[0], lists[1]);
   for (const auto& [reason, count] : reasons) {
     if (members.back() != '{') members += ',';
     fmt::format_to(std::back_inserter(members), "\"{}\":{}", reason, count);

@@ -4,10 +4,12 @@
 #include "core/limits.h"
 #include "producer/serve/openapi.h"
 #include "producer/serve/problem.h"
+#include "runtime/log/log.h"
 
 #include <fmt/format.h>
 
 #include <array>
+#include <exception>
 #include <optional>
 #include <utility>
 
@@ -192,11 +194,10 @@ void Intake::send(const BodyReader& body, const SenderPtr& sender, Reply& reply)
   InFlight::Load load;
   for (const ReadEvent& event : body.events()) load.bytes += event.id.size() + event.text.size();
   load.events = body.events().size();
-  InFlight::SlotId slot = 0;
-  switch (in_flight_.begin(load, sender, reply, slot)) {
+  InFlight::Ticket ticket = 0;
+  switch (in_flight_.begin(load, sender, reply, ticket)) {
     case InFlight::Began::kYes:
-      offer_all(body, slot);
-      return in_flight_.offered(slot);
+      return offer_all(body, ticket);
     case InFlight::Began::kFull:
       probe_.refused("full", load.events);
       return answer(reply,
@@ -211,32 +212,55 @@ void Intake::send(const BodyReader& body, const SenderPtr& sender, Reply& reply)
   }
 }
 
-void Intake::offer_all(const BodyReader& body, InFlight::SlotId slot) {
+// Whatever happens within it, each event ends once and the request is answered.
+void Intake::offer_all(const BodyReader& body, InFlight::Ticket ticket) {
+  Offering offering;
+  try {
+    offer_each(body, ticket, offering);
+  } catch (const std::exception& failure) {
+    // The one that the sink was being offered may be taken.
+    for (bool unknown = offering.is_in_sink; offering.next < body.events().size();
+         unknown = false) {
+      in_flight_.missed(ticket, offering.next++, unknown ? Fate::kUnknown : Fate::kNotKept,
+                        "failed");
+    }
+    in_flight_.offered(ticket);
+    runtime::log::error("events not offered", {{"problem", failure.what()}});
+    return;
+  }
+  in_flight_.offered(ticket);
+}
+
+void Intake::offer_each(const BodyReader& body, InFlight::Ticket ticket, Offering& offering) {
   // One moment for the whole body: that of its acceptance.
   std::array<char, core::kMaxRfc3339Bytes> text{};
   const std::string_view now(text.data(), core::write_rfc3339(options_.now(), text));
   thread_local std::string room;
   const auto events = body.events();
   std::string_view stopped;  // why nothing further is offered
-  for (std::size_t i = 0; i < events.size(); ++i) {
+  std::size_t& i = offering.next;
+  for (; i < events.size(); ++i) {
     if (!stopped.empty()) {
-      in_flight_.missed(slot, i, stopped);
+      in_flight_.missed(ticket, i, Fate::kNotKept, stopped);
       continue;
     }
-    const SinkEvent event{events[i].id, stamped(events[i], now, room), InFlight::tag(slot, i)};
-    switch (sink_->offer(event)) {
+    const SinkEvent event{events[i].id, stamped(events[i], now, room), InFlight::tag(ticket, i)};
+    offering.is_in_sink = true;
+    const Offered offered = sink_->offer(event);
+    offering.is_in_sink = false;
+    switch (offered) {
       case Offered::kAccepted:
         break;
       case Offered::kTooLarge:
-        in_flight_.missed(slot, i, "too_large");
+        in_flight_.missed(ticket, i, Fate::kNotKept, "too_large");
         break;
       case Offered::kFull:
         stopped = "queue_full";
-        in_flight_.missed(slot, i, stopped);
+        in_flight_.missed(ticket, i, Fate::kNotKept, stopped);
         break;
       case Offered::kClosed:
         stopped = "closed";
-        in_flight_.missed(slot, i, stopped);
+        in_flight_.missed(ticket, i, Fate::kNotKept, stopped);
         break;
     }
   }

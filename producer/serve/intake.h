@@ -68,7 +68,12 @@ class Intake {
       runtime::http::Request& head) const;
   void post_events(const runtime::http::Request& request, Reply& reply);
   void send(const BodyReader& body, const SenderPtr& sender, Reply& reply);
-  void offer_all(const BodyReader& body, InFlight::SlotId slot);
+  struct Offering {
+    std::size_t next = 0;     // event that has neither been offered nor missed
+    bool is_in_sink = false;  // the next one is being offered
+  };
+  void offer_all(const BodyReader& body, InFlight::Ticket ticket);
+  void offer_each(const BodyReader& body, InFlight::Ticket ticket, Offering& offering);
   void answer(Reply& reply, runtime::http::Response response);
 
   const IntakeOptions options_;

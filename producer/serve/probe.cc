@@ -16,6 +16,9 @@ Probe::Probe(runtime::metrics::Registry& registry)
     : kept_(registry.counter(kEvents, kEventsHelp, {{"end", "kept"}})),
       not_kept_(registry.counter(kEvents, kEventsHelp, {{"end", "not_kept"}})),
       unknown_(registry.counter(kEvents, kEventsHelp, {{"end", "unknown"}})),
+      stray_ends_(registry.counter("tally_producer_http_stray_ends_total",
+                                   "Ends of events that came twice or too late: a fault of the "
+                                   "daemon; they ended nothing")),
       seconds_(registry.histogram("tally_producer_http_keep_seconds",
                                   "From a checked request to its last event's end",
                                   {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30})),
@@ -46,6 +49,8 @@ void Probe::ended(const EventEnds& ends, std::chrono::steady_clock::duration too
 void Probe::refused(const std::string& why, std::size_t events) {
   refused_.at(why).add(static_cast<double>(events));
 }
+
+void Probe::stray_end() { stray_ends_.add(); }
 
 void Probe::in_flight(std::uint64_t events, std::size_t requests) {
   events_in_flight_.set(static_cast<double>(events));

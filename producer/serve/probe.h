@@ -26,6 +26,8 @@ class Probe {
   void ended(const EventEnds& ends, std::chrono::steady_clock::duration took);
   // Events of a body of which nothing was taken, by why: "invalid", "other_tenant", "full".
   void refused(const std::string& why, std::size_t events);
+  // An event's end that came twice, or after its request was answered.
+  void stray_end();
   void in_flight(std::uint64_t events, std::size_t requests);
   void keys(std::size_t count);
 
@@ -35,6 +37,7 @@ class Probe {
   runtime::metrics::Counter kept_;
   runtime::metrics::Counter not_kept_;
   runtime::metrics::Counter unknown_;
+  runtime::metrics::Counter stray_ends_;
   runtime::metrics::Histogram seconds_;
   runtime::metrics::Gauge events_in_flight_;
   runtime::metrics::Gauge requests_in_flight_;

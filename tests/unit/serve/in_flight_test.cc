@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <deque>
+#include <new>
 
 namespace tally::producer::serve {
 namespace {
@@ -15,6 +16,10 @@ class CountingSink final : public EventSink {
  public:
   explicit CountingSink(OnOutcome on_outcome) : on_outcome_(std::move(on_outcome)) {}
   Offered offer(const SinkEvent& event) override {
+    if (room_ == 0 && fails_) {
+      if (has_taken_) tags_.push_back(event.tag);
+      throw std::bad_alloc();
+    }
     if (room_ == 0) return then_;
     --room_;
     tags_.push_back(event.tag);
@@ -24,15 +29,34 @@ class CountingSink final : public EventSink {
     room_ = room;
     then_ = then;
   }
-  void end(std::string_view reason = "") {
-    const std::uint64_t tag = tags_.front();
+  void end(std::string_view reason = "", bool may_be_kept = true) {
+    last_ = tags_.front();
     tags_.pop_front();
-    on_outcome_({.tag = tag, .key = "", .kept = reason.empty(), .reason = reason});
+    tell(last_, reason, may_be_kept);
+  }
+  // Tells again, or too late, of the one that was ended last.
+  void end_again(std::string_view reason = "") { tell(last_, reason, true); }
+  // The offer of the event behind the room is an exception; before the sink has taken it, or after.
+  void fail_behind(std::size_t room, bool has_taken) {
+    room_ = room;
+    fails_ = true;
+    has_taken_ = has_taken;
   }
 
  private:
+  void tell(std::uint64_t tag, std::string_view reason, bool may_be_kept) {
+    on_outcome_({.tag = tag,
+                 .key = "",
+                 .kept = reason.empty(),
+                 .reason = reason,
+                 .may_be_kept = may_be_kept});
+  }
+
   OnOutcome on_outcome_;
   std::deque<std::uint64_t> tags_;
+  std::uint64_t last_ = 0;
+  bool fails_ = false;
+  bool has_taken_ = false;
   std::size_t room_ = 0;
   Offered then_ = Offered::kFull;
 };
@@ -46,6 +70,15 @@ class Ending : public IntakeTest {
     intake_->attach(std::move(sink));
     sink_->take(1'000, Offered::kFull);
   }
+  bool is_waiting(const Asked& asked) const {
+    return asked.answer.wait_for(std::chrono::seconds(0)) == std::future_status::timeout;
+  }
+  std::string stray_ends() const {
+    const std::string all = registry_.exposition();
+    const std::string_view name = "\ntally_producer_http_stray_ends_total ";
+    const std::size_t at = all.find(name);
+    return at == std::string::npos ? all : all.substr(at + name.size(), 1);
+  }
   CountingSink* sink_ = nullptr;
 };
 
@@ -54,7 +87,7 @@ TEST_F(Ending, WhatIsNotKeptIsNamed) {
   Asked asked = start(post_batch({event("a"), event("b"), event("c"), event("d"), event("e")}));
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
-  sink_->end("INVALID_RECORD");
+  sink_->end("INVALID_RECORD", false);
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
   const Response response = wait(asked);
@@ -207,6 +240,76 @@ TEST_F(Ending, ClosingAnswersWhatStillWaits) {
   EXPECT_EQ(problem(response).at("unknown"), nlohmann::json::parse("[0,1]"));
 }
 
+// The report of a request that was answered came for the next one in its slot, and counted for it.
+TEST_F(Ending, AnEndThatComesTooLateIsNotTheNextRequests) {
+  open_counting({.limits = {.requests = 1}});
+  Asked first = start(post_batch({event("a"), event("b")}));
+  sink_->end();
+  sink_->end();
+  EXPECT_EQ(wait(first).status, 202);
+  Asked second = start(post_batch({event("c"), event("d")}));
+  sink_->end_again();
+  sink_->end_again("_MSG_TIMED_OUT");
+  EXPECT_TRUE(is_waiting(second));
+  EXPECT_EQ(stray_ends(), "2");
+  sink_->end();
+  EXPECT_TRUE(is_waiting(second));
+  sink_->end();
+  EXPECT_EQ(wait(second).status, 202);
+  sink_->end_again();  // of a slot that is free
+  EXPECT_EQ(stray_ends(), "3");
+  EXPECT_EQ(intake_->in_flight().requests(), 0U);
+}
+
+// The event that was told of twice stood for the one that was not told of.
+TEST_F(Ending, AnEndThatComesTwiceIsNoOtherEvents) {
+  open_counting();
+  Asked asked = start(post_batch({event("a"), event("b"), event("c")}));
+  sink_->end();
+  sink_->end_again();
+  sink_->end_again();
+  EXPECT_TRUE(is_waiting(asked));
+  EXPECT_EQ(stray_ends(), "2");
+  sink_->end("_MSG_TIMED_OUT");
+  sink_->end_again();  // too late: it was told to be lost
+  sink_->end();
+  const auto said = problem(wait(asked));
+  EXPECT_EQ(said.at("kept"), 2);
+  EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[1]"));
+}
+
+// The slot was lost for good, and the request never answered.
+TEST_F(Ending, AnExceptionWithinABatchIsAnswered) {
+  for (const bool has_taken : {false, true}) {
+    open_counting({.limits = {.requests = 1}});
+    sink_->fail_behind(2, has_taken);
+    Asked asked = start(post_batch({event("a"), event("b"), event("c"), event("d")}));
+    EXPECT_TRUE(is_waiting(asked));
+    sink_->end();
+    sink_->end();
+    const Response response = wait(asked);
+    EXPECT_EQ(response.status, 503);
+    const auto said = problem(response);
+    EXPECT_EQ(said.at("code"), "not_all_kept");
+    EXPECT_EQ(said.at("kept"), 2);
+    EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[2]"));
+    EXPECT_EQ(said.at("not_kept"), nlohmann::json::parse("[3]"));
+    EXPECT_EQ(said.at("reasons"), nlohmann::json::parse(R"({"failed":2})"));
+    EXPECT_EQ(intake_->in_flight().requests(), 0U);
+    EXPECT_EQ(intake_->in_flight().events(), 0U);
+    if (has_taken) sink_->end();  // of the one that was given up: nobody waits for it
+  }
+}
+
+TEST_F(Ending, OfManyReasonsTheFirstAreNamed) {
+  open_counting();
+  Asked asked =
+      start(post_batch({event("a"), event("b"), event("c"), event("d"), event("e"), event("f")}));
+  for (const char* reason : {"A", "B", "C", "D", "E", "A"}) sink_->end(reason);
+  EXPECT_EQ(problem(wait(asked)).at("reasons"),
+            nlohmann::json::parse(R"({"A":2,"B":1,"C":1,"other":2})"));
+}
+
 // Requests of many threads at once, ended by the sink's: each is answered, and nothing is left.
 TEST_F(Ending, ManyAtOnce) {
   open({.limits = {.requests = 64}});
@@ -225,18 +328,6 @@ TEST_F(Ending, ManyAtOnce) {
   EXPECT_EQ(script_.taken().size(), 2'400U);
   EXPECT_EQ(intake_->in_flight().events(), 0U);
   EXPECT_EQ(intake_->in_flight().requests(), 0U);
-}
-
-TEST(Fate, IsUnknownUnlessNobodyCanHaveKeptIt) {
-  for (const char* certain : {"queue_full", "closed", "too_large", "MSG_SIZE_TOO_LARGE"}) {
-    EXPECT_FALSE(fate_is_unknown(certain)) << certain;
-  }
-  for (const char* unknown :
-       {"_MSG_TIMED_OUT", "_PURGE_INFLIGHT", "_PURGE_QUEUE", "disk_broken", "disk_full",
-        "read_only", "_UNKNOWN_TOPIC", "TOPIC_AUTHORIZATION_FAILED", "REQUEST_TIMED_OUT",
-        "NOT_ENOUGH_REPLICAS_AFTER_APPEND", ""}) {
-    EXPECT_TRUE(fate_is_unknown(unknown)) << unknown;
-  }
 }
 
 }  // namespace
