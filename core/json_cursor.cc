@@ -255,6 +255,7 @@ bool JsonCursor::names_differ(std::size_t first) {
 
 bool JsonCursor::skip_nested(char closing) {
   const std::size_t first_name = names_.size();
+  const auto outer_names = resolved_names_.begin();
   while (more(closing)) {
     if (closing == '}') {
       std::string_view name;
@@ -265,7 +266,10 @@ bool JsonCursor::skip_nested(char closing) {
     }
     if (!skip_any()) return false;
   }
-  return !failed() && names_differ(first_name);
+  const bool differ = !failed() && names_differ(first_name);
+  // Only those of open objects are needed: of all of a text's they may take six times its bytes.
+  while (resolved_names_.begin() != outer_names) resolved_names_.pop_front();
+  return differ;
 }
 
 bool JsonCursor::skip_any() {

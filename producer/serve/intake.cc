@@ -85,11 +85,30 @@ void read(const Request& request, BodyKind kind, const BodyRules& rules, BodyRea
   }
 }
 
+// Of a larger body the reader's memory is given back: members' names and escaped strings may take
+// several times its bytes.
+constexpr std::size_t kKeptForBytes = 1024 * 1024;
+
 // Its memory is kept for the thread's next request, up to what a usual batch needs.
 BodyReader& reader_of_this_thread() {
   thread_local BodyReader reader;
   return reader;
 }
+
+class ReaderForOneBody {
+ public:
+  explicit ReaderForOneBody(std::size_t bytes) : is_kept_(bytes <= kKeptForBytes) {}
+  ~ReaderForOneBody() {
+    if (!is_kept_) reader_ = BodyReader();
+  }
+  ReaderForOneBody(const ReaderForOneBody&) = delete;
+  ReaderForOneBody& operator=(const ReaderForOneBody&) = delete;
+  [[nodiscard]] BodyReader& get() { return reader_; }
+
+ private:
+  const bool is_kept_;
+  BodyReader& reader_ = reader_of_this_thread();
+};
 
 }  // namespace
 
@@ -164,7 +183,8 @@ void Intake::post_events(const Request& request, Reply& reply) {
   const auto sender = std::static_pointer_cast<Sender>(request.grant);
   TALLY_CHECK(sender != nullptr, "{} was not admitted", request.target);
   if (stopping_) return answer(reply, refuse(kStopping, "send it to another instance, or later"));
-  BodyReader& body = reader_of_this_thread();
+  ReaderForOneBody reader(request.body.size());
+  BodyReader& body = reader.get();
   read(request, kind_of(request), {.max_events = options_.max_batch, .tenant = sender->tenant},
        body);
   if (body.too_many()) {
