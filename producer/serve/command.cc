@@ -67,6 +67,8 @@ constexpr std::array kServeOptions = {
     Option{"max-events-in-flight", Kind::kInteger, "200000",
            "Events that were taken and are not kept yet: 503 beyond it.", 1, 10'000'000},
     Option{"max-mb-in-flight", Kind::kInteger, "256", "Their megabytes: 503 beyond it.", 1, 65'536},
+    Option{"max-requests-in-flight", Kind::kInteger, "4096", "Their requests: 503 beyond it.", 1,
+           core::kMaxRequestsInFlight},
     Option{"max-mb-receiving", Kind::kInteger, "256",
            "Megabytes of bodies that are arriving, all connections together: 503 beyond it.", 1,
            65'536},
@@ -82,8 +84,10 @@ constexpr std::array kServeOptions = {
            1'000, 3'600'000},
     Option{"linger-ms", Kind::kInteger, "5",
            "Milliseconds that events wait for others to go to the broker with.", 0, 1'000},
-    Option{"drain-timeout-ms", Kind::kInteger, "35000",
-           "Milliseconds after SIGTERM for what was begun to be answered.", 0, 3'600'000},
+    Option{"drain-timeout-ms", Kind::kInteger, "25000",
+           "Milliseconds after SIGTERM for what was begun to be answered; below the time after "
+           "which the supervisor kills.",
+           0, 3'600'000},
     Option{"threads", Kind::kInteger, "2", "Threads that read requests and check events.", 1, 256},
     Option{"port-file", Kind::kText, "", "Writes the listener's port to this file."},
 };
@@ -202,6 +206,7 @@ IntakeOptions intake_options(const Settings& settings) {
   IntakeOptions intake;
   intake.max_batch = static_cast<std::size_t>(settings.integer("max-batch"));
   intake.limits.events = static_cast<std::uint64_t>(settings.integer("max-events-in-flight"));
+  intake.limits.requests = static_cast<std::size_t>(settings.integer("max-requests-in-flight"));
   intake.limits.bytes =
       static_cast<std::uint64_t>(settings.integer("max-mb-in-flight")) * kMegabyte;
   if (settings.text("level") == "spooled") {

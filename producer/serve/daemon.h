@@ -19,7 +19,7 @@ struct DaemonOptions {
   std::string token = {};      // "": none
   std::string keys_file = {};  // "": none
   std::string port_file = {};
-  std::chrono::milliseconds drain_timeout{35'000};
+  std::chrono::milliseconds drain_timeout{25'000};
 };
 
 // Serves until `stop`, then drains: nothing new is accepted, what was begun is answered, the spool
