@@ -82,10 +82,11 @@ std::string written(const ReadRequest& read) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     const std::string_view name = line.substr(0, line.find(':'));
-    if (runtime::http::equal_without_case(name, "transfer-encoding") ||
-        runtime::http::equal_without_case(name, "content-length")) {
-      continue;
-    }
+    // What HTTP/1.0 passes over, HTTP/1.1 may refuse.
+    const auto is = [name](const char* other) {
+      return runtime::http::equal_without_case(name, other);
+    };
+    if (is("transfer-encoding") || is("content-length") || is("expect")) continue;
     text += fmt::format("{}\r\n", line);
   }
   if (count(read, "host") == 0) text += "Host: x\r\n";
