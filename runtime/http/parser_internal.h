@@ -1,5 +1,5 @@
 // Reads requests with Beast's parser and judges them: everything that two readers of the same bytes
-// could understand differently is refused. What a request is, and why one is refused, does not
+// could understand differently is refused. What a header is, and why it is refused, does not
 // depend on the pieces that it came in. For the sources of this folder only.
 #pragma once
 
