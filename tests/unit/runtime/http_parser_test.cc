@@ -105,6 +105,16 @@ TEST(HttpParserTest, ChunksAreSaidInHexDigitsAlone) {
   expect_refused(chunked + "3;a\nb\r\nabc\r\n0\r\n\r\n", 400);
 }
 
+// Beast asserted that five bytes were there, and the process was gone.
+TEST(HttpParserTest, AnEmptyBodyOfChunksMayComeInPieces) {
+  const std::string chunked = kPost + "Transfer-Encoding: chunked\r\n\r\n";
+  for (const char* last : {"0\r\n\r\n", "000\r\n\r\n", "0;e=f\r\n\r\n", "0\r\nX: y\r\n\r\n"}) {
+    const auto read = read_all_ways(chunked + last + kPost + "\r\n");
+    ASSERT_EQ(read.size(), 2U) << last;
+    EXPECT_EQ(read[0].body, "") << last;
+  }
+}
+
 TEST(HttpParserTest, LinesEndInOneWay) {
   expect_refused("GET / HTTP/1.1\nHost: x\n\n", 400);
   expect_refused("GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", 400);
