@@ -16,7 +16,7 @@ constexpr std::size_t kKeptBytes = 64 * 1024;         // memory of a text that i
 constexpr std::size_t kMaxUnsentBytes = 256 * 1024;   // more are read only when these are sent
 
 void shed(std::string& text) {
-  if (text.capacity() > kKeptBytes) text = std::string();
+  if (text.capacity() > kKeptBytes) std::string().swap(text);  // assigned to, it keeps its memory
 }
 
 }  // namespace

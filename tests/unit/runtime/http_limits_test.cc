@@ -331,6 +331,23 @@ TEST(HttpLimitsTest, ChunksCountAsTheyCome) {
   EXPECT_EQ(server.stats().bytes_receiving, 200U);
 }
 
+// Nothing of it was given back, and all of it was counted as free.
+TEST(HttpLimitsTest, AConnectionKeepsLittleOfALargeBody) {
+  const Server server({}, [](const Request& request) {
+    Response response;
+    response.body = "<" + std::to_string(request.body.capacity()) + ">";
+    return response;
+  });
+  RawSocket socket(server.port());
+  const std::size_t large = std::size_t{1024} * 1024;
+  socket.send(post_of(large) + std::string(large, 'x'));
+  EXPECT_THAT(socket.read_until(">"), HasSubstr("200 OK"));
+  socket.send(post_of(1) + "y");
+  const std::string answer = socket.read_until(">");
+  ASSERT_THAT(answer, HasSubstr("<"));
+  EXPECT_LE(std::stoul(answer.substr(answer.find('<') + 1)), 64U * 1024);
+}
+
 // The connection is still there, told and read from: its memory is not.
 TEST(HttpLimitsTest, WhatIsRefusedMidwayIsGivenBack) {
   ServerOptions options = with_little_room();
