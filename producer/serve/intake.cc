@@ -90,24 +90,26 @@ void read(const Request& request, BodyKind kind, const BodyRules& rules, BodyRea
 constexpr std::size_t kKeptForBytes = 1024 * 1024;
 
 // Its memory is kept for the thread's next request, up to what a usual batch needs.
-BodyReader& reader_of_this_thread() {
-  thread_local BodyReader reader;
+std::optional<BodyReader>& reader_of_this_thread() {
+  thread_local std::optional<BodyReader> reader;
   return reader;
 }
 
 class ReaderForOneBody {
  public:
-  explicit ReaderForOneBody(std::size_t bytes) : is_kept_(bytes <= kKeptForBytes) {}
+  explicit ReaderForOneBody(std::size_t bytes) : is_kept_(bytes <= kKeptForBytes) {
+    if (!reader_) reader_.emplace();
+  }
   ~ReaderForOneBody() {
-    if (!is_kept_) reader_ = BodyReader();
+    if (!is_kept_) reader_.reset();  // assigned to, its strings would keep their memory
   }
   ReaderForOneBody(const ReaderForOneBody&) = delete;
   ReaderForOneBody& operator=(const ReaderForOneBody&) = delete;
-  [[nodiscard]] BodyReader& get() { return reader_; }
+  [[nodiscard]] BodyReader& get() { return *reader_; }
 
  private:
   const bool is_kept_;
-  BodyReader& reader_ = reader_of_this_thread();
+  std::optional<BodyReader>& reader_ = reader_of_this_thread();
 };
 
 }  // namespace

@@ -1,0 +1,57 @@
+// What stays of large requests when they are over: operator new of this program counts.
+#include "tests/unit/serve/rig.h"
+
+#include <malloc.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+#include <string>
+
+namespace {
+thread_local std::int64_t held_bytes = 0;  // what this thread asked for, less what it gave back
+
+void* counted(std::size_t bytes) {
+  void* memory = std::malloc(bytes);
+  if (memory == nullptr) throw std::bad_alloc();
+  held_bytes += static_cast<std::int64_t>(::malloc_usable_size(memory));
+  return memory;
+}
+
+void give_back(void* memory) {
+  held_bytes -= static_cast<std::int64_t>(::malloc_usable_size(memory));
+  std::free(memory);
+}
+}  // namespace
+
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes) { return counted(bytes); }
+void operator delete(void* memory) noexcept { give_back(memory); }
+void operator delete[](void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
+
+namespace tally::producer::serve {
+namespace {
+
+constexpr std::size_t kLargeBytes = 4 * 1024 * 1024;
+constexpr std::int64_t kMayStayBytes = 64 * 1024;
+
+class Memory : public IntakeTest {
+ protected:
+  // By how much more is held after the second request than after the first, small one.
+  std::int64_t left_of(const Request& small, const Request& large) {
+    EXPECT_EQ(ask(small).status, 202);
+    const std::int64_t before = held_bytes;
+    EXPECT_NE(ask(large).status, 202);
+    return held_bytes - before;
+  }
+};
+
+TEST_F(Memory, OfAStringWithEscapesNothingStays) {
+  const std::string large = event("a\\n" + std::string(kLargeBytes, 'x'));
+  EXPECT_LT(left_of(post_batch({event("a")}), post_batch({large})), kMayStayBytes);
+}
+
+}  // namespace
+}  // namespace tally::producer::serve
