@@ -181,7 +181,8 @@ void InFlight::finish(std::size_t index) {
   } catch (const std::bad_alloc&) {
     response.status = 503;  // without a word; that of 202 needs no memory
   }
-  if (done.bits.capacity() > kKeptWords) done.bits = {};
+  // Assigned to, they would keep their memory.
+  if (done.bits.capacity() > kKeptWords) std::vector<std::uint64_t>().swap(done.bits);
   // Before the answer is out: whoever has read it finds the room free.
   events_.fetch_sub(load.events);
   bytes_.fetch_sub(load.bytes);

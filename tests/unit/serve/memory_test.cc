@@ -1,4 +1,5 @@
 // What stays of large requests when they are over: operator new of this program counts.
+#include "core/limits.h"
 #include "tests/unit/serve/rig.h"
 
 #include <malloc.h>
@@ -51,6 +52,23 @@ class Memory : public IntakeTest {
 TEST_F(Memory, OfAStringWithEscapesNothingStays) {
   const std::string large = event("a\\n" + std::string(kLargeBytes, 'x'));
   EXPECT_LT(left_of(post_batch({event("a")}), post_batch({large})), kMayStayBytes);
+}
+
+// The slots of the largest batches that there may be would hold 2.4 GB.
+TEST_F(Memory, AFreeSlotKeepsTheBitsOfAUsualBatch) {
+  InFlight in_flight({.requests = 1, .events = core::kMaxServedBatchEvents}, probe_);
+  const auto run = [&](std::size_t events) {
+    InFlight::Ticket ticket = 0;
+    Reply reply([](const Response& response) { EXPECT_EQ(response.status, 202); });
+    ASSERT_EQ(in_flight.begin({.events = events, .bytes = 1}, nullptr, reply, ticket),
+              InFlight::Began::kYes);
+    for (std::size_t i = 0; i < events; ++i) in_flight.missed(ticket, i, Fate::kKept, "");
+    in_flight.offered(ticket);
+  };
+  run(1);
+  const std::int64_t before = held_bytes;
+  run(core::kMaxServedBatchEvents);
+  EXPECT_LT(held_bytes - before, 4 * 1024);
 }
 
 }  // namespace
