@@ -51,10 +51,12 @@ RequestParser::State RequestParser::read(std::string_view& bytes) {
   }
   while (true) {
     Code code;
-    bytes.remove_prefix(put({bytes.data(), bytes.size()}, code));
+    // Chunk extensions and trailers are bounded as headers are. No more than that is looked at, so
+    // that it does not matter in which pieces they come.
+    const std::string_view within = bytes.substr(0, options_.max_header_bytes);
+    bytes.remove_prefix(put({within.data(), within.size()}, code));
     if (code == Error::need_more) {
-      // Chunk extensions and trailers are bounded as headers are.
-      if (bytes.size() <= options_.max_header_bytes) return State::kNeedsMore;
+      if (within.size() < options_.max_header_bytes) return State::kNeedsMore;
       return refuse(400, "the chunks hold too much that is no data");
     }
     if (code) return explain(code);

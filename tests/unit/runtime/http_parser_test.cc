@@ -115,6 +115,28 @@ TEST(HttpParserTest, AnEmptyBodyOfChunksMayComeInPieces) {
   }
 }
 
+// In one piece they were read, in several refused.
+TEST(HttpParserTest, ChunkExtensionsAndTrailersAreBoundedHoweverTheyCome) {
+  const std::string chunked = kPost + "Transfer-Encoding: chunked\r\n\r\n";
+  // `count` of 'e' between the two.
+  const auto filled = [&](std::string_view before, std::string_view after, std::size_t count) {
+    return chunked + std::string(before) + std::string(count, 'e') + std::string(after);
+  };
+  const std::string extended = "\r\nabc\r\n0\r\n\r\n";
+  EXPECT_EQ(read_all_ways(filled("3;", extended, 296)).at(0).body, "abc");
+  expect_refused(filled("3;", extended, 297), 400);
+  // The line's end of the chunk before counts too.
+  EXPECT_EQ(read_all_ways(filled("1\r\nz\r\n3;", extended, 294)).at(0).body, "zabc");
+  expect_refused(filled("1\r\nz\r\n3;", extended, 295), 400);
+  const std::string trailed = "0\r\nX: ";
+  EXPECT_EQ(read_all_ways(filled(trailed, "\r\n\r\n", 290)).at(0).refused, 0);
+  expect_refused(filled(trailed, "\r\n\r\n", 291), 400);
+  // For the same reason, too.
+  expect_refused(filled("z", extended, 400), 400);
+  expect_refused(filled("3;", "\nabc", 400), 400);
+  expect_refused(filled("0\r\n", "\r\n\r\n", 400), 400);
+}
+
 TEST(HttpParserTest, LinesEndInOneWay) {
   expect_refused("GET / HTTP/1.1\nHost: x\n\n", 400);
   expect_refused("GET / HTTP/1.1\r\nHost: x\nX: y\r\n\r\n", 400);
