@@ -168,6 +168,9 @@ std::optional<Response> Intake::refusal_of(Request& head) const {
     refused.headers.set("Allow", "POST");
     return refused;
   }
+  if (head.headers.count("Authorization") + head.headers.count("X-API-Key") > 1) {
+    return refuse(kBadRequest, "give one key: Authorization or X-API-Key, once");
+  }
   SenderPtr sender = sender_of(head);
   if (sender == nullptr) {
     return refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key");

@@ -20,7 +20,8 @@ struct Refusal {
 };
 
 inline constexpr Refusal kMalformed{400, "malformed", "The body cannot be read"};
-inline constexpr Refusal kBadRequest{400, "bad_request", "The request is no HTTP/1.1"};
+inline constexpr Refusal kBadRequest{400, "bad_request",
+                                     "The request is no HTTP/1.1, or says something twice"};
 inline constexpr Refusal kUnauthorized{401, "unauthorized", "No key, or one that is not known"};
 inline constexpr Refusal kOtherTenant{403, "other_tenant", "The key is bound to another tenant"};
 inline constexpr Refusal kNotFound{404, "not_found", "There is no such path"};

@@ -252,6 +252,25 @@ TEST_F(Refusing, WithoutAKey) {
   }
 }
 
+// One would be taken, and another reader of the request would take the other.
+TEST_F(Refusing, SeveralKeys) {
+  open({}, "the token");
+  const std::pair<const char*, const char*> right = {"X-API-Key", "the token"};
+  const std::pair<const char*, const char*> bearer = {"Authorization", "Bearer the token"};
+  const std::pair<const char*, const char*> basic = {"authorization", "Basic the token"};
+  const std::pair<const char*, const char*> wrong = {"x-api-key", "another"};
+  const std::pair<const char*, const char*> empty = {"X-API-Key", ""};
+  for (const auto& [first, second] :
+       {std::pair(wrong, right), std::pair(right, right), std::pair(empty, right),
+        std::pair(bearer, right), std::pair(bearer, wrong), std::pair(bearer, empty),
+        std::pair(basic, right), std::pair(bearer, bearer)}) {
+    Request request = post_one(event("a"));
+    request.headers.add(first.first, first.second);
+    request.headers.add(second.first, second.second);
+    expect(request, 400, "bad_request", "give one key");
+  }
+}
+
 TEST_F(Refusing, TheKeyOfAnotherTenant) {
   const auto keys = make_keys({"other", "acme"});
   Request request = post_batch({event("a"), event("b")});
