@@ -34,11 +34,14 @@ enum Row : std::size_t { kEnded, kLost, kUnknown, kRows };
 // Of bits that a free slot keeps: those of a usual batch.
 constexpr std::size_t kKeptWords = kRows * 1'024 / 64;
 
-// Takes `amount` of what is bounded, or nothing.
+// Takes `amount` of what is bounded, or nothing, not even for a moment. `bound` is the same each
+// time.
 bool take(std::atomic<std::uint64_t>& used, std::uint64_t amount, std::uint64_t bound) {
-  if (used.fetch_add(amount) + amount <= bound) return true;
-  used.fetch_sub(amount);
-  return false;
+  std::uint64_t held = used.load();
+  do {
+    if (amount > bound - held) return false;
+  } while (!used.compare_exchange_weak(held, held + amount));
+  return true;
 }
 
 }  // namespace

@@ -310,6 +310,35 @@ TEST_F(Ending, OfManyReasonsTheFirstAreNamed) {
             nlohmann::json::parse(R"({"A":2,"B":1,"C":1,"other":2})"));
 }
 
+// A request that was over the bound was counted until it was refused, and another had no room.
+TEST_F(Ending, WhatHasNoRoomTakesNoneFromOthers) {
+  InFlight in_flight({.requests = 2, .events = 10, .bytes = 10}, probe_);
+  std::atomic<bool> over = false;
+  std::thread greedy([&] {
+    InFlight::Ticket ticket = 0;
+    Reply reply;
+    while (!over) {
+      EXPECT_EQ(in_flight.begin({.events = 11, .bytes = 1}, nullptr, reply, ticket),
+                InFlight::Began::kFull);
+    }
+  });
+  int refused = 0;
+  for (int i = 0; i < 100'000; ++i) {
+    InFlight::Ticket ticket = 0;
+    Reply reply([](const Response&) {});
+    if (in_flight.begin({.events = 1, .bytes = 1}, nullptr, reply, ticket) !=
+        InFlight::Began::kYes) {
+      ++refused;
+      continue;
+    }
+    in_flight.missed(ticket, 0, Fate::kKept, "");
+    in_flight.offered(ticket);
+  }
+  over = true;
+  greedy.join();
+  EXPECT_EQ(refused, 0);
+}
+
 // Requests of many threads at once, ended by the sink's: each is answered, and nothing is left.
 TEST_F(Ending, ManyAtOnce) {
   open({.limits = {.requests = 64}});
