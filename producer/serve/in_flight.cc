@@ -55,9 +55,8 @@ InFlight::InFlight(const InFlightLimits& limits, Probe& probe)
 
 InFlight::Began InFlight::begin(Load load, const SenderPtr& sender, Reply& reply, Ticket& ticket) {
   const std::uint64_t key_bound = limits_.events_of_a_key;
-  const std::uint64_t key_requests = std::max<std::uint64_t>(1, limits_.requests / 2);
   if (key_bound > 0) {
-    if (!take(sender->requests, 1, key_requests)) return Began::kKeyFull;
+    if (!take(sender->requests, 1, limits_.requests_of_a_key())) return Began::kKeyFull;
     if (!take(sender->in_flight, load.events, key_bound)) {
       sender->requests.fetch_sub(1);
       return Began::kKeyFull;

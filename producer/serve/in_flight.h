@@ -14,6 +14,7 @@
 #include "producer/serve/reply.h"
 #include "runtime/http/http.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -31,8 +32,11 @@ struct InFlightLimits {
   std::size_t requests = 4'096;
   std::uint64_t events = 200'000;
   std::uint64_t bytes = 256ULL * 1024 * 1024;
-  // And half of the requests; 0: a key has no bounds of its own.
-  std::uint64_t events_of_a_key = 0;
+  std::uint64_t events_of_a_key = 0;  // 0: a key has no bounds of its own
+  // Where a key has bounds.
+  [[nodiscard]] std::size_t requests_of_a_key() const {
+    return std::max<std::size_t>(1, requests / 2);
+  }
 };
 
 // What became of an event. Of one that is not kept no copy exists; of one that is unknown the

@@ -231,9 +231,10 @@ void Intake::send(const BodyReader& body, const SenderPtr& sender, Reply& reply)
       probe_.refused("full", load.events);
       return answer(reply,
                     refuse(kTooManyInFlight,
-                           fmt::format("the key may have {} events on their way at once: wait for "
-                                       "the answers of those before",
-                                       options_.limits.events_of_a_key)));
+                           fmt::format("the key may have {} events and {} requests on their way at "
+                                       "once: wait for the answers of those before",
+                                       options_.limits.events_of_a_key,
+                                       options_.limits.requests_of_a_key())));
   }
 }
 

@@ -33,7 +33,7 @@ inline constexpr Refusal kMediaType{415, "unsupported_media_type", "The body is 
 inline constexpr Refusal kExpectation{417, "expectation_failed", "The Expect header is not known"};
 inline constexpr Refusal kInvalid{422, "invalid_events", "Nothing was taken: events break rules"};
 inline constexpr Refusal kTooManyInFlight{429, "too_many_in_flight",
-                                          "The key has too many events on their way"};
+                                          "The key has too much on its way"};
 inline constexpr Refusal kHeadersTooLarge{431, "headers_too_large", "The headers are over a limit"};
 inline constexpr Refusal kFailed{500, "failed", "The server failed"};
 inline constexpr Refusal kNotImplemented{501, "not_implemented",

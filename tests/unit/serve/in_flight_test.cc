@@ -189,7 +189,10 @@ TEST_F(Ending, AKeyHasHalfOfTheRequestsAtMost) {
   };
   Asked first = start(from(keys[0], post_one(event("a"))));
   Asked second = start(from(keys[0], post_one(event("b"))));
-  EXPECT_EQ(ask(from(keys[0], post_one(event("c")))).status, 429);
+  const Response refused = ask(from(keys[0], post_one(event("c"))));
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_THAT(problem(refused).at("detail").get<std::string>(),
+              HasSubstr("100 events and 2 requests"));
   Asked other = start(from(keys[1], post_one(event("d"))));
   for (int i = 0; i < 3; ++i) sink_->end();
   EXPECT_EQ(wait(first).status, 202);
