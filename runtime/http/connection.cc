@@ -58,7 +58,7 @@ std::span<char> Connection::free_space() {
     if (held > 0) std::memcpy(other.get(), buffer_.get() + begin_, held);
     buffer_ = std::move(other);
     buffer_bytes_ = wanted;
-  } else if (held > 0) {
+  } else if (held > 0 && begin_ > 0) {
     std::memmove(buffer_.get(), buffer_.get() + begin_, held);
   }
   begin_ = 0;
