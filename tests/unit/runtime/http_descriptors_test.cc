@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,6 +73,14 @@ class NoDescriptors {
   std::vector<int> taken_;
 };
 
+// What this process has used of the processors.
+std::chrono::microseconds processor_time() {
+  rusage used{};
+  EXPECT_EQ(::getrusage(RUSAGE_SELF, &used), 0);
+  return std::chrono::seconds(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         std::chrono::microseconds(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+
 TEST(HttpDescriptorsTest, ConnectionsWaitUntilThereAreSomeAgain) {
   const Server server({}, [](const Request&) { return Response(); });
   LogPipe log;
@@ -81,6 +91,10 @@ TEST(HttpDescriptorsTest, ConnectionsWaitUntilThereAreSomeAgain) {
     outside.emplace(server.port());
     outside->send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     log.wait_for("connections wait outside");
+    // A listener that does not wait takes one whole.
+    const auto before = processor_time();
+    EXPECT_EQ(::poll(nullptr, 0, 300), 0);
+    EXPECT_LT(processor_time() - before, std::chrono::milliseconds(60));
     EXPECT_EQ(server.stats().connections_accepted, 0U);
   }
   EXPECT_THAT(outside->read_until(), testing::StartsWith("HTTP/1.1 200 "));
