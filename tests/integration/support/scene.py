@@ -31,7 +31,7 @@ def use_stack(stack):
     BROKERS, CONNINFO = stack.brokers, stack.conninfo
 
 
-def wait_until(condition, what, seconds=40):
+def wait_until(condition, what, seconds=120):
     """The condition's first true value; past the deadline fails with `what` (text or function)."""
     deadline = time.monotonic() + seconds
     while True:
