@@ -281,8 +281,9 @@ class UsageClient {
 
   // Waits until nothing is outstanding, or the deadline; returns how many events have not ended.
   [[nodiscard]] std::size_t flush(std::chrono::milliseconds deadline);
-  // Level kSpooled: the same, and until the broker has what lies in the folder; returns how many
-  // events it has not. A service may end without it: the next client of the folder delivers them.
+  // Level kSpooled: the same, and until nothing in the folder waits for the broker; returns how
+  // many events do. What it refused or what was lost waits no more: spool_account() tells. Not in a
+  // callback. A service may end without it: the next client of the folder delivers them.
   // At the other levels, and in a fork: flush().
   [[nodiscard]] std::size_t drain(std::chrono::milliseconds deadline);
   // For those who would rather wait than drop: returns when there is room in the queue, or at the

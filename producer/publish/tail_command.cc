@@ -28,10 +28,10 @@ constexpr std::array kTailOptions = {
     Option{"pattern", Kind::kText, "",
            "Regular expression (RE2) that is found in a line; its groups `(?P<name>...)` id, time, "
            "tenant, type and source become the event's attributes, all others members of data."},
-    Option{
-        "preset", Kind::kText, "",
-        "Instead of pattern: combined, access logs of nginx and Apache (tenant = the user; data: "
-        "method, path without its query, status and bytes as numbers)."},
+    Option{"preset", Kind::kText, "",
+           "Instead of pattern: combined, access logs of nginx and Apache (tenant = the user that "
+           "the client named; data: "
+           "method, path without its query, status and bytes as numbers)."},
     Option{
         "time-format", Kind::kText, "",
         "Of the group time: rfc3339 (unless set; preset combined: clf), unix, unix-ms, clf, or a "
