@@ -325,11 +325,28 @@ std::size_t UsageClient::Impl::drain(milliseconds time) {
   return left + made.spool->account().waiting;
 }
 
+std::optional<SpoolAccount> UsageClient::Impl::spool_account() const {
+  const std::scoped_lock lock(spool_mutex);
+  return made.spool ? made.spool->account() : last_spool_account;
+}
+
+// While the sink ends, callbacks may still ask for it.
+void UsageClient::Impl::look_last_at_spool() noexcept {
+  const std::scoped_lock lock(spool_mutex);
+  if (!made.spool) return;
+  try {
+    last_spool_account = made.spool->account();
+  } catch (const std::bad_alloc&) {
+    last_spool_account.reset();  // there is no memory to say what stands in the way
+  }
+  made.spool.reset();
+}
+
 void UsageClient::Impl::stop() {
   stopping = true;
   bell.ring();
   handing.join();
-  made.spool.reset();
+  look_last_at_spool();
   made.sink.reset();  // each outstanding event ends
   // What callbacks recorded while the handing thread had its last look.
   give_up_queued();

@@ -18,6 +18,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,6 +69,8 @@ struct UsageClient::Impl {
   [[nodiscard]] bool is_fork() const;
   [[nodiscard]] std::uint64_t ended() const;
   [[nodiscard]] UsageCounts counts() const;
+  // Not in a fork: the lock may be held by a thread that stayed with the parent.
+  [[nodiscard]] std::optional<SpoolAccount> spool_account() const;
 
   // Constant after construction.
   const UsageClientOptions options;
@@ -101,7 +104,9 @@ struct UsageClient::Impl {
   std::condition_variable changed;  // something ended or was handed over
   std::atomic<int> waiting{0};      // threads that wait for that
   std::uint64_t sequence = 0;       // the handing thread's: of the last event handed over
-  MadeSink made;                    // its thread calls finish() until it is gone
+  mutable std::mutex spool_mutex;   // guards the end of made.spool, and what it said last
+  std::optional<SpoolAccount> last_spool_account;
+  MadeSink made;  // its thread calls finish() until it is gone
   std::thread handing;
 
  private:
@@ -121,6 +126,7 @@ struct UsageClient::Impl {
   void close_for_good();
   // The handing thread, and who stops the client when that has ended.
   void give_up_queued();
+  void look_last_at_spool() noexcept;
   void count_failed(std::string_view reason) noexcept;  // with the mutex
   void tell_of_missing() const noexcept;
 

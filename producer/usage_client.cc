@@ -172,8 +172,8 @@ void UsageClient::wait_for_room(std::chrono::milliseconds deadline) {
 UsageCounts UsageClient::counts() const { return impl_->counts(); }
 
 std::optional<SpoolAccount> UsageClient::spool_account() const {
-  if (impl_->is_fork() || !impl_->made.spool) return std::nullopt;
-  return impl_->made.spool->account();
+  if (impl_->is_fork()) return std::nullopt;
+  return impl_->spool_account();
 }
 
 std::string_view UsageClient::stream_id() const { return impl_->stream_id; }

@@ -12,8 +12,8 @@
 //
 // Threads: every method from any thread, but for the destructor. Callbacks and coroutines run on
 // threads of the client (or on the one that runs its destructor), one at a time: they must be
-// quick, must not throw, and must not call flush(), wait_for_room() or the destructor. Those
-// threads block all signals: the service's handlers never run there. Lifetime: the destructor
+// quick, must not throw, and must not call flush(), drain(), wait_for_room() or the destructor.
+// Those threads block all signals: the service's handlers never run there. Lifetime: the destructor
 // drains for drain_deadline, then gives up the rest, calling back for each; what the callbacks use
 // must outlive it. A callback may record, also while the destructor drains; from then on record()
 // answers kClosed. The destructor takes as long as the callbacks do; it ends no process: what
@@ -290,7 +290,8 @@ class UsageClient {
   // deadline. A hint: another thread may take it.
   void wait_for_room(std::chrono::milliseconds deadline);
   [[nodiscard]] UsageCounts counts() const;
-  // Absent at the other levels, and in a fork.
+  // Absent at the other levels, and in a fork. The last callbacks of the destructor are told what
+  // it was when the destructor gave up the rest.
   [[nodiscard]] std::optional<SpoolAccount> spool_account() const;
   // tallystream of every event of this client: 32 hex digits.
   [[nodiscard]] std::string_view stream_id() const;

@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <future>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace tally::producer {
 namespace {
@@ -48,6 +50,45 @@ UsageClientOptions options_of(Again& again) {
   options.on_outcome = [&again](const Outcome&) { again.on_outcome(); };
   return options;
 }
+
+// What it tells lies on the heap, so that a look at one that is gone is seen.
+class FakeSpool final : public SpoolView {
+ public:
+  SpoolAccount account() const override { return {.spooled = 7, .problem = problem_}; }
+  void drain(milliseconds) override {}
+
+ private:
+  std::string problem_ = "the test's spool has no broker and never had one";
+};
+
+MakeSink fake_spooled(Script& script) {
+  return [&script](EventSink::OnOutcome on_outcome) {
+    auto made = fake(script)(std::move(on_outcome));
+    made.value().spool = std::make_unique<FakeSpool>();
+    return made;
+  };
+}
+
+// Looks at the spool's account whenever an event ends, and records another.
+struct Looker {
+  Again again;
+  std::uint64_t told = 0;  // the callbacks'
+  std::uint64_t looks = 0;
+
+  explicit Looker(Script& script) {
+    UsageClientOptions options = options_of(again);
+    options.on_outcome = [this](const Outcome&) { look(); };
+    client = std::move(open_client(options, fake_spooled(script)).client);
+    again.client = client.get();
+  }
+  void look() {
+    const auto account = again.client->spool_account();
+    ++looks;
+    told += account && account->spooled == 7 && !account->problem.empty() ? 1 : 0;
+    again.on_outcome();
+  }
+  std::unique_ptr<UsageClient> client;  // last: it calls back into what stands above
+};
 
 void expect_refused_at_the_end(const Again& again) {
   EXPECT_EQ(again.ended, again.accepted);
@@ -92,6 +133,29 @@ TEST(Shutdown, ACallbackThatAlwaysRecordsMeetsTheEndAnywhere) {
     script.wait_for_taken(static_cast<std::size_t>(4 + round));
     client.reset();
     EXPECT_EQ(again.ended, again.accepted);
+  }
+}
+
+// The spool's account was gone before the last callbacks, which looked at it while it went.
+TEST(Shutdown, TheLastCallbackStillSeesTheSpoolsAccount) {
+  Script script;
+  script.set_ends(Script::Ends::kWithTheSink);
+  Looker looker(script);
+  for (int i = 0; i < 3; ++i) looker.again.record();
+  script.wait_for_taken(3);
+  looker.client.reset();
+  EXPECT_EQ(looker.looks, 3U);
+  EXPECT_EQ(looker.told, 3U);
+}
+
+TEST(Shutdown, ACallbackThatLooksAtTheSpoolMeetsTheEndAnywhere) {
+  for (int round = 0; round < 50; ++round) {
+    Script script;
+    Looker looker(script);
+    for (int i = 0; i < 4; ++i) looker.again.record();
+    script.wait_for_taken(static_cast<std::size_t>(4 + round));
+    looker.client.reset();
+    EXPECT_EQ(looker.told, looker.looks);
   }
 }
 
