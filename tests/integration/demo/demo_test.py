@@ -1,11 +1,13 @@
 """The demo compares three independent additions, so it must see a single altered total.
 
 Runs `tests/support/demo/demo.sh` twice on a small stream, with a stack of its own: once as it is (all lines
-equal), once with one total altered by hand in Postgres before the comparison (it names the line and fails).
+equal), once with one total altered by hand in Postgres before the comparison (it names the line and fails). A third run
+is stopped midway, while clients send, and leaves no process behind.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,19 @@ def run_demo(extra):
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
 
 
+def processes_with(word):
+    """Those whose environment names it, as that of all the demo starts does."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if word.encode() in file.read():
+                    found.append(int(name))
+        except OSError:  # it ended, or is another user's
+            pass
+    return found
+
+
 class Demo(unittest.TestCase):
     def test_all_lines_are_equal(self):
         done = run_demo({})
@@ -40,6 +55,21 @@ class Demo(unittest.TestCase):
         altered = [line for line in done.stdout.splitlines() if "DIFFERENT" in line]
         self.assertEqual([line.split()[0] for line in altered], ["ai_tokens"], done.stdout[-4000:])
         self.assertIn("different: ai_tokens", done.stdout)
+
+    def test_a_stop_midway_leaves_nothing_behind(self):
+        with tempfile.TemporaryDirectory(prefix="tally-demo-") as directory:
+            demo = subprocess.Popen(  # pylint: disable=consider-using-with
+                [f"{ROOT}/tests/support/demo/demo.sh", "--events", "20000"], text=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                env={**os.environ, "TALLY_DEMO_DIR": f"{directory}/stack", "NO_COLOR": "1"})
+            self.addCleanup(demo.kill)
+            for line in demo.stdout:
+                if "SIGKILL to the aggregator" in line:
+                    break
+            demo.send_signal(signal.SIGTERM)
+            said, _ = demo.communicate(timeout=120)  # nobody else has its output open
+            self.assertNotEqual(demo.returncode, 0, said)
+            self.assertEqual(processes_with(directory), [], said)
 
 
 if __name__ == "__main__":

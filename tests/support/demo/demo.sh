@@ -46,8 +46,26 @@ started=$SECONDS
 say() { printf '==> [%3ds] %s\n' $((SECONDS - started)) "$*"; }
 note() { printf '    %s\n' "$*"; }
 
+# in_background LOG COMMAND…: COMMAND, or a function, in a process group of its own that cleanup ends; `$!` is its
+# pid. It holds nothing of this terminal: whoever waits for the end of the demo's output gets it.
+in_background() {
+  local log=$1
+  shift
+  set -m
+  "$@" </dev/null >"$log" 2>&1 &
+  set +m
+}
+
+end_background() {
+  local group
+  for group in $(jobs -p -r); do kill -KILL -- "-$group" 2>/dev/null; done
+  wait 2>/dev/null
+}
+
 cleanup() {
   local code=$?
+  trap '' INT TERM HUP
+  end_background
   if ((keep)) && [[ -d $dir ]]; then
     note "kept: Postgres \"$(postgres_conninfo "$dir")\", Kafka $(kafka_bootstrap "$dir"), logs in $dir/log"
     note "the next ./dev demo stops it and starts afresh"
@@ -140,12 +158,16 @@ start_http() {
   await 10 "$dir" http test -s "$dir/http.port"
 }
 
-# in_two_halves FILE: its lines, the second half of them once the broker is away.
+# in_two_halves FILE: its lines, the second half of them once the broker is away; only the first where the demo is
+# gone before.
 in_two_halves() {
   local half
   half=$(($(wc -l <"$1") / 2))
   head -n "$half" "$1"
-  until [[ -e $dir/outage ]]; do sleep 0.1; done
+  until [[ -e $dir/outage ]]; do
+    kill -0 $$ 2>/dev/null || return 1
+    sleep 0.1
+  done
   tail -n "+$((half + 1))" "$1"
 }
 
@@ -155,24 +177,28 @@ post_batches() {
     -H 'Content-Type: application/x-ndjson' --data-binary @- -o /dev/null http://127.0.0.1:$1/v1/events"
 }
 
+publish_http() { in_two_halves "$dir/data/http.ndjson" | post_batches "$1"; }
+publish_library() { in_two_halves "$dir/data/library.tsv" | "$bin/tally-demo-service" "$brokers" "$dir/spool"; }
+publish_python() {
+  "$python" "$TALLY_ROOT/producer/examples/python/publish.py" "$brokers" usage.events <"$dir/data/python.ndjson"
+}
+
 publish_all() {
   say "publishing: a quarter each with tally-producer, over HTTP (curl) and through the library (spool on)"
   note "an eighth each with kcat and with Python (confluent-kafka, CloudEvents SDK)"
   rm -f "$dir/outage"
   start_http || return 1
-  in_two_halves "$dir/data/http.ndjson" | post_batches "$(cat "$dir/http.port")" >"$dir/log/curl.log" 2>&1 &
+  in_background "$dir/log/curl.log" publish_http "$(cat "$dir/http.port")"
   local curl=$!
-  in_two_halves "$dir/data/library.tsv" |
-    "$bin/tally-demo-service" "$brokers" "$dir/spool" >"$dir/log/service.log" 2>&1 &
+  in_background "$dir/log/service.log" publish_library
   local service=$!
-  "$bin/tally-producer" publish "$dir/data/tally.ndjson" --brokers "$brokers" >"$dir/log/producer.log" 2>&1 &
+  in_background "$dir/log/producer.log" "$bin/tally-producer" publish "$dir/data/tally.ndjson" --brokers "$brokers"
   local producer=$!
-  kcat -P -b "$brokers" -t usage.events -K '\t' -l -X partitioner=murmur2_random -X enable.idempotence=true \
-    -X compression.codec=lz4 -X linger.ms=20 -H content-type=application/cloudevents+json \
-    "$dir/data/kcat.tsv" >"$dir/log/kcat.log" 2>&1 &
+  in_background "$dir/log/kcat.log" kcat -P -b "$brokers" -t usage.events -K '\t' -l \
+    -X partitioner=murmur2_random -X enable.idempotence=true -X compression.codec=lz4 -X linger.ms=20 \
+    -H content-type=application/cloudevents+json "$dir/data/kcat.tsv"
   local kcat=$!
-  "$python" "$TALLY_ROOT/producer/examples/python/publish.py" "$brokers" usage.events \
-    <"$dir/data/python.ndjson" >"$dir/log/python.log" 2>&1 &
+  in_background "$dir/log/python.log" publish_python
   local python_pid=$!
   kill_midway || return 1
   # kcat alone gives up as soon as no broker answers.
