@@ -145,7 +145,7 @@ std::string to_table(const LoadAccount& account) {
   if (!account.kept_the_rate()) {
     fmt::format_to(std::back_inserter(out),
                    "the rate of {}/s was not kept: up to {} events were behind the timetable, the "
-                   "first of them {} ms; the latencies hold that wait\n",
+                   "first of them {} ms; the latencies of those that were acked hold that wait\n",
                    grouped(account.rate), grouped(account.most_behind), in_ms(account.most_late));
   }
   if (!account.problem.empty()) out += account.problem + "\n";

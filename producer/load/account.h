@@ -39,7 +39,8 @@ struct LoadAccount {
   std::uint64_t told_to_wait = 0;          // answers with Retry-After
   std::uint64_t most_behind = 0;           // due and not yet taken by a sender, at its worst
   std::chrono::microseconds most_late{0};  // of the first of them
-  LatencyHistogram latency;                // of the acked ones, from the moment each was due
+  LatencyHistogram latency;                // of the acked ones, from the moment each was due;
+                                           // of a stall that a stop ended most_late alone tells
 
   std::uint64_t seed = 0;
   std::uint64_t rate = 0;  // events a second that were wanted

@@ -23,19 +23,20 @@ std::optional<Batch> Dispatch::take(std::size_t max) {
   std::unique_lock lock(mutex_);
   for (;;) {
     const TimePoint now = Clock::now();
-    const std::uint64_t behind = feed_.behind(now);
-    auto batch = feed_.take(now, max);
-    if (batch) {
-      account_.most_behind = std::max(account_.most_behind, behind);
-      if (batch->tries == 1) {
-        const auto late = now - feed_.timetable().due(batch->numbers.front());
-        account_.most_late = std::max(account_.most_late, duration_cast<microseconds>(late));
-      }
-      return batch;
-    }
+    note_behind(now);
+    if (auto batch = feed_.take(now, max)) return batch;
     if (feed_.done()) return std::nullopt;
     changed_.wait_until(lock, std::max(feed_.next_look(), now + kShortestWait));
   }
+}
+
+// Whoever looks: a stall that nobody's take() ends is told by the close.
+void Dispatch::note_behind(TimePoint now) {
+  const std::uint64_t behind = feed_.behind(now);
+  if (behind == 0 || closed_) return;
+  const auto late = duration_cast<microseconds>(now - feed_.timetable().due(feed_.taken()));
+  account_.most_behind = std::max(account_.most_behind, behind);
+  account_.most_late = std::max(account_.most_late, late);
 }
 
 void Dispatch::sent(const Batch& batch) {
@@ -104,6 +105,7 @@ void Dispatch::stop() {
 }
 
 void Dispatch::close_at(TimePoint now, std::string problem) {
+  note_behind(now);
   for (const Batch& batch : feed_.close(now)) end(batch);
   if (account_.problem.empty()) account_.problem = std::move(problem);
   closed_ = true;

@@ -64,6 +64,7 @@ class Dispatch {
 
  private:
   void end(const Batch& batch);
+  void note_behind(TimePoint now);
   void close_at(TimePoint now, std::string problem);
 
   mutable std::mutex mutex_;  // guards what follows

@@ -126,6 +126,17 @@ TEST(LoadDispatchTest, AStopGivesUpWhatWasToBeSentAgain) {
   EXPECT_EQ(account.problem, "") << "all was due";
 }
 
+// Only a batch that was taken said how late it was: a stall that a stop ended was none.
+TEST(LoadDispatchTest, AStallThatAStopEndsIsToldToo) {
+  Dispatch stalled(Timetable(10, kLongAgo), 100, 0);
+  stalled.stop();
+  stalled.close("a second time");  // tells nothing new
+  const LoadAccount nothing_sent = stalled.finish();
+  EXPECT_EQ(nothing_sent.most_behind, 100U);
+  EXPECT_GE(nothing_sent.most_late, hours(1) - seconds(1));
+  EXPECT_FALSE(nothing_sent.kept_the_rate());
+}
+
 TEST(LoadDispatchTest, WordsAfterTheEndChangeNothing) {
   Dispatch dispatch(Timetable(1'000, kLongAgo), 2, 9);
   const Batch batch = sent(dispatch, 2);
