@@ -17,7 +17,7 @@ enum class End : std::uint8_t {
   kAcked,       // all in-sync replicas have it, or the daemon answered that it is kept
   kRefused,     // the daemon answered that it took nothing
   kLost,        // Kafka's client gave it up, or the daemon answered that it is not kept
-  kUnanswered,  // it may be kept or not
+  kUnanswered,  // it may be kept or not: no answer, or one that does not say
 };
 
 struct LoadAccount {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <string_view>
 
@@ -17,6 +18,10 @@ using runtime::http::Fate;
 using runtime::http::Outcome;
 using runtime::http::Response;
 using std::chrono::seconds;
+
+// That say that nothing was taken, and may go better.
+constexpr std::array<std::string_view, 5> kTookNothing = {
+    "429 too_many_in_flight", "503 queue_full", "503 closed", "503 stopping", "503 overloaded"};
 
 constexpr std::size_t kMaxShownBytes = 300;
 constexpr std::size_t kMaxCodeBytes = 40;
@@ -57,13 +62,16 @@ bool read_places(const JsonValue& problem, std::string_view name, std::size_t ev
   return true;
 }
 
+// 4xx is said of the request before anything of it is taken. A proxy's 5xx, or a bug's, may stand
+// behind what was kept.
 Answer of_problem(const Response& response, std::size_t events) {
   Answer answer;
-  if (response.status == 429 || response.status == 503) answer.again = Again::kMay;
+  const bool may_pass = response.status == 429 || response.status >= 500;
+  if (may_pass) answer.again = Again::kMay;
+  answer.end = response.status >= 400 && !may_pass ? End::kRefused : End::kUnanswered;
   answer.reason = std::to_string(response.status);
   answer.complaint = fmt::format("the daemon answered {}: {}", response.status,
                                  core::printable_ascii(response.body, kMaxShownBytes));
-  answer.end = End::kRefused;
   const auto problem = core::parse_json(response.body);
   if (!problem || problem.value().kind != JsonValue::Kind::kObject) return answer;
   const std::string code = core::printable_ascii(text_of(problem.value(), "code"), kMaxCodeBytes);
@@ -71,13 +79,15 @@ Answer of_problem(const Response& response, std::size_t events) {
   answer.complaint =
       fmt::format("the daemon answered {}: {}", answer.reason,
                   core::printable_ascii(text_of(problem.value(), "detail"), kMaxShownBytes));
+  if (std::ranges::find(kTookNothing, answer.reason) != kTookNothing.end()) {
+    answer.end = End::kRefused;
+  }
   if (answer.reason != kNotAllKeptReason) return answer;
   const bool read = read_places(problem.value(), "not_kept", events, answer.not_kept) &&
                     read_places(problem.value(), "unknown", events, answer.unknown);
   if (read) {
     answer.end = End::kAcked;
   } else {
-    answer.end = End::kUnanswered;
     answer.not_kept.clear();
     answer.unknown.clear();
   }

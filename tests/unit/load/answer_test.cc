@@ -28,12 +28,36 @@ std::string not_all_kept(std::string_view lists) {
 
 TEST(LoadAnswerTest, OnlyAcceptedIsAcked) {
   EXPECT_EQ(read_answer(answered(202, ""), 3).end, End::kAcked);
-  for (const int status : {200, 204, 301, 404}) {
+  for (const int status : {400, 401, 403, 404, 413, 415, 422, 431}) {
     const Answer answer = read_answer(answered(status, "what?"), 3);
-    EXPECT_EQ(answer.end, End::kRefused);
+    EXPECT_EQ(answer.end, End::kRefused) << status;
     EXPECT_EQ(answer.again, Again::kNever);
     EXPECT_EQ(answer.reason, std::to_string(status));
     EXPECT_THAT(answer.complaint, HasSubstr("what?"));
+  }
+}
+
+// A proxy's 502, a bug's 500 and a 503 that says nothing counted as "took nothing".
+TEST(LoadAnswerTest, WhoDoesNotSayThatNothingWasTakenLeavesItOpen) {
+  for (const int status : {429, 500, 501, 502, 503, 504}) {
+    for (const char* body : {"", "<h1>Bad gateway</h1>", "{}", R"({"code":"not_known_here"})"}) {
+      const Answer answer = read_answer(answered(status, body), 3);
+      EXPECT_EQ(answer.end, End::kUnanswered) << status << body;
+      EXPECT_EQ(answer.again, Again::kMay);
+      EXPECT_THAT(answer.complaint, HasSubstr(std::to_string(status)));
+    }
+  }
+  EXPECT_EQ(read_answer(answered(500, R"({"code":"queue_full"})"), 3).end, End::kUnanswered);
+  for (const int status : {200, 204, 301}) {  // not the daemon's, and no reason to try again
+    const Answer answer = read_answer(answered(status, "what?"), 3);
+    EXPECT_EQ(answer.end, End::kUnanswered) << status;
+    EXPECT_EQ(answer.again, Again::kNever);
+  }
+  for (const char* code : {"queue_full", "closed", "stopping", "overloaded"}) {
+    const Answer answer =
+        read_answer(answered(503, R"({"code":")" + std::string(code) + R"("})"), 3);
+    EXPECT_EQ(answer.end, End::kRefused) << code;
+    EXPECT_EQ(answer.again, Again::kMay);
   }
 }
 
