@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <mutex>
 #include <vector>
@@ -120,6 +122,21 @@ TEST_F(LoadHttpSenderTest, ALostAnswerIsUnanswered) {
   EXPECT_EQ(account.unanswered, 3U);
   EXPECT_EQ(account.sent, 6U);
   EXPECT_FALSE(account.complaint.empty());
+}
+
+// The latency of an ack ends when the answer is there, not when the request has left.
+TEST_F(LoadHttpSenderTest, ALatencyHoldsTheDaemonsDelay) {
+  constexpr std::chrono::milliseconds kDelay(300);
+  std::condition_variable never;
+  const LoadAccount account = run(0, [&](std::size_t request) {
+    std::mutex mine;
+    std::unique_lock lock(mine);
+    if (request == 1) (void)never.wait_for(lock, kDelay, [] { return false; });
+    return says(202);
+  });
+  EXPECT_EQ(account.acked, 6U);
+  // Due a second before it began: what was measured holds that second and the delay.
+  EXPECT_GE(account.latency.max(), std::chrono::seconds(1) + kDelay);
 }
 
 TEST_F(LoadHttpSenderTest, WhereNobodyListensNothingIsSent) {
