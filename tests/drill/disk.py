@@ -8,9 +8,9 @@ import threading
 DISK_MB = 768  # more than an outage puts there
 
 
-def unmount(path):
+def unmount(path, *options):
     if os.path.ismount(path):
-        subprocess.run(["umount", path], check=True)
+        subprocess.run(["umount", *options, path], check=True)
 
 
 def mounted(path):
@@ -32,7 +32,7 @@ class SmallDisk:
 
     def fill(self):
         self.freed.clear()
-        self.writer = threading.Thread(target=self.write)
+        self.writer = threading.Thread(target=self.write, daemon=True)
         self.writer.start()
 
     def write(self):
@@ -64,7 +64,11 @@ class BoundedSpools:
 
     def fill(self):
         self.broker_lock.acquire()
-        self.stack.kill_kafka()
+        try:
+            self.stack.kill_kafka()
+        except BaseException:  # nobody frees what did not fill up
+            self.broker_lock.release()
+            raise
 
     def free(self):
         try:

@@ -3,10 +3,12 @@
 import copy
 import os
 import tempfile
+import threading
 import unittest
 
 import books
 from books import Book
+from disk import BoundedSpools
 
 TENANTS = 2
 
@@ -126,6 +128,17 @@ class Lies(unittest.TestCase):
                           "http: 2 still cut after the retry: h-5"])
         self.story.http.told = b"kkkkkkk"
         self.assertEqual(list(books.after_the_retry(self.story.http)), [])
+
+
+class Disks(unittest.TestCase):
+    def test_a_disk_that_does_not_fill_up_holds_no_lock(self):
+        class Stack:
+            def kill_kafka(self):
+                raise OSError("no such process")
+        lock = threading.Lock()
+        with self.assertRaises(OSError):
+            BoundedSpools("", Stack(), lock).fill()
+        self.assertFalse(lock.locked())
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ class Sender:
         if self.process.wait(seconds) != 0:
             raise Unexpected(f"{self.name}: {self.PROGRAM} ended with {self.process.returncode}")
 
-    def kill(self):
+    def end(self):
+        """However it stands."""
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
@@ -147,8 +148,7 @@ class Served:
         self.where = f"{world.dir}/{name.replace(' ', '-')}.where"
         self.life, self.last_looks, self.told = 0, {}, {}
         self.lock = threading.Lock()
-        self.daemon = None
-        self.start()
+        self.daemon, self.ended = None, False
 
     def start(self):
         self.life += 1
@@ -162,6 +162,8 @@ class Served:
     def kill(self, pause_s, stopped):
         """SIGKILL; a moment later there is another."""
         with self.lock:
+            if self.ended:
+                return
             self.last_looks[self.life] = self.look()
             self.daemon.kill()
             self.keep_log()
@@ -205,7 +207,9 @@ class Served:
             raise Unexpected(f"{self.name}: SIGTERM ended in exit code {self.daemon.process.returncode}")
 
     def end(self):
-        """However it stands."""
-        if self.daemon:
-            self.daemon.kill()
-            self.keep_log()
+        """However it stands; a kill that is under way brings up no other behind it."""
+        with self.lock:
+            self.ended = True
+            if self.daemon:
+                self.daemon.kill()
+                self.keep_log()

@@ -1,5 +1,6 @@
 """What the drill runs on: a Kafka and a Postgres of its own, an aggregator, two daemons and four senders."""
 
+import contextlib
 import os
 import shutil
 import threading
@@ -34,7 +35,7 @@ class World:
         self.read_to = {}
 
     def start(self):
-        disk.unmount(f"{self.dir}/disk")  # of a run that was cut off
+        disk.unmount(f"{self.dir}/disk", "--lazy")  # of a run that was killed: what it left may hold it open
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
         self.stack = PrivateStack()
@@ -47,9 +48,10 @@ class World:
         self.aggregator = self.scene.aggregator()
         self.aggregator.await_ready()
         acked = Served(self, "serve acked", level="acked", delivery_timeout_ms=4000)
-        self.served.append(acked)
         spooled = Served(self, "serve spooled", level="spooled", spool_folder=f"{path}/serve", spool_mb=self.disk.spool_mb)
-        self.served.append(spooled)
+        self.served = [acked, spooled]
+        for one in self.served:
+            one.start()
         rate = self.options.rate // 4
         self.senders = [Library(self, "library acked", "la", rate),
                         Library(self, "library spooled", "ls", rate, PAD, f"{path}/library"),
@@ -118,17 +120,17 @@ class World:
         return dict(zip(CLASSES, map(int, row)))
 
     def stop(self):
-        """Whatever runs, and all of it by its own pid. The logs and what was told stay in the folder."""
-        for sender in self.senders:
-            sender.kill()
-        for one in self.served:
-            one.end()
-        if self.scene:
-            for aggregator in self.scene.aggregators:
-                aggregator.kill()
-                shutil.copy(aggregator.log_path, f"{self.dir}/aggregator.log")
-            shutil.rmtree(self.scene.dir, ignore_errors=True)
-        if self.stack:
-            self.stack.stop()
-        if self.disk:
-            self.disk.remove()
+        """Whatever runs, and all of it by its own pid, though one of them cannot be stopped. The logs and what was told
+        stay in the folder."""
+        with contextlib.ExitStack() as last_comes_first:
+            if self.disk:
+                last_comes_first.callback(self.disk.remove)  # once nobody holds a file of it open
+            if self.stack:
+                last_comes_first.callback(self.stack.stop)
+            if self.scene:
+                last_comes_first.callback(shutil.rmtree, self.scene.dir, ignore_errors=True)
+                for aggregator in self.scene.aggregators:
+                    last_comes_first.callback(shutil.copy, aggregator.log_path, f"{self.dir}/aggregator.log")
+                    last_comes_first.callback(aggregator.kill)
+            for one in (*self.served, *self.senders):
+                last_comes_first.callback(one.end)

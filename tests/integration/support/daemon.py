@@ -93,9 +93,13 @@ class Daemon:
         self.tls = "tls_cert" in options
         self.unix_socket = options.get("unix_socket")
         self.process = subprocess.Popen(command, stderr=self.said)  # pylint: disable=consider-using-with
-        wait_until(lambda: self.port() or self.process.poll() is not None, self.log)
-        if self.process.poll() is not None:
-            raise AssertionError(self.log())
+        try:
+            wait_until(lambda: self.port() or self.process.poll() is not None, self.log)
+            if self.process.poll() is not None:
+                raise AssertionError(self.log())
+        except BaseException:  # nobody else knows its pid yet
+            self.kill()
+            raise
 
     def port(self):
         with open(self.port_file.name, encoding="ascii") as file:
