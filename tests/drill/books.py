@@ -145,6 +145,8 @@ AT_THE_DOOR = ("overloaded", "stopping")
 def of_a_life(name, told, metrics, killed):
     """The daemon's counters since its start against what its clients were told. Of a killed one the last look is known:
     it had counted no more than was answered or cut."""
+    if metrics["stray_ends"]:
+        yield f"{name}: {metrics['stray_ends']} ends of events came twice or too late"
     refused = sum(count for code, count in told["refused"].items() if code not in AT_THE_DOOR)
     pairs = [("kept", told["kept"], metrics["kept"]), ("unknown", told["unknown"], metrics["unknown"]),
              ("refused", refused, metrics["not_kept"] + metrics["full"])]
@@ -157,12 +159,23 @@ def of_a_life(name, told, metrics, killed):
             if counted > answered + told["cut"]:
                 yield f"{name}: {what} {counted}, its clients were told {answered} and {told['cut']} were cut"
         return
+    # A request whose every event found the queue full is answered as one of which nothing was taken, and counted by event.
+    not_kept = told["refused"].get("not_all_kept", 0)
+    if metrics["not_kept"] < not_kept:
+        yield f"{name}: its clients were told that {not_kept} are not kept, it counted {metrics['not_kept']}"
     pairs += [(f"answers {status}", told["answers"].get(status, 0), metrics["answers"].get(status, 0))
               for status in sorted((told["answers"].keys() | metrics["answers"].keys()) - {"200"})]
     pairs.append(("cut requests", told["cut_requests"], 0))
     for what, said, counted in pairs:
         if said != counted:
             yield f"{name}: {what}: its clients say {said}, its counters {counted}"
+
+
+def of_what_was_tried(name, lives, last):
+    """The disk fills up in the last life, whose refusals are all compared with what it counted."""
+    refused = sum(count for code, count in lives.get(last, {"refused": {}})["refused"].items() if code not in AT_THE_DOOR)
+    if not refused:
+        yield f"{name}: its last life refused nothing, though the disk was full: its counters were not tried"
 
 
 def of_the_spool(name, spool):

@@ -71,6 +71,7 @@ class Drill:
             spool = served.look()["spool"]
             if spool:
                 yield from books.of_the_spool(served.name, spool)
+                yield from books.of_what_was_tried(served.name, served.told, served.life)
 
     def storm_account(self):
         for sender in self.world.senders:
@@ -142,7 +143,7 @@ class Drill:
 def options_of(arguments):
     parser = argparse.ArgumentParser(prog="./dev drill", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="of faults (60)")
-    parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000, help="of their order and moments")
+    parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000, help="of their moments")
     parser.add_argument("--rate", type=int, default=20_000, help="events a second, of all senders together (20000)")
     parser.add_argument("--dir", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--bin", required=True, help=argparse.SUPPRESS)

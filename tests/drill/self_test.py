@@ -27,10 +27,12 @@ class Story:
         self.lives = {
             1: ({"kept": 1, "unknown": 1, "cut": 2, "refused": {"queue_full": 0}, "cut_requests": 1,
                  "answers": {"202": 1, "503": 1}},
-                {"kept": 2, "not_kept": 0, "full": 0, "unknown": 1, "answers": {"202": 1, "503": 1}}),
+                {"kept": 2, "not_kept": 0, "full": 0, "unknown": 1, "stray_ends": 0,
+                 "answers": {"202": 1, "503": 1}}),
             2: ({"kept": 1, "unknown": 1, "cut": 0, "refused": {"not_all_kept": 1, "overloaded": 5}, "cut_requests": 0,
                  "answers": {"202": 1, "503": 2}},
-                {"kept": 1, "not_kept": 1, "full": 0, "unknown": 1, "answers": {"202": 1, "503": 2, "200": 7}}),
+                {"kept": 1, "not_kept": 1, "full": 0, "unknown": 1, "stray_ends": 0,
+                 "answers": {"202": 1, "503": 2, "200": 7}}),
         }
         self.spool = {"found": 2, "kept": 3, "delivered": 4, "refused": 0, "lost": 0, "torn": 1, "waiting": 0}
 
@@ -52,6 +54,7 @@ class Story:
         found += books.of_the_library(self.library, self.account)
         for life, (told, metrics) in self.lives.items():
             found += books.of_a_life(f"life {life}", told, metrics, killed=life == 1)
+        found += books.of_what_was_tried("daemon", {life: told for life, (told, _) in self.lives.items()}, 2)
         found += books.of_the_spool("daemon", self.spool)
         if books.balance_of(self.books, counted):
             found.append("the account does not balance")
@@ -112,6 +115,18 @@ class Lies(unittest.TestCase):
             self.lie(lambda story, name=name: story.lives[2][1].update({name: 4}), "life 2")
         self.lie(lambda story: story.lives[2][1]["answers"].update({"202": 2}), "life 2: answers 202")
         self.lie(lambda story: story.lives[2][0].update(cut_requests=1), "life 2: cut requests")
+
+    def test_what_was_not_kept_is_no_refusal_at_the_bound(self):
+        self.lie(lambda story: story.lives[2][1].update(not_kept=0, full=1), "told that 1 are not kept, it counted 0")
+
+    def test_an_end_that_came_twice(self):
+        for life in 1, 2:
+            self.lie(lambda story, life=life: story.lives[life][1].update(stray_ends=1), f"life {life}: 1 ends of events")
+
+    def test_a_last_life_that_refused_nothing(self):
+        def forget(story):
+            story.lives[2][0]["refused"] = {"overloaded": 5}
+        self.lie(forget, "refused nothing, though the disk was full")
 
     def test_counters_of_a_killed_life_go_no_further_than_its_clients_know(self):
         self.lie(lambda story: story.lives[1][1].update(kept=4), "life 1: 5 events had ended", "life 1: kept 4")

@@ -184,6 +184,7 @@ class Served:
         return {**labelled("tally_producer_http_events_total", "end"),
                 "answers": {status: count for status, count in
                             labelled("tally_producer_http_answers_total", "status").items() if count},
+                "stray_ends": int(float(re.search(r"^tally_producer_http_stray_ends_total (\S+)$", text, re.M).group(1))),
                 "spool": {name: int(float(count)) for name, count in
                           re.findall(r"^tally_producer_spool_(\w+)_records (\S+)$", text, re.M)}}
 
