@@ -126,6 +126,33 @@ def balance_of(books, counted):
     return left
 
 
+LEAST_OFFERED = 0.8  # of what the library's senders were to offer: they wait for nobody
+
+
+def of_the_load(senders, killed):
+    """The storm was one: (book, events wanted or None) of each sender, and the daemons' lives that were killed: what their
+    clients say of each."""
+    senders = list(senders)
+    for book, wanted in senders:
+        if wanted is not None and len(book.told) < LEAST_OFFERED * wanted:
+            yield f"{book.name}: {len(book.told)} events were offered of {wanted}: this machine is too slow for that rate"
+    refused = sum(figures_of(book)["refused"] for book, _ in senders)
+    if not refused:
+        yield "nothing was refused: the bounds were not tried"
+    for name, lives in killed.items():
+        if not sum(told["cut"] for told in lives):
+            yield f"{name}: no request was cut by its kills"
+
+
+def sums_of(books_of_all):
+    """One line for the verdict; what the storm did not bring about is said so."""
+    sums = Counter()
+    for book in books_of_all:
+        sums.update(figures_of(book))
+    said = ", ".join(f"{sums[name]:,} {name}" for name in ("offered", "kept", "refused", "unknown", "cut"))
+    return said + ("" if sums["unknown"] else " (unknown: not exercised)")
+
+
 def of_the_library(book, account):
     """The client's own counters are what its callbacks told."""
     told = Counter(chr(byte) for byte in book.told if byte)

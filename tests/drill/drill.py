@@ -23,6 +23,7 @@ class Drill:
         self.began = time.monotonic()
         self.world = World(options, self.say)
         self.storm = None
+        self.storm_sums = ""
         self.differences = []
         self.figures = {"seconds": options.seconds, "seed": options.seed, "rate": options.rate}
 
@@ -74,6 +75,10 @@ class Drill:
                 yield from books.of_what_was_tried(served.name, served.told, served.life)
 
     def storm_account(self):
+        yield from books.of_the_load(
+            ((sender.book, round(sender.rate * sender.storm_seconds) if "accepted" in sender.account else None)
+             for sender in self.world.senders),
+            {served.name: [told for life, told in served.told.items() if life != served.life] for served in self.world.served})
         for sender in self.world.senders:
             if "accepted" in sender.account:
                 yield from books.of_the_library(sender.book, sender.account)
@@ -91,6 +96,7 @@ class Drill:
         self.world.start()
         self.blow()
         wrong = list(self.storm_account())
+        self.storm_sums = books.sums_of(self.world.books)
         if wrong:
             raise AssertionError("\n  ".join(wrong))
         self.audit("after the storm")
@@ -136,7 +142,8 @@ class Drill:
         if failure:
             print(f"drill: RED: {failure}\nkept: {self.options.dir}\nagain: {again}")
             return 1
-        print(f"drill: every kept event is counted once, every refused one is in a counter, balance 0 ({again}).")
+        print(f"drill: every kept event is counted once, every refused one is in a counter, balance 0; "
+              f"{self.storm_sums} ({again}).")
         return 0
 
 

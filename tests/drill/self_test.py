@@ -145,6 +145,22 @@ class Lies(unittest.TestCase):
         self.assertEqual(list(books.after_the_retry(self.story.http)), [])
 
 
+    def load(self, wanted=5, cut=2):
+        return list(books.of_the_load([(self.story.library, wanted), (self.story.http, None)], {"daemon": [{"cut": cut}]}))
+
+    def test_a_storm_that_was_none(self):
+        self.assertEqual(self.load(), [])
+        self.assertIn("4 events were offered of 6", self.load(wanted=6)[0])
+        self.assertEqual(self.load(cut=0), ["daemon: no request was cut by its kills"])
+        self.story.http.told, self.story.library.told = b"kkklllaa", b"kkll"
+        self.assertEqual(self.load(), ["nothing was refused: the bounds were not tried"])
+
+    def test_the_sums_say_what_was_not_tried(self):
+        self.assertEqual(books.sums_of(self.story.books), "11 offered, 4 kept, 2 refused, 3 unknown, 2 cut")
+        self.story.http.told, self.story.library.told = b"kkddaa", b"kkdd"
+        self.assertIn("0 unknown, 2 cut (unknown: not exercised)", books.sums_of(self.story.books))
+
+
 class Disks(unittest.TestCase):
     def test_a_disk_that_does_not_fill_up_holds_no_lock(self):
         class Stack:
