@@ -19,7 +19,7 @@ class SpoolView {
  public:
   virtual ~SpoolView() = default;
   [[nodiscard]] virtual SpoolAccount account() const = 0;
-  // Until the broker has what was kept before the call, or the time is over.
+  // Until nothing that was kept before the call waits for the broker, or the time is over.
   virtual void drain(std::chrono::milliseconds time) = 0;
 };
 

@@ -282,9 +282,11 @@ class UsageClient {
   // Waits until nothing is outstanding, or the deadline; returns how many events have not ended.
   [[nodiscard]] std::size_t flush(std::chrono::milliseconds deadline);
   // Level kSpooled: the same, and until nothing in the folder waits for the broker; returns how
-  // many events do. What it refused or what was lost waits no more: spool_account() tells. Not in a
-  // callback. A service may end without it: the next client of the folder delivers them.
-  // At the other levels, and in a fork: flush().
+  // many events have not ended or wait. 0 is not that the broker has every event: before the folder
+  // is given up look at refused and lost of spool_account(), and move refused.ndjson away from it.
+  // Not in a callback.
+  // A service may end without draining: the next client of the folder delivers what waits. At the
+  // other levels, and in a fork: flush().
   [[nodiscard]] std::size_t drain(std::chrono::milliseconds deadline);
   // For those who would rather wait than drop: returns when there is room in the queue, or at the
   // deadline. A hint: another thread may take it.

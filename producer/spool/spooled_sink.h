@@ -58,7 +58,8 @@ class SpooledSink final : public EventSink {
   [[nodiscard]] Offered offer(const SinkEvent& event) override { return spool_->offer(event); }
   // Until everything accepted has its outcome, or the time is over: whether it has.
   [[nodiscard]] bool flush(std::chrono::milliseconds time) { return spool_->flush(time); }
-  // Until everything kept is with the broker, or the time is over: whether it is.
+  // Until nothing that was kept waits for the broker, or the time is over: whether nothing does.
+  // What was refused (set aside) or lost waits no more.
   [[nodiscard]] bool drain(std::chrono::milliseconds time) { return relay_->drain(time); }
 
   [[nodiscard]] SpooledCounts counts() const;

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -151,6 +152,39 @@ TEST(UsageClientOverKafka, TheSpoolsAccountShowsWhatWaitsAndWhoFoundIt) {
   const Opened acked = UsageClient::open(mock());
   ASSERT_TRUE(acked.client) << acked.problem;
   EXPECT_FALSE(acked.client->spool_account());
+  std::filesystem::remove_all(folder);
+}
+
+// That nothing waits was told as "the broker has it", also of what it had refused.
+TEST(UsageClientOverKafka, ADrainedSpoolMayHoldWhatWasRefused) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("refused." + std::to_string(::getpid()));
+  UsageClientOptions options = nobody();
+  options.level = Level::kSpooled;
+  options.spool_directory = folder.string();
+  const std::string large(5'000, 'x');
+  {
+    const Opened opened = UsageClient::open(options);
+    ASSERT_TRUE(opened.client) << opened.problem;
+    ASSERT_TRUE(opened.client->record("t", "tenant", {{"note", large}}, {.id = "the-large-one"}));
+    ASSERT_EQ(opened.client->flush(milliseconds(20'000)), 0U);
+  }
+  options.brokers = "mock";
+  options.kafka = mock().kafka;
+  options.kafka["message.max.bytes"] = "2000";
+  const Opened opened = UsageClient::open(options);
+  ASSERT_TRUE(opened.client) << opened.problem;
+  ASSERT_TRUE(opened.client->record(event("small")));
+  EXPECT_EQ(opened.client->drain(milliseconds(20'000)), 0U);
+  const auto account = opened.client->spool_account();
+  ASSERT_TRUE(account);
+  EXPECT_EQ(account->refused, 1U);
+  EXPECT_EQ(account->delivered, 1U);
+  EXPECT_EQ(account->waiting, 0U);
+  std::ifstream refused(folder / "refused.ndjson");
+  std::string line;
+  ASSERT_TRUE(std::getline(refused, line));
+  EXPECT_NE(line.find("the-large-one"), std::string::npos) << line;
   std::filesystem::remove_all(folder);
 }
 
