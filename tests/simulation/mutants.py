@@ -134,7 +134,7 @@ SEEN_BY = {"simulation": ("tally-simulation", run_simulation),
            "golden": ("tally-golden", run_golden),
            **{name: (name, run_unit(name)) for name in
               ("unit_core", "unit_aggregator", "unit_aggregator_dedup", "unit_exporter", "unit_kafka",
-               "unit_producer", "unit_producer_client", "unit_serve", "unit_spool", "unit_admin")}}
+               "unit_load", "unit_producer", "unit_producer_client", "unit_serve", "unit_spool", "unit_admin")}}
 
 
 def catcher_of(patch):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
@@ -114,6 +115,23 @@ class Load(unittest.TestCase):
         kept = len(read_topic(self.topic))
         self.assertLessEqual(account["acked"], kept)
         self.assertLessEqual(kept, account["sent"])
+
+    def test_a_latency_holds_a_stall(self):
+        daemon = self.daemon()
+        process = self.begin("--http", f"http://127.0.0.1:{daemon.port()}", "--rate", "500", "--duration", "600",
+                             "--seed", "9")
+        wait_until(lambda: len(read_topic(self.topic)) > 500, "events arrive")
+        daemon.signal(signal.SIGSTOP)
+        try:
+            time.sleep(2.1)  # the stall itself
+        finally:
+            daemon.signal(signal.SIGCONT)
+        seen = len(read_topic(self.topic))
+        wait_until(lambda: len(read_topic(self.topic)) > seen + 500, "events arrive again")
+        process.send_signal(signal.SIGTERM)
+        account = self.end(process)
+        self.assertEqual(account["acked"], account["sent"])
+        self.assertGreaterEqual(account["latency_us"]["max"], 2_000_000, account)
 
     def test_a_busy_key_is_waited_for_and_told(self):
         said = subprocess.run([f"{BIN}/tally-producer", "key", "new", "--tenant", "load-0001"], check=True,
