@@ -33,8 +33,9 @@ class Client {
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
   // Sets Host, User-Agent and Content-Length. `timeout` bounds connecting, sending and the whole
-  // answer together (a name look-up in the system's resolver cannot be cut short, only ignored).
-  // Never throws for what the network does; an answer over 16 MiB is kUnknown.
+  // answer together, but for a name look-up: the system's resolver cannot be cut short, so one that
+  // takes longer is waited for. Never throws for what the network does; an answer over 16 MiB is
+  // kUnknown.
   [[nodiscard]] Outcome send(const Request& request, std::chrono::milliseconds timeout);
 
  private:
