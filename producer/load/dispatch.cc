@@ -18,6 +18,12 @@ constexpr std::string_view kStopped = "stopped";
 
 }  // namespace
 
+void Dispatch::start(TimePoint start) {
+  const std::scoped_lock lock(mutex_);
+  TALLY_CHECK(feed_.taken() == 0);
+  feed_.start(start);
+}
+
 std::optional<Batch> Dispatch::take(std::size_t max) {
   const std::scoped_lock first_in_line(taking_);
   std::unique_lock lock(mutex_);

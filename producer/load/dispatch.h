@@ -33,6 +33,8 @@ class Dispatch {
   Dispatch(Timetable timetable, std::uint64_t total, std::uint32_t again)
       : feed_(timetable, total, again) {}
 
+  // Before the first take(), of a timetable without a start: when event 0 is due.
+  void start(TimePoint start);
   // Waits until something is to be sent, at most `max` events. nullopt: nothing will be, unless
   // what is on its way is given back.
   [[nodiscard]] std::optional<Batch> take(std::size_t max);

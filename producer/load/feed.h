@@ -23,6 +23,9 @@ class Timetable {
  public:
   // `rate`: events a second, at least 1.
   Timetable(std::uint64_t rate, TimePoint start) : rate_(rate), start_(start) {}
+  // Nothing is due yet, until start().
+  explicit Timetable(std::uint64_t rate) : Timetable(rate, TimePoint::max()) {}
+  void start(TimePoint start) { start_ = start; }
   [[nodiscard]] TimePoint due(std::uint64_t number) const;
   // How many are due at `now`: numbers 0 to that, less one.
   [[nodiscard]] std::uint64_t due_by(TimePoint now) const;
@@ -47,6 +50,8 @@ class Feed {
   Feed(Timetable timetable, std::uint64_t total, std::uint32_t again)
       : timetable_(timetable), total_(total), again_(again) {}
 
+  // Before the first take(): when event 0 is due.
+  void start(TimePoint start) { timetable_.start(start); }
   // At most `max` of what may be sent at `now`: what is sent again before what is new.
   [[nodiscard]] std::optional<Batch> take(TimePoint now, std::size_t max);
   // When to try again after take() gave nothing, unless something is given back or it is closed.

@@ -1,6 +1,7 @@
 #include "producer/load/load.h"
 
 #include "producer/load/dispatch.h"
+#include "runtime/lifecycle/open_files.h"
 #include "runtime/terminal/progress.h"
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLook{50};  // for a stop, or that all senders are done
 constexpr milliseconds kShowEvery{1'000};
-constexpr milliseconds kLead{100};  // before the first event is due: senders are opened
+constexpr milliseconds kLead{10};  // before the first event is due: threads are started
 
 std::string note(const Moment& moment) {
   std::string out =
@@ -29,6 +30,20 @@ std::string note(const Moment& moment) {
                   grouped(moment.in_flight), in_ms(moment.p99), grouped(moment.errors));
   if (moment.behind > 0) out += fmt::format(", {} behind", grouped(moment.behind));
   return out;
+}
+
+// Of one connection: its socket, its poller's three, and two while a name is looked up.
+constexpr std::size_t kDescriptorsEach = 6;
+constexpr std::size_t kOtherDescriptors = 64;
+
+core::Result<void> make_room_for(std::size_t connections) {
+  const std::size_t most = runtime::lifecycle::raise_open_files();
+  const std::size_t needed = connections * kDescriptorsEach + kOtherDescriptors;
+  if (most >= needed) return boost::outcome_v2::success();
+  return core::invalid(
+      fmt::format("connections is {}, which takes {} open files, and the process may have {}: give "
+                  "fewer, or raise the limit (ulimit -n)",
+                  connections, needed, most));
 }
 
 core::Result<std::vector<std::unique_ptr<Sender>>> open_senders(const LoadOptions& options,
@@ -75,11 +90,16 @@ core::Result<LoadAccount> run_load(const LoadOptions& options,
                                    const runtime::lifecycle::StopSignal& stop) {
   const auto stream = EventStream::make(options.stream);
   if (!stream) return stream.error();
-  const TimePoint begun = Clock::now() + kLead;
-  Dispatch dispatch(Timetable(options.rate, begun), options.events, options.again);
+  if (options.http) {
+    if (const auto room = make_room_for(options.connections); !room) return room.error();
+  }
+  Dispatch dispatch(Timetable(options.rate), options.events, options.again);
+  // However long that takes, nothing is due meanwhile.
   auto senders = open_senders(options, stream.value(), dispatch);
   if (!senders) return senders.error();
 
+  const TimePoint begun = Clock::now() + kLead;
+  dispatch.start(begun);
   std::atomic<std::size_t> running = senders.value().size();
   std::vector<std::thread> threads;
   threads.reserve(running);

@@ -5,10 +5,10 @@
 #include "runtime/kafka/settings.h"
 #include "runtime/lifecycle/allocator.h"
 #include "runtime/lifecycle/listen.h"
+#include "runtime/lifecycle/open_files.h"
 #include "runtime/log/log.h"
 
 #include <fmt/core.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -170,17 +170,13 @@ std::string contradiction(const Settings& settings, const runtime::http::ServerO
 
 // As many descriptors as the system lets us have; "": they are enough.
 std::string too_few_descriptors(std::size_t connections) {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return "";
-  limit.rlim_cur = limit.rlim_max;
-  (void)::setrlimit(RLIMIT_NOFILE, &limit);
-  (void)::getrlimit(RLIMIT_NOFILE, &limit);
+  const std::size_t most = runtime::lifecycle::raise_open_files();
   const std::size_t needed = connections + kOtherDescriptors;
-  if (limit.rlim_cur >= needed) return "";
+  if (most >= needed) return "";
   return fmt::format(
       "max-connections is {}, and the process may have {} open files: it needs {} more for the "
       "spool, Kafka and those that are refused; raise the limit (ulimit -n, LimitNOFILE=)",
-      connections, limit.rlim_cur, kOtherDescriptors);
+      connections, most, kOtherDescriptors);
 }
 
 // Throws std::invalid_argument for a bad --listen.

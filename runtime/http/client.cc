@@ -14,6 +14,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <cerrno>
+#include <memory>
+#include <mutex>
 #include <stdexcept>
 
 namespace tally::runtime::http {
@@ -77,6 +79,21 @@ Target parse_base_url(const std::string& url) {
   return target;
 }
 
+// Of all clients that live at a time: reading the system's certificates takes some 50 ms. Used as
+// it was made, by any of their threads.
+std::shared_ptr<asio::ssl::context> shared_tls_context() {
+  static std::mutex mutex;
+  static std::weak_ptr<asio::ssl::context> living;
+  const std::scoped_lock lock(mutex);
+  if (auto found = living.lock()) return found;
+  auto made = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  made->set_default_verify_paths();
+  made->set_verify_mode(asio::ssl::verify_peer);
+  ::SSL_CTX_set_min_proto_version(made->native_handle(), TLS1_2_VERSION);
+  living = made;
+  return made;
+}
+
 // nullopt when it can be sent; else what is wrong with it.
 std::optional<std::string> unsendable(const Request& request) {
   if (!request.target.starts_with('/') ||
@@ -100,10 +117,7 @@ struct Client::Impl {
   using Deadline = std::chrono::steady_clock::time_point;
 
   explicit Impl(Target t) : target(std::move(t)) {
-    if (!target.tls) return;  // reading the system's certificates takes some 50 ms
-    tls_context.set_default_verify_paths();
-    tls_context.set_verify_mode(asio::ssl::verify_peer);
-    ::SSL_CTX_set_min_proto_version(tls_context.native_handle(), TLS1_2_VERSION);
+    if (target.tls) tls_context = shared_tls_context();
   }
 
   // Runs one asynchronous operation to its end or to the deadline; then it is cut by closing.
@@ -175,7 +189,7 @@ struct Client::Impl {
   }
 
   error_code shake_hands(Deadline deadline) {
-    tls.emplace(socket, tls_context);
+    tls.emplace(socket, *tls_context);
     error_code ignored;
     const bool numeric = !asio::ip::make_address(target.host, ignored).is_unspecified() && !ignored;
     if (!numeric) {
@@ -259,7 +273,7 @@ struct Client::Impl {
 
   Target target;
   asio::io_context context{1};
-  asio::ssl::context tls_context{asio::ssl::context::tls_client};
+  std::shared_ptr<asio::ssl::context> tls_context;  // nullptr: no TLS
   tcp::resolver resolver{context};
   tcp::socket connecting_tcp{context};
   Unix::socket connecting_unix{context};

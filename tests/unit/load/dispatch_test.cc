@@ -43,6 +43,16 @@ TEST(LoadDispatchTest, LatencyRunsFromTheMomentEachWasDue) {
   EXPECT_FALSE(account.kept_the_rate());
 }
 
+// The timetable began before the connections were opened, so a slow opening made the load late.
+TEST(LoadDispatchTest, NothingIsDueBeforeTheStart) {
+  Dispatch dispatch(Timetable(1'000), 3, 0);
+  EXPECT_EQ(dispatch.moment().due, 0U);
+  dispatch.start(kLongAgo);
+  EXPECT_EQ(dispatch.moment().due, 3U);
+  dispatch.acked(sent(dispatch, 3).numbers, kLongAgo + milliseconds(2));
+  EXPECT_EQ(dispatch.finish().latency.max(), milliseconds(2));
+}
+
 TEST(LoadDispatchTest, EveryEndHasItsPlace) {
   Dispatch dispatch(Timetable(1'000, kLongAgo), 10, 0);
   dispatch.acked(sent(dispatch, 1).numbers, Clock::now());
