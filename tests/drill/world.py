@@ -21,8 +21,20 @@ CATALOGUE = {"meters": [
 CLASSES = ("counted", "readmitted", "duplicate", "conflict", "late", "rejected", "unmetered", "filtered", "lost",
            "handed_off", "consumed")
 PAD = 500  # bytes in what goes through a spool: a segment is full after some twenty seconds
-DELIVERED_S = 240  # after the storm, the spools are delivered and the log is committed, each within this time
+STILL_S = 90  # after the storm: spools that are not emptied, a log that is not committed, for so long never will be
 AT_REST_S = 45  # a log that took nothing for so long gets nothing more
+
+
+def wait_while_it_advances(done, look):
+    """Until `done` is true of what `look` tells; fails once that has not changed for STILL_S."""
+    seen, since = look(), time.monotonic()
+    while not done(seen):
+        time.sleep(0.2)
+        before, seen = seen, look()
+        if seen != before:
+            since = time.monotonic()
+        elif time.monotonic() - since > STILL_S:
+            raise AssertionError(f"for {STILL_S} s nothing went on: {seen}")
 
 
 class World:
@@ -93,14 +105,14 @@ class World:
         """Everything kept is in the log, the log is at rest, and all of it is read and committed."""
         for one in self.served:
             if "found" in one.look()["spool"]:
-                scene.wait_until(lambda one=one: one.look()["spool"]["waiting"] == 0,
-                                 lambda one=one: f"{one.name}: {one.look()}", DELIVERED_S)
+                wait_while_it_advances(lambda spool: spool["waiting"] == 0, lambda one=one: one.look()["spool"])
         ends, rest = None, time.monotonic()
         while ends != (now := self.scene.ends()) or not all(book.kept_is_there() for book in self.books):
             if now != ends:
                 ends, rest = now, time.monotonic()
                 self.read_log(ends)
-                self.scene.await_all_committed(DELIVERED_S)
+                wait_while_it_advances(lambda stored, ends=ends: all(stored.get(p) == end for p, end in ends.items() if end),
+                                       self.scene.committed)
             elif time.monotonic() - rest > AT_REST_S:
                 self.say(f"what was kept is not all in the log, to which nothing came for {AT_REST_S} s")
                 break

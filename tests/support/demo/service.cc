@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -19,7 +20,7 @@ namespace {
 using namespace tally::producer;
 using std::chrono::seconds;
 
-constexpr seconds kPatience{120};
+constexpr seconds kPatience{60};  // in which something must have gone on
 
 int fail(std::string_view what, std::string_view why) {
   std::fprintf(stderr, "%.*s: %.*s\n", static_cast<int>(what.size()), what.data(),
@@ -41,11 +42,23 @@ bool split(std::string_view line, std::array<std::string_view, 5>& fields) {
 // A full queue makes this service wait; another one would drop and count.
 Receipt record(UsageClient& client, const UsageEvent& event) {
   Receipt receipt = client.record(event);
-  while (receipt.recorded == Recorded::kQueueFull) {
+  for (seconds waited{0}; receipt.recorded == Recorded::kQueueFull && waited < kPatience;
+       ++waited) {
     client.wait_for_room(seconds(1));
     receipt = client.record(event);
   }
   return receipt;
+}
+
+// How many are left once none is, or no fewer than kPatience before.
+template <class Wait>
+std::size_t wait_while_it_advances(const Wait& wait) {
+  std::size_t before = std::numeric_limits<std::size_t>::max();
+  for (;;) {
+    const std::size_t left = wait(kPatience);
+    if (left == 0 || left >= before) return left;
+    before = left;
+  }
 }
 
 bool record_line(UsageClient& client, std::string_view line) {
@@ -67,11 +80,13 @@ int run(UsageClient& client) {
   while (std::getline(std::cin, line)) {
     if (!record_line(client, line)) return fail(line, "not recorded");
   }
-  if (client.flush(kPatience) > 0) return fail("flush", "the spool does not take the events");
+  if (wait_while_it_advances([&](seconds time) { return client.flush(time); }) > 0) {
+    return fail("flush", "the spool does not take the events");
+  }
   std::printf("recorded all; %ju of them wait in the spool\n",
               std::uintmax_t{client.spool_account().value_or(SpoolAccount{}).waiting});
   std::fflush(stdout);
-  const std::size_t left = client.drain(kPatience);
+  const std::size_t left = wait_while_it_advances([&](seconds time) { return client.drain(time); });
   const SpoolAccount account = client.spool_account().value_or(SpoolAccount{});
   const UsageCounts counts = client.counts();
   std::printf("accepted %ju spooled %ju delivered %ju refused %ju lost %ju left %zu\n",
