@@ -160,6 +160,9 @@ def of_the_library(book, account):
              ("dropped", told["d"], account["dropped"]), ("closed", told["c"], account["closed"]),
              ("without an end", told["a"], 0), ("outstanding", 0, account["left"]),
              ("accepted", told["k"] + told["l"], account["accepted"]))
+    if spool := account["spool"]:
+        pairs += (("kept in the spool", told["k"], spool["found"] + spool["kept"]),
+                  *((f"{end} by the spool", 0, spool[end]) for end in ("refused", "lost", "torn")))
     for name, said, counted in pairs:
         if said != counted:
             yield f"{book.name}: told {name} {said}, the client's counter says {counted}"
@@ -205,11 +208,16 @@ def of_what_was_tried(name, lives, last):
         yield f"{name}: its last life refused nothing, though the disk was full: its counters were not tried"
 
 
-def of_the_spool(name, spool):
-    """Nothing waits, nothing was lost, and the account of the records balances."""
+def of_the_spool(name, spool, told, records):
+    """Nothing waits, nothing was lost, and the account of the records balances, with itself and with others: what the
+    clients of this life were told, and the records of the stream in the log."""
+    if not told["kept"] <= spool["kept"] <= told["kept"] + told["unknown"]:
+        yield f"{name}: the spool kept {spool['kept']}, its clients were told {told['kept']}, and {told['unknown']} unknown"
+    if spool["delivered"] > records:
+        yield f"{name}: the spool delivered {spool['delivered']}, the log has {records} records of the stream"
     ended = sum(spool[end] for end in ("delivered", "refused", "lost", "torn", "waiting"))
     if spool["found"] + spool["kept"] != ended:
         yield f"{name}: the spool's account does not balance: {spool}"
-    for end in ("waiting", "lost", "refused"):
+    for end in ("waiting", "lost", "refused", "torn"):
         if spool[end]:
             yield f"{name}: {spool[end]} records {end}"

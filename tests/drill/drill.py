@@ -71,7 +71,9 @@ class Drill:
                 yield from books.of_a_life(f"{served.name}, life {life}", told, metrics, killed=not last)
             spool = served.look()["spool"]
             if spool:
-                yield from books.of_the_spool(served.name, spool)
+                records = sum(sender.book.records for sender in self.world.senders if sender.served is served)
+                told = served.told.get(served.life, {"kept": 0, "unknown": 0})
+                yield from books.of_the_spool(served.name, spool, told, records)
                 yield from books.of_what_was_tried(served.name, served.told, served.life)
 
     def storm_account(self):

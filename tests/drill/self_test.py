@@ -23,7 +23,8 @@ class Story:
         self.books = [self.http, self.library]
         self.totals = {"tenant_0": (2, 0), "tenant_1": (4, 1 + 3 + 5 + 1)}
         self.ledger = {"counted": 6, "duplicate": 1, "conflict": 0, "consumed": 7}
-        self.account = {"accepted": 3, "delivered": 2, "spooled": 0, "failed": 1, "dropped": 1, "closed": 0, "left": 0}
+        self.account = {"accepted": 3, "delivered": 2, "spooled": 0, "failed": 1, "dropped": 1, "closed": 0, "left": 0,
+                        "spool": {"found": 0, "kept": 2, "delivered": 1, "refused": 0, "lost": 0, "torn": 0, "waiting": 1}}
         self.lives = {
             1: ({"kept": 1, "unknown": 1, "cut": 2, "refused": {"queue_full": 0}, "cut_requests": 1,
                  "answers": {"202": 1, "503": 1}},
@@ -34,7 +35,7 @@ class Story:
                 {"kept": 1, "not_kept": 1, "full": 0, "unknown": 1, "stray_ends": 0,
                  "answers": {"202": 1, "503": 2, "200": 7}}),
         }
-        self.spool = {"found": 2, "kept": 3, "delivered": 4, "refused": 0, "lost": 0, "torn": 1, "waiting": 0}
+        self.spool = {"found": 2, "kept": 1, "delivered": 3, "refused": 0, "lost": 0, "torn": 0, "waiting": 0}
 
     @staticmethod
     def book(folder, name, prefix, told, copies):
@@ -55,7 +56,7 @@ class Story:
         for life, (told, metrics) in self.lives.items():
             found += books.of_a_life(f"life {life}", told, metrics, killed=life == 1)
         found += books.of_what_was_tried("daemon", {life: told for life, (told, _) in self.lives.items()}, 2)
-        found += books.of_the_spool("daemon", self.spool)
+        found += books.of_the_spool("daemon", self.spool, self.lives[2][0], self.http.records)
         if books.balance_of(self.books, counted):
             found.append("the account does not balance")
         return found
@@ -102,8 +103,10 @@ class Lies(unittest.TestCase):
         self.lie(lambda story: story.ledger.update(consumed=8), "classes")
 
     def test_a_counter_of_the_library(self):
-        for name in self.story.account:
+        for name in self.story.account.keys() - {"spool"}:
             self.lie(lambda story, name=name: story.account.update({name: story.account[name] + 1}), "library: told")
+        for name in ("found", "kept", "refused", "lost", "torn"):
+            self.lie(lambda story, name=name: story.account["spool"].update({name: 7}), "library: told")
 
     def test_an_event_of_the_library_without_an_end(self):
         def forget(story):
@@ -135,7 +138,11 @@ class Lies(unittest.TestCase):
     def test_the_account_of_the_spool(self):
         for name in self.story.spool:
             self.lie(lambda story, name=name: story.spool.update({name: story.spool[name] + 1}), "does not balance")
-        self.lie(lambda story: story.spool.update(lost=1, delivered=3), "1 records lost")
+        self.lie(lambda story: story.spool.update(lost=1, delivered=2), "1 records lost")
+        self.lie(lambda story: story.spool.update(torn=1, delivered=2), "1 records torn")
+        self.lie(lambda story: story.spool.update(kept=0, delivered=2), "the spool kept 0, its clients were told 1")
+        self.lie(lambda story: story.spool.update(kept=3, delivered=5), "the spool kept 3, its clients were told 1")
+        self.lie(lambda story: story.spool.update(found=9, delivered=10), "the log has 5 records")
 
     def test_what_is_not_kept_after_the_retry(self):
         self.assertEqual(list(books.after_the_retry(self.story.http)),

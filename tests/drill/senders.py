@@ -23,6 +23,7 @@ class Sender:
     """A stream of events and the process that sends them, in the storm and again in the retry."""
 
     PROGRAM = ""
+    served = None  # the daemon that it sends to
 
     def __init__(self, world, name, prefix, rate, pad):
         self.world, self.name, self.rate = world, name, rate

@@ -24,6 +24,7 @@ using producer::Field;
 using producer::Level;
 using producer::Outcome;
 using producer::Recorded;
+using producer::SpoolAccount;
 using producer::UsageClient;
 using runtime::config::Kind;
 using runtime::config::Option;
@@ -96,12 +97,14 @@ class Recorder {
     const int told_so_far = sigterms;
     const auto left = opened.client->flush(milliseconds(settings_.integer("drain-timeout-ms")));
     const auto counts = opened.client->counts();
+    const auto spool = opened.client->spool_account();
     fmt::print(
         R"({{"accepted":{},"delivered":{},"spooled":{},"failed":{},"dropped":{},"closed":{},)"
-        R"("left":{},"longest_us":{},"stream":"{}"}})"
+        R"("left":{},"longest_us":{},"stream":"{}","spool":{}}})"
         "\n",
         counts.accepted, counts.delivered, counts.spooled, counts.failed, counts.dropped_full,
-        counts.closed, left, longest_ / std::chrono::microseconds(1), opened.client->stream_id());
+        counts.closed, left, longest_ / std::chrono::microseconds(1), opened.client->stream_id(),
+        spool ? json_of(*spool) : "null");
     std::fflush(stdout);
     while (settings_.enabled("stay") && sigterms == told_so_far) {
       std::this_thread::sleep_for(milliseconds(20));
@@ -110,6 +113,13 @@ class Recorder {
   }
 
  private:
+  static std::string json_of(const SpoolAccount& spool) {
+    return fmt::format(
+        R"({{"found":{},"kept":{},"delivered":{},"refused":{},"lost":{},"torn":{},"waiting":{}}})",
+        spool.found, spool.spooled, spool.delivered, spool.refused, spool.lost, spool.torn,
+        spool.waiting);
+  }
+
   void record(UsageClient& client, std::size_t event) {
     due_ += std::chrono::nanoseconds(1'000'000'000 / settings_.integer("rate"));
     while (Clock::now() < due_) std::this_thread::sleep_until(due_);
