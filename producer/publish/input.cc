@@ -10,15 +10,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <string_view>
 #include <system_error>
-#include <tuple>
 
 namespace tally::producer::publish {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr int kPollMs = 100;
 
@@ -28,45 +24,6 @@ constexpr int kPollMs = 100;
 
 std::string hash_of(std::string_view head) {
   return runtime::crypto::to_hex(runtime::crypto::hmac_sha256("tally-publish-head", head));
-}
-
-bool is_file(const struct stat& about, std::uint64_t device, std::uint64_t inode) {
-  return about.st_dev == device && about.st_ino == inode;
-}
-
-struct Found {
-  std::string name;
-  struct stat about = {};
-};
-
-bool written_before(const Found& a, const Found& b) {
-  const timespec& x = a.about.st_mtim;
-  const timespec& y = b.about.st_mtim;
-  return std::tie(x.tv_sec, x.tv_nsec) < std::tie(y.tv_sec, y.tv_nsec);
-}
-
-// By their last write.
-std::vector<Found> files_in(const std::filesystem::path& folder) {
-  std::vector<Found> out;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    Found file{entry.path().filename().string(), {}};
-    if (::stat(entry.path().c_str(), &file.about) == 0 && S_ISREG(file.about.st_mode)) {
-      out.push_back(std::move(file));
-    }
-  }
-  std::sort(out.begin(), out.end(), written_before);
-  return out;
-}
-
-bool is_compressed(std::string_view name) {
-  return name.ends_with(".gz") || name.ends_with(".bz2") || name.ends_with(".xz") ||
-         name.ends_with(".zst");
-}
-
-int open_to_read(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail(path.string() + " cannot be opened");
-  return descriptor;
 }
 
 }  // namespace
@@ -85,11 +42,11 @@ Input::Input(int descriptor) { take(descriptor); }
 
 Input::Input(const std::string& path, std::optional<Follow> follow)
     : path_(path), follow_(follow), ours_(path != "-") {
+  if (follow_) later_.emplace(path_);
   take(ours_ ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO);
 }
 
 Input::~Input() {
-  for (const int descriptor : later_) ::close(descriptor);
   if (ours_) ::close(descriptor_);
 }
 
@@ -104,6 +61,7 @@ void Input::take(int descriptor) {
   at_ = 0;
   file_ = std::make_shared<FileMark>(FileMark{about.st_dev, about.st_ino, {}});
   renamed_.reset();
+  next_look_ = Clock::now();
 }
 
 std::size_t Input::read_some(std::span<char> to) const {
@@ -156,6 +114,7 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
       file_ = std::make_shared<FileMark>(FileMark{file_->device, file_->inode, {}});
       return Got::kNewFile;
     }
+    watch();
     if (change_to_new_file(looked)) return Got::kNewFile;
     ::poll(nullptr, 0, kPollMs);
     if (!keep_waiting_()) return Got::kStopped;
@@ -167,49 +126,18 @@ bool Input::was_emptied() const {
   return ::fstat(descriptor_, &about) == 0 && static_cast<std::uint64_t>(about.st_size) < at_;
 }
 
-// `looked`: when the file at hand was known to have no more.
-bool Input::change_to_new_file(Clock::time_point looked) {
-  struct stat about = {};
-  if (::stat(path_.c_str(), &about) != 0 || is_file(about, file_->device, file_->inode)) {
-    renamed_.reset();
-    return false;
-  }
-  if (!renamed_) renamed_ = Clock::now();
-  if (looked < *renamed_ + follow_->grace) return false;
-  if (!later_.empty()) {
-    take(later_.front());
-    later_.erase(later_.begin());
-    return true;
-  }
-  const int next = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-  if (next < 0 && errno == ENOENT) return false;
-  take(next);
-  return true;
+void Input::watch() {
+  if (!later_ || Clock::now() < next_look_) return;
+  next_look_ = Clock::now() + std::chrono::milliseconds(kPollMs);
+  later_->look(file_->inode);
+  if (!later_->empty() && !renamed_) renamed_ = Clock::now();
 }
 
-// The file in the folder that is the place's, and those that had the name after it.
-core::Result<void> Input::find_rotated(const FilePlace& place) {
-  const std::filesystem::path path = std::filesystem::absolute(path_);
-  const auto files = files_in(path.parent_path());
-  const auto old = std::find_if(files.begin(), files.end(), [&](const Found& file) {
-    return is_file(file.about, place.device, place.inode);
-  });
-  if (old == files.end()) return boost::outcome_v2::success();
-  const std::string name = path.filename().string();
-  for (const Found& file : files) {
-    const bool had_name = file.name.starts_with(name) && file.name != name;
-    if (!had_name || &file == &*old || written_before(file, *old)) continue;
-    if (is_compressed(file.name)) {
-      return core::invalid(
-          fmt::format("{} was written after what the state tells of, and is compressed: unpack it "
-                      "there, so that "
-                      "it is read in its turn",
-                      file.name));
-    }
-    later_.push_back(open_to_read(path.parent_path() / file.name));
-  }
-  take(open_to_read(path.parent_path() / old->name));
-  return boost::outcome_v2::success();
+// `looked`: when the file at hand was known to have no more.
+bool Input::change_to_new_file(Clock::time_point looked) {
+  if (!renamed_ || looked < *renamed_ + follow_->grace) return false;
+  take(later_->take());
+  return true;
 }
 
 core::Result<void> Input::check(const FilePlace& place, const std::string& path) const {
@@ -245,8 +173,9 @@ core::Result<void> Input::find(const FilePlace& place) {
     return core::invalid("a state needs a file: a pipe has no place to go on at");
   }
   if (follow_ && (file_->device != place.device || file_->inode != place.inode)) {
-    const auto found = find_rotated(place);
-    if (!found) return found;
+    const auto found = later_->begin_at(place.inode);
+    if (!found) return found.error();
+    if (found.value()) take(*found.value());
   }
   return check(place, path_);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/result.h"
+#include "producer/publish/rotation.h"
 
 #include <chrono>
 #include <cstddef>
@@ -12,7 +13,6 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace tally::producer::publish {
 
@@ -38,8 +38,9 @@ struct FilePlace {
 [[nodiscard]] FilePlace place_in(const FileMark& file, std::uint64_t offset, std::uint64_t line);
 
 // How to follow a file: where it ends, more is waited for. When another file has its name, the old
-// one is read for `grace` more, since whoever writes may have it open yet; then the new one from
-// its begin. When it is shorter than what was read, it is read from its begin.
+// one is read for `grace` more, since whoever writes may have it open yet; then each that has had
+// the name since, in the order of their birth, from its begin. When it is shorter than what was
+// read, it is read from its begin.
 struct Follow {
   std::chrono::milliseconds grace{1'000};
 };
@@ -67,12 +68,15 @@ class Input {
   Input& operator=(const Input&) = delete;
 
   void keep_waiting(KeepWaiting ask) { keep_waiting_ = std::move(ask); }
+  // To be called while nothing is read: a followed file may be rotated meanwhile, more than once.
+  // Throws std::system_error.
+  void watch();
   // Waits for bytes; how many came with kBytes. Throws std::system_error.
   [[nodiscard]] Got read(std::span<char> to, std::size_t& bytes);
 
   // Makes the place's file the one at hand, at its begin: the file, or where it is followed the one
-  // in its folder that had its name; then those that had it later come, by their last write. Before
-  // anything was read. An error says why it is not there.
+  // in its folder that had its name; then those come that were born later. Before anything was
+  // read. An error says why it is not there.
   [[nodiscard]] core::Result<void> find(const FilePlace& place);
   // Throws std::system_error.
   void seek(std::uint64_t offset);
@@ -87,15 +91,15 @@ class Input {
   [[nodiscard]] std::uint64_t size() const { return is_followed() ? 0 : size_; }
 
  private:
+  using Clock = std::chrono::steady_clock;
   void take(int descriptor);
   Got read_regular(std::span<char> to, std::size_t& bytes);
   Got read_pipe(std::span<char> to, std::size_t& bytes);
   [[nodiscard]] std::size_t read_some(std::span<char> to) const;
   void note(std::span<const char> bytes);
   [[nodiscard]] bool was_emptied() const;
-  [[nodiscard]] bool change_to_new_file(std::chrono::steady_clock::time_point looked);
+  [[nodiscard]] bool change_to_new_file(Clock::time_point looked);
   [[nodiscard]] core::Result<void> check(const FilePlace& place, const std::string& path) const;
-  [[nodiscard]] core::Result<void> find_rotated(const FilePlace& place);
 
   std::string path_;
   std::optional<Follow> follow_;
@@ -107,9 +111,10 @@ class Input {
   std::uint64_t size_ = 0;
   std::uint64_t bytes_read_ = 0;
   std::shared_ptr<FileMark> file_;
-  std::vector<int> later_;  // rotated files that come before the one that has the name
+  std::optional<Succession> later_;  // of a file that is followed
+  Clock::time_point next_look_ = Clock::now();
   // Since when another file has the name.
-  std::optional<std::chrono::steady_clock::time_point> renamed_;
+  std::optional<Clock::time_point> renamed_;
   KeepWaiting keep_waiting_ = [] { return true; };
 };
 

@@ -172,6 +172,7 @@ bool Publish::is_to_stop() const {
 }
 
 void Publish::look() {
+  input_.watch();
   if (!producer_) return;  // the header is awaited
   if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
   if (!keeps_state() || Clock::now() < next_keep_) return;

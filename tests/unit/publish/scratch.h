@@ -32,14 +32,22 @@ class Scratch {
   void rename(const std::string& from, const std::string& to) const {
     std::filesystem::rename(path(from), path(to));
   }
-  // Sets when it was last written, in seconds after a moment an hour ago.
-  void written(const std::string& name, int seconds) const {
-    std::filesystem::last_write_time(path(name), begun_ + std::chrono::seconds(seconds));
+  // A file that is born later than all before it: their clock goes in steps of some milliseconds.
+  void give_birth(const std::string& name, std::string_view text) const {
+    const auto before = newest();
+    do {
+      std::filesystem::remove(path("tick"));
+      write("tick", "");
+    } while (std::filesystem::last_write_time(path("tick")) <= before);
+    std::filesystem::remove(path("tick"));
+    write(name, text);
   }
 
  private:
-  std::filesystem::file_time_type begun_ =
-      std::filesystem::file_time_type::clock::now() - std::chrono::hours(1);
+  [[nodiscard]] std::filesystem::file_time_type newest() const {
+    write("tick", "");
+    return std::filesystem::last_write_time(path("tick"));
+  }
   std::filesystem::path folder_;
 };
 
