@@ -1,6 +1,5 @@
 #include "producer/publish/job.h"
 
-#include "producer/publish/input.h"
 #include "producer/publish/publisher.h"
 #include "runtime/kafka/settings.h"
 #include "runtime/kafka/topic.h"
@@ -64,15 +63,30 @@ int fail(const std::string& sentence, int code) {
   return code;
 }
 
+core::Result<void> fits(const Job& job, const Input& input, const std::string& path) {
+  if (input.has_places()) return boost::outcome_v2::success();
+  if (job.follow) {
+    return core::invalid(
+        fmt::format("{} is no file: a pipe is read as it comes and cannot be followed", path));
+  }
+  if (job.recipe->makes_ids_of_places() && !job.pipe_is_whole_file) {
+    return core::invalid(fmt::format(
+        "{} is no file: without a group id each id holds the line's place, which in a "
+        "pipe is another one on each run, so that lines would count twice; tail the "
+        "file itself, give the pattern a group (?P<id>…), or say --whole-file where the "
+        "pipe holds a file from its first byte on",
+        path));
+  }
+  return boost::outcome_v2::success();
+}
+
 int run_job(const Settings& settings, Job job) {
   // A stop drains: what was read is delivered or accounted for.
   const runtime::lifecycle::StopSignal stop;
   const std::string& path = settings.text("FILE");
   Input input(path, job.follow ? std::optional(Follow{}) : std::nullopt);
-  if (job.follow && !input.has_places()) {
-    return fail(
-        fmt::format("{} is no file: a pipe is read as it comes and cannot be followed", path),
-        kWrongSettings);
+  if (const auto fit = fits(job, input, path); !fit) {
+    return fail(fit.error().message, kWrongSettings);
   }
   if (const auto there = topic_is_there(settings); !there) return fail(there.error().message);
   const auto account = publish_records(input, *job.recipe, options_of(settings, job, stop));

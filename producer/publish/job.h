@@ -2,6 +2,8 @@
 // account.
 #pragma once
 
+#include "core/result.h"
+#include "producer/publish/input.h"
 #include "producer/publish/publisher.h"
 #include "producer/publish/recipe.h"
 #include "runtime/config/settings.h"
@@ -38,10 +40,14 @@ struct Job {
   std::optional<char> csv_delimiter = std::nullopt;
   OnBadRecord on_bad_record = OnBadRecord::kGoOn;
   bool follow = false;
+  bool pipe_is_whole_file = false;
 };
 
 // Says it on stderr; returns the code.
 int fail(const std::string& sentence, int code = 1);
+
+// An error: what the job is told to do cannot be done with this input.
+[[nodiscard]] core::Result<void> fits(const Job& job, const Input& input, const std::string& path);
 
 // The exit code: 0 when every event was delivered; the account is on stdout. Throws
 // std::system_error when the file cannot be read.

@@ -37,6 +37,7 @@ class LogRecipe final : public Recipe {
   // An error: the pattern cannot be read, or an attribute has neither a group nor a text.
   [[nodiscard]] static core::Result<std::unique_ptr<Recipe>> make_from(LogOptions options);
   LogRecipe(LogOptions options, runtime::pattern::Pattern pattern);
+  [[nodiscard]] bool makes_ids_of_places() const override { return !id_; }
   [[nodiscard]] core::Result<Made> make(const Record& record, Message& out) override;
 
  private:

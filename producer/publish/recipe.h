@@ -30,6 +30,9 @@ class Recipe {
   [[nodiscard]] virtual core::Result<void> header(std::string_view) {
     return boost::outcome_v2::success();
   }
+  // Whether the ids it makes hold where in its file a record stands: the same record elsewhere is
+  // another event.
+  [[nodiscard]] virtual bool makes_ids_of_places() const { return false; }
   // The views of `out` live until the next call, and as long as the record. An error says what is
   // wrong with the record.
   [[nodiscard]] virtual core::Result<Made> make(const Record& record, Message& out) = 0;

@@ -45,6 +45,8 @@ constexpr std::array kTailOptions = {
            "never change it."},
     Option{"unmatched", Kind::kText, "count",
            "Lines that do not match, or name no tenant: count them, or error."},
+    Option{"whole-file", Kind::kSwitch, "false",
+           "Of a pipe and a pattern without a group id: it holds one file from its first byte on."},
     Option{"once", Kind::kSwitch, "false", "End at the end of the file."},
     kStateOption,
     kJsonOption,
@@ -123,7 +125,8 @@ int tail(const Settings& settings) {
   auto recipe = LogRecipe::make_from(std::move(log.value()));
   if (!recipe) return fail(recipe.error().message, kWrongSettings);
   return run_job(settings, {.recipe = std::move(recipe.value()),
-                            .follow = !settings.enabled("once") && settings.text("FILE") != "-"});
+                            .follow = !settings.enabled("once") && settings.text("FILE") != "-",
+                            .pipe_is_whole_file = settings.enabled("whole-file")});
 }
 
 }  // namespace tally::producer::publish
