@@ -105,15 +105,14 @@ Input::Got Input::read_pipe(std::span<char> to, std::size_t& bytes) {
 Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
   for (;;) {
     const auto looked = Clock::now();
+    // It may have been emptied and have grown past the old place meanwhile.
+    const bool waited = looked - last_read_ >= std::chrono::milliseconds(kPollMs);
+    if (follow_ && waited && was_emptied()) return begin_again();
     bytes = read_some(to);
+    last_read_ = Clock::now();
     if (bytes > 0) return Got::kBytes;
     if (!follow_) return Got::kEnd;
-    if (was_emptied()) {
-      if (::lseek(descriptor_, 0, SEEK_SET) < 0) fail("reading failed");
-      at_ = 0;
-      file_ = std::make_shared<FileMark>(FileMark{file_->device, file_->inode, {}});
-      return Got::kNewFile;
-    }
+    if (was_emptied()) return begin_again();
     watch();
     if (change_to_new_file(looked)) return Got::kNewFile;
     ::poll(nullptr, 0, kPollMs);
@@ -123,7 +122,19 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
 
 bool Input::was_emptied() const {
   struct stat about = {};
-  return ::fstat(descriptor_, &about) == 0 && static_cast<std::uint64_t>(about.st_size) < at_;
+  if (::fstat(descriptor_, &about) != 0) fail("reading failed");
+  if (static_cast<std::uint64_t>(about.st_size) < at_) return true;
+  std::string head(file_->head.size(), '\0');
+  const ssize_t got = ::pread(descriptor_, head.data(), head.size(), 0);
+  if (got < 0) fail("reading failed");
+  return head.substr(0, static_cast<std::size_t>(got)) != file_->head;
+}
+
+Input::Got Input::begin_again() {
+  if (::lseek(descriptor_, 0, SEEK_SET) < 0) fail("reading failed");
+  at_ = 0;
+  file_ = std::make_shared<FileMark>(FileMark{file_->device, file_->inode, {}});
+  return Got::kNewFile;
 }
 
 void Input::watch() {

@@ -40,7 +40,7 @@ struct FilePlace {
 // How to follow a file: where it ends, more is waited for. When another file has its name, the old
 // one is read for `grace` more, since whoever writes may have it open yet; then each that has had
 // the name since, in the order of their birth, from its begin. When it is shorter than what was
-// read, it is read from its begin.
+// read, or after a wait begins with other bytes, it was emptied, and is read from its begin.
 struct Follow {
   std::chrono::milliseconds grace{1'000};
 };
@@ -98,6 +98,7 @@ class Input {
   [[nodiscard]] std::size_t read_some(std::span<char> to) const;
   void note(std::span<const char> bytes);
   [[nodiscard]] bool was_emptied() const;
+  Got begin_again();
   [[nodiscard]] bool change_to_new_file(Clock::time_point looked);
   [[nodiscard]] core::Result<void> check(const FilePlace& place, const std::string& path) const;
 
@@ -113,6 +114,7 @@ class Input {
   std::shared_ptr<FileMark> file_;
   std::optional<Succession> later_;  // of a file that is followed
   Clock::time_point next_look_ = Clock::now();
+  Clock::time_point last_read_ = Clock::now();
   // Since when another file has the name.
   std::optional<Clock::time_point> renamed_;
   KeepWaiting keep_waiting_ = [] { return true; };

@@ -64,6 +64,16 @@ TEST(Follow, AnEmptiedFileIsReadFromItsBegin) {
             (Lines{"1@0 one", "2@4 two", "<new file>", "1@0 three"}));
 }
 
+// What was written over had its first lines passed over, and began in the middle of one.
+TEST(Follow, AnEmptiedFileThatHasGrownPastTheOldPlaceIsReadFromItsBegin) {
+  const Scratch scratch;
+  scratch.write("log", "one\ntwo\n");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  EXPECT_EQ(follow(input, reader, {[&] { scratch.write("log", "three\nfour\nfive\n"); }}),
+            (Lines{"1@0 one", "2@4 two", "<new file>", "1@0 three", "2@6 four", "3@11 five"}));
+}
+
 std::string problem_of(const Scratch& scratch, const FilePlace& place) {
   Input input(scratch.path("log"));
   const auto found = input.find(place);
