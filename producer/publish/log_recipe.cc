@@ -1,5 +1,6 @@
 #include "producer/publish/log_recipe.h"
 
+#include "core/json_cursor.h"
 #include "runtime/crypto/crypto.h"
 
 #include <fmt/format.h>
@@ -17,7 +18,8 @@ const std::string_view kCombinedPattern =
 
 namespace {
 
-constexpr std::string_view kAbsent = "-";  // as access logs write what is not there
+constexpr std::string_view kAbsent = "-";          // as access logs write what is not there
+constexpr std::string_view kUnauthorised = "401";  // whoever asked gave a name that is not his
 constexpr std::size_t kMaxFirstLineBytes = 1024;
 constexpr std::size_t kIdHashDigits = 32;
 
@@ -48,6 +50,7 @@ core::Result<void> LogRecipe::bind() {
     return static_cast<std::size_t>(at - groups.begin());
   };
   id_ = group("id");
+  if (options_.status_tells_who) status_ = group("status");
   time_ = group("time");
   if (!id_ && !time_) {
     return core::invalid(
@@ -125,8 +128,15 @@ core::Result<Made> LogRecipe::unmatched(std::string_view why) const {
 
 core::Result<Made> LogRecipe::make(const Record& record, Message& out) {
   if (record.text.empty()) return Made::kBlank;
+  // RE2 would find no match, and nobody would miss the line.
+  if (!core::valid_utf8(record.text)) {
+    return core::invalid(
+        "the line is not UTF-8: write the log as UTF-8, or with such bytes escaped");
+  }
   if (!pattern_.find(record.text, found_)) return unmatched("the line does not match the pattern");
   std::replace(found_.begin(), found_.end(), kAbsent, std::string_view());
+  if (status_ && found(status_) == kUnauthorised)
+    return unmatched("the request was not authorised");
   if (tenant_ && found(tenant_).empty()) return unmatched("the line names no tenant");
   take(tenant_, event_.subject);
   take(type_, event_.type);

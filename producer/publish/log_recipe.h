@@ -17,8 +17,8 @@
 
 namespace tally::producer::publish {
 
-// Access logs of nginx and Apache in the formats common and combined: the tenant is the
-// authenticated user, a query is cut off the path.
+// Access logs of nginx and Apache in the formats common and combined: the tenant is the name that
+// the client gave (proved only where the server authenticates), a query is cut off the path.
 extern const std::string_view kCombinedPattern;
 
 struct LogOptions {
@@ -30,6 +30,8 @@ struct LogOptions {
   std::vector<std::string> numbers;  // groups that become numbers
   std::string id_prefix;             // tells logs of several hosts apart; before each made id
   bool unmatched_is_wrong = false;
+  // A line whose group status is 401 holds no event: the name in it was not proved.
+  bool status_tells_who = false;
 };
 
 class LogRecipe final : public Recipe {
@@ -52,7 +54,7 @@ class LogRecipe final : public Recipe {
   LogOptions options_;
   runtime::pattern::Pattern pattern_;
   // Where each attribute is among the pattern's groups; nullopt: it is the same in every event.
-  std::optional<std::size_t> id_, time_, tenant_, type_, source_;
+  std::optional<std::size_t> id_, time_, tenant_, type_, source_, status_;
   DataShape data_;
   // Of the line at hand.
   std::vector<std::string_view> found_;

@@ -28,10 +28,12 @@ constexpr std::array kTailOptions = {
     Option{"pattern", Kind::kText, "",
            "Regular expression (RE2) that is found in a line; its groups `(?P<name>...)` id, time, "
            "tenant, type and source become the event's attributes, all others members of data."},
-    Option{"preset", Kind::kText, "",
-           "Instead of pattern: combined, access logs of nginx and Apache (tenant = the user that "
-           "the client named; data: "
-           "method, path without its query, status and bytes as numbers)."},
+    Option{
+        "preset", Kind::kText, "",
+        "Instead of pattern: combined, access logs of nginx and Apache (data: method, path "
+        "without its query, status and bytes as numbers). The tenant is the name that the client "
+        "gave: only for locations that authentication guards; lines with status 401 are no "
+        "events."},
     Option{
         "time-format", Kind::kText, "",
         "Of the group time: rfc3339 (unless set; preset combined: clf), unix, unix-ms, clf, or a "
@@ -98,6 +100,7 @@ core::Result<LogOptions> log_options(const Settings& settings) {
     }
     log.pattern = kCombinedPattern;
     log.numbers = {"status", "bytes"};
+    log.status_tells_who = true;
     if (!settings.has("time-format")) format = "clf";
   }
   const auto known = TimeFormat::of(format);

@@ -100,6 +100,23 @@ TEST(LogRecipe, ALineWithoutAMatchOrATenantIsCountedOrWrong) {
   EXPECT_NE(made(of_one, nobody).find(R"("subject":"everybody")"), std::string::npos);
 }
 
+// A single byte in a user agent took the line out of metering, and the verdict was good.
+TEST(LogRecipe, ALineThatIsNotUtf8IsRefused) {
+  EXPECT_EQ(made(combined(), std::string(kLine) + "\xff").substr(0, 21), "the line is not UTF-8");
+  EXPECT_EQ(made(with_pattern("(?P<id>.*)"), "\xe9").substr(0, 21), "the line is not UTF-8");
+}
+
+// nginx writes the name that a client gives, whatever the password.
+TEST(LogRecipe, WhoeverWasNotAuthorisedIsNoTenant) {
+  const std::string line = R"(::1 - acme [21/Nov/2026:10:00:00 +0200] "GET / HTTP/1.1" 401 1)";
+  LogOptions preset = combined();
+  preset.status_tells_who = true;
+  EXPECT_EQ(made(preset, line), "unmatched");
+  EXPECT_EQ(id_of(made(preset, kLine)).size(), 34U);
+  preset.unmatched_is_wrong = true;
+  EXPECT_EQ(made(preset, line), "the request was not authorised");
+}
+
 TEST(LogRecipe, GroupsBecomeAttributesAndData) {
   LogOptions options;
   options.pattern =
