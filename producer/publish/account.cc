@@ -31,6 +31,10 @@ std::string verdict(const PublishAccount& account) {
     return fmt::format("stopped: line {} and what follows it were not read",
                        *account.stopped_before_line);
   }
+  if (account.left_bytes > 0 && account.refused + account.failed == 0) {
+    return fmt::format("the last line has no line end: its {} bytes were left for the next run",
+                       grouped(account.left_bytes));
+  }
   if (account.whole()) {
     return account.not_sent == 0 ? "every line was delivered" : "every event was delivered";
   }
@@ -66,10 +70,11 @@ std::string to_json(const PublishAccount& account) {
   return fmt::format(
       R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
       R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
-      R"("not_sent":{},"resumed_at_line":{},"stopped_before_line":{}}})",
+      R"("not_sent":{},"left_bytes":{},"resumed_at_line":{},"stopped_before_line":{}}})",
       account.lines, account.delivered, account.refused, account.failed, reasons,
       account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
-      account.not_sent, or_null(account.resumed_at_line), or_null(account.stopped_before_line));
+      account.not_sent, account.left_bytes, or_null(account.resumed_at_line),
+      or_null(account.stopped_before_line));
 }
 
 }  // namespace tally::producer::publish

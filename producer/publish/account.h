@@ -19,6 +19,8 @@ struct PublishAccount {
   std::map<std::string, std::uint64_t> failed_by_reason;
   std::uint64_t delivered_bytes = 0;
   std::chrono::duration<double> spent{0};
+  // Behind the last line end, and not read: whoever writes may not be done with that line.
+  std::uint64_t left_bytes = 0;
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;
   // Where a state said to go on.
@@ -27,7 +29,7 @@ struct PublishAccount {
   bool followed = false;
 
   [[nodiscard]] bool whole() const {
-    return (!stopped_before_line || followed) && refused == 0 && failed == 0 &&
+    return (!stopped_before_line || followed) && refused == 0 && failed == 0 && left_bytes == 0 &&
            delivered + not_sent == lines;
   }
 };

@@ -174,7 +174,11 @@ core::Result<void> Input::check(const FilePlace& place, const std::string& path)
        ::pread(descriptor_, &last, 1, static_cast<off_t>(place.offset) - 1) == 1);
   if (!read || hash_of(head) != place.head_hash) return other("begins with other bytes");
   if (last != '\n' && place.offset < size_) {
-    return other(fmt::format("has no line that begins at byte {}", place.offset));
+    return core::invalid(fmt::format(
+        "byte {} of {}, where the state says to go on, is within a line, which was published "
+        "before it was whole: remove the state to begin at the file's start (what was published "
+        "before is counted once, but for that line)",
+        place.offset, path));
   }
   return boost::outcome_v2::success();
 }

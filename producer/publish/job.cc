@@ -28,7 +28,7 @@ runtime::kafka::ClientSettings client_settings(const Settings& settings) {
   return kafka;
 }
 
-PublishOptions options_of(const Settings& settings, const Job& job,
+PublishOptions options_of(const Settings& settings, const Job& job, const Input& input,
                           const runtime::lifecycle::StopSignal& stop) {
   PublishOptions options;
   options.topic = settings.text("topic");
@@ -37,6 +37,9 @@ PublishOptions options_of(const Settings& settings, const Job& job,
   options.csv_delimiter = job.csv_delimiter;
   options.on_bad_record = job.on_bad_record;
   options.state_file = settings.text("state");
+  // What a later run would find longer is no record yet.
+  const bool goes_on_later = job.once || !options.state_file.empty();
+  options.last_line = goes_on_later && input.has_places() ? LastLine::kIsLeft : LastLine::kIsRecord;
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   options.stopping = [&stop] { return stop.requested(); };
   options.on_refused = [file = settings.text("FILE"), shown = std::uint64_t{0}](
@@ -89,7 +92,7 @@ int run_job(const Settings& settings, Job job) {
     return fail(fit.error().message, kWrongSettings);
   }
   if (const auto there = topic_is_there(settings); !there) return fail(there.error().message);
-  const auto account = publish_records(input, *job.recipe, options_of(settings, job, stop));
+  const auto account = publish_records(input, *job.recipe, options_of(settings, job, input, stop));
   if (!account) return fail(fmt::format("{}: {}", path, account.error().message));
   fmt::print("{}{}",
              settings.enabled("json") ? to_json(account.value()) : to_table(account.value()),

@@ -40,6 +40,7 @@ struct Job {
   std::optional<char> csv_delimiter = std::nullopt;
   OnBadRecord on_bad_record = OnBadRecord::kGoOn;
   bool follow = false;
+  bool once = false;  // what is written goes on growing, and is read to where it ends now
   bool pipe_is_whole_file = false;
 };
 

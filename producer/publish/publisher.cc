@@ -37,7 +37,7 @@ class Publish {
       : options_(options),
         input_(input),
         recipe_(recipe),
-        reader_(input, core::kMaxRecordBytes, options.csv_delimiter),
+        reader_(input, core::kMaxRecordBytes, options.csv_delimiter, options.last_line),
         // Who follows a file into a log wants no line every two seconds.
         quiet_(input.is_followed() && !runtime::terminal::stderr_is_terminal()),
         progress_("publishing", input.size()) {
@@ -292,6 +292,7 @@ Publish::Then Publish::read_one() {
     case Next::kNewFile:
       return begin_new_file();
     case Next::kEnd:
+      account_.left_bytes = reader_.left_bytes();
       break;
     case Next::kStopped:
       return stop_before(record_.next_line);

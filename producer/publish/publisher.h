@@ -23,6 +23,8 @@ struct PublishOptions {
   runtime::kafka::ClientSettings kafka;
   std::optional<char> csv_delimiter;  // nullopt: records are lines
   OnBadRecord on_bad_record = OnBadRecord::kGoOn;
+  // Where the input ends without a line end.
+  LastLine last_line = LastLine::kIsRecord;
   std::chrono::milliseconds drain_timeout{60'000};  // for what is outstanding at the end
   std::function<bool()> stopping = [] { return false; };
   // The file that keeps how far everything was acked; "": none. What it says is gone on from, and

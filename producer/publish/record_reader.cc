@@ -24,10 +24,12 @@ Next next_of(Input::Got got) {
 
 }  // namespace
 
-RecordReader::RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter)
+RecordReader::RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter,
+                           LastLine last_line)
     : input_(input),
       file_(input.file()),
       max_bytes_(max_bytes),
+      last_line_(last_line),
       buffer_(max_bytes + 1 + kReadBytes, '\0') {
   if (delimiter) edge_.emplace(*delimiter);
 }
@@ -97,6 +99,10 @@ Next RecordReader::take(std::size_t bytes, std::uint64_t dropped, Record& record
 Next RecordReader::rest(Input::Got got, std::uint64_t dropped, Record& record) {
   const std::size_t left = end_ - begin_;
   if (got == Input::Got::kStopped || (left == 0 && dropped == 0)) return next_of(got);
+  if (got == Input::Got::kEnd && last_line_ == LastLine::kIsLeft) {
+    left_bytes_ = dropped + left;
+    return Next::kEnd;
+  }
   const bool unclosed = edge_ && edge_->within_quotes();
   ended_ = got;
   const Next taken = take(left, dropped, record);

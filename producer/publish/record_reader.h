@@ -32,17 +32,26 @@ enum class Next {
   kStopped,  // the input was told to wait no longer
 };
 
+// What stands behind the last line end of an input that ends.
+enum class LastLine {
+  kIsRecord,
+  kIsLeft,  // whoever writes may not be done with it
+};
+
 // One thread.
 class RecordReader {
  public:
   // `delimiter`: of CSV; nullopt reads lines.
-  RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter);
+  RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter,
+               LastLine last_line = LastLine::kIsRecord);
   // `record.text` is valid until the next call. The places are told of kTooLong and kBroken, too.
   // After kStopped, kEnd and kBroken it is not called again. Throws std::system_error when reading
   // fails.
   [[nodiscard]] Next next(Record& record);
   // The next record is the one at that place of the input's file, which the caller moved there.
   void go_on_at(std::uint64_t offset, std::uint64_t line);
+  // Bytes behind the last line end that were left (kIsLeft), once next() told kEnd.
+  [[nodiscard]] std::uint64_t left_bytes() const { return left_bytes_; }
   // Of the last record.
   [[nodiscard]] const std::shared_ptr<const FileMark>& file() const { return file_; }
 
@@ -57,6 +66,8 @@ class RecordReader {
   Input& input_;
   std::shared_ptr<const FileMark> file_;
   std::size_t max_bytes_;
+  LastLine last_line_;
+  std::uint64_t left_bytes_ = 0;
   std::optional<CsvEdge> edge_;
   std::string buffer_;
   std::size_t begin_ = 0;  // buffer_[begin_, end_) has been read and not handed out

@@ -129,6 +129,7 @@ int tail(const Settings& settings) {
   if (!recipe) return fail(recipe.error().message, kWrongSettings);
   return run_job(settings, {.recipe = std::move(recipe.value()),
                             .follow = !settings.enabled("once") && settings.text("FILE") != "-",
+                            .once = settings.enabled("once"),
                             .pipe_is_whole_file = settings.enabled("whole-file")});
 }
 

@@ -109,8 +109,7 @@ TEST(Follow, APlaceInAnotherFileIsRefused) {
   EXPECT_NE(problem_of(scratch, place).find("has 2 bytes, of which 4 were published"),
             std::string::npos);
   scratch.write("log", "one\ntwo\n");
-  EXPECT_NE(problem_of(scratch, place_of(scratch, "log", 5)).find("no line that begins at byte 5"),
-            std::string::npos);
+  EXPECT_NE(problem_of(scratch, place_of(scratch, "log", 5)).find("byte 5 of "), std::string::npos);
 }
 
 }  // namespace

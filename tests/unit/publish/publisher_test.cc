@@ -154,6 +154,13 @@ TEST(Publisher, AStateStaysBeforeWhatFailed) {
   EXPECT_EQ(stuck.refused, 1U);
 }
 
+TEST(PublishAccount, ALineThatWasLeftIsNotWhole) {
+  PublishAccount account;
+  account.left_bytes = 12;
+  EXPECT_FALSE(account.whole());
+  EXPECT_NE(to_table(account).find("its 12 bytes were left"), std::string::npos);
+}
+
 TEST(PublishAccount, PrintsAsJson) {
   PublishAccount account;
   account.lines = 3;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 namespace tally::producer::publish {
@@ -68,6 +69,23 @@ TEST(RecordReader, JoinsPiecesAndKeepsALastLineWithoutLineFeed) {
   EXPECT_EQ(read_all({"on", "e\ntw", "o\n", "\nlast"}, 100), (Lines{"one", "two", "", "last"}));
   EXPECT_EQ(read_all({}, 100), Lines{});
   EXPECT_EQ(read_all({"\n"}, 100), Lines{""});
+}
+
+// A number that was cut off was billed.
+TEST(RecordReader, LeavesALastLineThatMayGrowYet) {
+  for (const auto& [text, lines, left] :
+       {std::tuple{"one\ntw", Lines{"one"}, 2U}, std::tuple{"one\n", Lines{"one"}, 0U}}) {
+    Pipe pipe;
+    pipe.write(text);
+    pipe.close_writer();
+    Input input(pipe.reader());
+    RecordReader reader(input, 100, std::nullopt, LastLine::kIsLeft);
+    Lines read;
+    Record record;
+    while (reader.next(record) == Next::kRecord) read.emplace_back(record.text);
+    EXPECT_EQ(read, lines);
+    EXPECT_EQ(reader.left_bytes(), left);
+  }
 }
 
 TEST(RecordReader, PassesOverALineBeyondTheBoundAndGoesOn) {
