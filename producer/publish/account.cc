@@ -23,6 +23,10 @@ std::string or_null(const std::optional<std::uint64_t>& line) {
 }
 
 std::string verdict(const PublishAccount& account) {
+  if (account.late_bytes > 0) {
+    return fmt::format("{} bytes were written to rotated files after they were left: not read",
+                       grouped(account.late_bytes));
+  }
   if (account.followed && account.stopped_before_line && account.whole()) {
     return fmt::format("followed up to line {}; every event was delivered",
                        *account.stopped_before_line);
@@ -70,10 +74,10 @@ std::string to_json(const PublishAccount& account) {
   return fmt::format(
       R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
       R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
-      R"("not_sent":{},"left_bytes":{},"resumed_at_line":{},"stopped_before_line":{}}})",
+      R"("not_sent":{},"left_bytes":{},"late_bytes":{},"resumed_at_line":{},"stopped_before_line":{}}})",
       account.lines, account.delivered, account.refused, account.failed, reasons,
       account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
-      account.not_sent, account.left_bytes, or_null(account.resumed_at_line),
+      account.not_sent, account.left_bytes, account.late_bytes, or_null(account.resumed_at_line),
       or_null(account.stopped_before_line));
 }
 

@@ -21,6 +21,8 @@ struct PublishAccount {
   std::chrono::duration<double> spent{0};
   // Behind the last line end, and not read: whoever writes may not be done with that line.
   std::uint64_t left_bytes = 0;
+  // What rotated files got after they were left, and nobody read.
+  std::uint64_t late_bytes = 0;
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;
   // Where a state said to go on.
@@ -30,7 +32,7 @@ struct PublishAccount {
 
   [[nodiscard]] bool whole() const {
     return (!stopped_before_line || followed) && refused == 0 && failed == 0 && left_bytes == 0 &&
-           delivered + not_sent == lines;
+           late_bytes == 0 && delivered + not_sent == lines;
   }
 };
 

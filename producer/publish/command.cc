@@ -35,6 +35,7 @@ constexpr std::array kPublishOptions = {
     Option{"delimiter", Kind::kText, ",", "Of format csv: one character, or tab."},
     Option{"follow", Kind::kSwitch, "false",
            "Go on as the file grows and is rotated, until SIGTERM."},
+    kRotateGraceOption,
     kStateOption,
     Option{"strict", Kind::kSwitch, "false", "Stop at the first line that is no valid event."},
     kJsonOption,

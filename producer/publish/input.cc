@@ -47,6 +47,7 @@ Input::Input(const std::string& path, std::optional<Follow> follow)
 }
 
 Input::~Input() {
+  for (const Left& left : left_) ::close(left.descriptor);
   if (ours_) ::close(descriptor_);
 }
 
@@ -110,7 +111,10 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
     if (follow_ && waited && was_emptied()) return begin_again();
     bytes = read_some(to);
     last_read_ = Clock::now();
-    if (bytes > 0) return Got::kBytes;
+    if (bytes > 0) {
+      if (renamed_) renamed_ = last_read_;
+      return Got::kBytes;
+    }
     if (!follow_) return Got::kEnd;
     if (was_emptied()) return begin_again();
     watch();
@@ -145,9 +149,50 @@ void Input::watch() {
 }
 
 // `looked`: when the file at hand was known to have no more.
+bool Input::has_rested(Clock::time_point looked) const {
+  if (!renamed_ || looked < *renamed_) return false;
+  if (looked >= *renamed_ + follow_->grace) return true;
+  // One of long ago is not waited for: neither was it written nor did it lose its name.
+  struct stat about = {};
+  if (::fstat(descriptor_, &about) != 0) fail("reading failed");
+  const std::chrono::system_clock::time_point changed{
+      std::chrono::seconds(about.st_ctim.tv_sec + 1)};
+  return changed + follow_->grace <= std::chrono::system_clock::now();
+}
+
+std::uint64_t Input::late_bytes(const Left& left) {
+  struct stat about = {};
+  if (::fstat(left.descriptor, &about) != 0) return 0;
+  const auto size = static_cast<std::uint64_t>(about.st_size);
+  return size > left.bytes ? size - left.bytes : 0;
+}
+
+std::uint64_t Input::late_bytes() const {
+  std::uint64_t sum = late_bytes_;
+  for (const Left& left : left_) sum += late_bytes(left);
+  return sum;
+}
+
+void Input::leave() {
+  if (left_.size() == kMaxLeft) {
+    late_bytes_ += late_bytes(left_.front());
+    ::close(left_.front().descriptor);
+    left_.pop_front();
+  }
+  left_.push_back({std::exchange(descriptor_, -1), file_->inode, at_});
+}
+
 bool Input::change_to_new_file(Clock::time_point looked) {
-  if (!renamed_ || looked < *renamed_ + follow_->grace) return false;
+  if (!has_rested(looked)) return false;
+  leave();
   take(later_->take());
+  // One that was given its name back is read again.
+  const auto again = std::find_if(left_.begin(), left_.end(),
+                                  [&](const Left& left) { return left.inode == file_->inode; });
+  if (again != left_.end()) {
+    ::close(again->descriptor);
+    left_.erase(again);
+  }
   return true;
 }
 

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -38,11 +39,12 @@ struct FilePlace {
 [[nodiscard]] FilePlace place_in(const FileMark& file, std::uint64_t offset, std::uint64_t line);
 
 // How to follow a file: where it ends, more is waited for. When another file has its name, the old
-// one is read for `grace` more, since whoever writes may have it open yet; then each that has had
-// the name since, in the order of their birth, from its begin. When it is shorter than what was
-// read, or after a wait begins with other bytes, it was emptied, and is read from its begin.
+// one is read until it has not grown for `grace`, since whoever writes may have it open yet; then
+// each that has had the name since, in the order of their birth, from its begin. When it is shorter
+// than what was read, or after a wait begins with other bytes, it was emptied, and is read from its
+// begin.
 struct Follow {
-  std::chrono::milliseconds grace{1'000};
+  std::chrono::milliseconds grace{5'000};
 };
 
 // One thread.
@@ -85,6 +87,8 @@ class Input {
   [[nodiscard]] bool is_followed() const { return follow_.has_value(); }
   // The file at hand.
   [[nodiscard]] std::shared_ptr<const FileMark> file() const { return file_; }
+  // What the files that were left after a rotation have got since, and is read no more.
+  [[nodiscard]] std::uint64_t late_bytes() const;
   // Of all files, and what was passed over by seek().
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
   // Of the file, when it was opened; 0: it is a pipe or followed, and has no end.
@@ -99,6 +103,7 @@ class Input {
   void note(std::span<const char> bytes);
   [[nodiscard]] bool was_emptied() const;
   Got begin_again();
+  [[nodiscard]] bool has_rested(Clock::time_point looked) const;
   [[nodiscard]] bool change_to_new_file(Clock::time_point looked);
   [[nodiscard]] core::Result<void> check(const FilePlace& place, const std::string& path) const;
 
@@ -113,9 +118,21 @@ class Input {
   std::uint64_t bytes_read_ = 0;
   std::shared_ptr<FileMark> file_;
   std::optional<Succession> later_;  // of a file that is followed
+  // Rotated files that were read to their end, the newest last; they are looked at, and read no
+  // more.
+  struct Left {
+    int descriptor = -1;
+    std::uint64_t inode = 0;
+    std::uint64_t bytes = 0;  // that were read
+  };
+  static constexpr std::size_t kMaxLeft = 4;
+  static std::uint64_t late_bytes(const Left& left);
+  void leave();
+  std::deque<Left> left_;
+  std::uint64_t late_bytes_ = 0;  // of those that are looked at no more
   Clock::time_point next_look_ = Clock::now();
   Clock::time_point last_read_ = Clock::now();
-  // Since when another file has the name.
+  // Since when another file has the name and the one at hand has not grown.
   std::optional<Clock::time_point> renamed_;
   KeepWaiting keep_waiting_ = [] { return true; };
 };

@@ -28,6 +28,10 @@ runtime::kafka::ClientSettings client_settings(const Settings& settings) {
   return kafka;
 }
 
+Follow follow_of(const Settings& settings) {
+  return {.grace = milliseconds(settings.integer("rotate-grace-ms"))};
+}
+
 PublishOptions options_of(const Settings& settings, const Job& job, const Input& input,
                           const runtime::lifecycle::StopSignal& stop) {
   PublishOptions options;
@@ -42,6 +46,7 @@ PublishOptions options_of(const Settings& settings, const Job& job, const Input&
   options.last_line = goes_on_later && input.has_places() ? LastLine::kIsLeft : LastLine::kIsRecord;
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   options.stopping = [&stop] { return stop.requested(); };
+  options.on_trouble = [](const std::string& sentence) { fail(sentence); };
   options.on_refused = [file = settings.text("FILE"), shown = std::uint64_t{0}](
                            std::uint64_t line, const std::string& problem) mutable {
     if (++shown <= kMaxShownLines) fmt::print(stderr, "{}:{}: {}\n", file, line, problem);
@@ -87,7 +92,7 @@ int run_job(const Settings& settings, Job job) {
   // A stop drains: what was read is delivered or accounted for.
   const runtime::lifecycle::StopSignal stop;
   const std::string& path = settings.text("FILE");
-  Input input(path, job.follow ? std::optional(Follow{}) : std::nullopt);
+  Input input(path, job.follow ? std::optional(follow_of(settings)) : std::nullopt);
   if (const auto fit = fits(job, input, path); !fit) {
     return fail(fit.error().message, kWrongSettings);
   }

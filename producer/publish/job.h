@@ -35,6 +35,15 @@ inline constexpr runtime::config::Option kDrainOption{
     0,
     3'600'000};
 
+inline constexpr runtime::config::Option kRotateGraceOption{
+    "rotate-grace-ms",
+    runtime::config::Kind::kInteger,
+    "5000",
+    "Of a followed file: milliseconds for which a rotated one must not have grown before the next "
+    "one is read.",
+    0,
+    3'600'000};
+
 struct Job {
   std::unique_ptr<Recipe> recipe;
   std::optional<char> csv_delimiter = std::nullopt;

@@ -69,6 +69,7 @@ class Publish {
   [[nodiscard]] Place behind() const { return {reader_.file(), record_.end, record_.next_line}; }
   void look();
   void keep_state();
+  void tell_late_bytes();
   void close();
 
   const PublishOptions& options_;
@@ -82,6 +83,7 @@ class Publish {
   PublishAccount account_;
   AckedPrefix prefix_;
   std::optional<State> kept_;  // what the state file says
+  bool told_late_ = false;
   Clock::time_point next_keep_ = Clock::now();
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<std::uint64_t> delivered_bytes_{0};
@@ -173,11 +175,22 @@ bool Publish::is_to_stop() const {
 
 void Publish::look() {
   input_.watch();
+  tell_late_bytes();
   if (!producer_) return;  // the header is awaited
   if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
   if (!keeps_state() || Clock::now() < next_keep_) return;
   keep_state();
   next_keep_ = Clock::now() + kKeepInterval;
+}
+
+void Publish::tell_late_bytes() {
+  account_.late_bytes = input_.late_bytes();
+  if (account_.late_bytes == 0 || told_late_) return;
+  told_late_ = true;
+  if (!options_.on_trouble) return;
+  options_.on_trouble(
+      "a rotated file was written to after it was left, and that is not read: publish that file "
+      "again to its end, and give a longer --rotate-grace-ms");
 }
 
 void Publish::keep_state() {
@@ -312,6 +325,7 @@ void Publish::close() {
   if (!quiet_) progress_.finish(input_.bytes_read(), delivered_, note());
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
+  tell_late_bytes();
   account_.delivered = delivered_;
   account_.delivered_bytes = delivered_bytes_;
   account_.failed_by_reason = failed_;

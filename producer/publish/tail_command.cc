@@ -50,6 +50,7 @@ constexpr std::array kTailOptions = {
     Option{"whole-file", Kind::kSwitch, "false",
            "Of a pipe and a pattern without a group id: it holds one file from its first byte on."},
     Option{"once", Kind::kSwitch, "false", "End at the end of the file."},
+    kRotateGraceOption,
     kStateOption,
     kJsonOption,
     Option{"delivery-timeout-ms", Kind::kInteger, "3600000",

@@ -55,6 +55,23 @@ TEST(Follow, WhoeverHasTheRotatedFileOpenYetIsWaitedFor) {
             (Lines{"1@0 one", "2@4 two", "<new file>", "1@0 three"}));
 }
 
+// Apache's old children write for minutes: as long as they do it is read, and afterwards it is
+// told.
+TEST(Follow, WhatARotatedFileGetsTooLateIsTold) {
+  const Scratch scratch;
+  scratch.write("log", "one\n");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  EXPECT_EQ(follow(input, reader,
+                   {[&] {
+                      scratch.rename("log", "log.1");
+                      scratch.write("log", "three\n");
+                    },
+                    [] {}, [&] { scratch.append("log.1", "two\n"); }}),
+            (Lines{"1@0 one", "<new file>", "1@0 three"}));
+  EXPECT_EQ(input.late_bytes(), 4U);
+}
+
 TEST(Follow, AnEmptiedFileIsReadFromItsBegin) {
   const Scratch scratch;
   scratch.write("log", "one\ntwo\n");

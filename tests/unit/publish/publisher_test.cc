@@ -161,6 +161,13 @@ TEST(PublishAccount, ALineThatWasLeftIsNotWhole) {
   EXPECT_NE(to_table(account).find("its 12 bytes were left"), std::string::npos);
 }
 
+TEST(PublishAccount, LateBytesAreNotWhole) {
+  PublishAccount account;
+  account.late_bytes = 12;
+  EXPECT_FALSE(account.whole());
+  EXPECT_NE(to_table(account).find("12 bytes were written to rotated files"), std::string::npos);
+}
+
 TEST(PublishAccount, PrintsAsJson) {
   PublishAccount account;
   account.lines = 3;

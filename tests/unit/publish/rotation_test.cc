@@ -94,6 +94,7 @@ TEST(Rotation, AFileThatIsGivenItsNameBackIsReadAgain) {
   steps.insert(steps.end(), kFourWaits.begin(), kFourWaits.end());
   EXPECT_EQ(follow(input, reader, steps),
             (Lines{"1@0 one", "<new file>", "1@0 two", "<new file>", "1@0 one", "2@4 three"}));
+  EXPECT_EQ(input.late_bytes(), 0U);
 }
 
 // A kill soon after a rotation leaves a state in the old file; the next rotation must lose nothing.
