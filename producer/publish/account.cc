@@ -1,5 +1,6 @@
 #include "producer/publish/account.h"
 
+#include "core/json_cursor.h"
 #include "runtime/terminal/progress.h"
 
 #include <fmt/format.h>
@@ -23,6 +24,7 @@ std::string or_null(const std::optional<std::uint64_t>& line) {
 }
 
 std::string verdict(const PublishAccount& account) {
+  if (!account.broken_by.empty()) return "broken off: " + account.broken_by;
   if (account.late_bytes > 0) {
     return fmt::format("{} bytes were written to rotated files after they were left: not read",
                        grouped(account.late_bytes));
@@ -71,14 +73,19 @@ std::string to_json(const PublishAccount& account) {
     fmt::format_to(std::back_inserter(reasons), "{}\"{}\":{}", reasons.empty() ? "" : ",", reason,
                    count);
   }
+  std::string broken_by = "null";
+  if (!account.broken_by.empty()) {
+    broken_by.clear();
+    core::append_json_string(account.broken_by, broken_by);
+  }
   return fmt::format(
       R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
       R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
-      R"("not_sent":{},"left_bytes":{},"late_bytes":{},"resumed_at_line":{},"stopped_before_line":{}}})",
+      R"("not_sent":{},"left_bytes":{},"late_bytes":{},"broken_by":{},"resumed_at_line":{},"stopped_before_line":{}}})",
       account.lines, account.delivered, account.refused, account.failed, reasons,
       account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
-      account.not_sent, account.left_bytes, account.late_bytes, or_null(account.resumed_at_line),
-      or_null(account.stopped_before_line));
+      account.not_sent, account.left_bytes, account.late_bytes, broken_by,
+      or_null(account.resumed_at_line), or_null(account.stopped_before_line));
 }
 
 }  // namespace tally::producer::publish

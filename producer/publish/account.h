@@ -25,14 +25,16 @@ struct PublishAccount {
   std::uint64_t late_bytes = 0;
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;
+  // Why it ended early: reading failed, or the state could not be written. "": it did not.
+  std::string broken_by;
   // Where a state said to go on.
   std::optional<std::uint64_t> resumed_at_line;
   // It followed a file, so that a stop by a signal is its good end.
   bool followed = false;
 
   [[nodiscard]] bool whole() const {
-    return (!stopped_before_line || followed) && refused == 0 && failed == 0 && left_bytes == 0 &&
-           late_bytes == 0 && delivered + not_sent == lines;
+    return (!stopped_before_line || followed) && refused == 0 && failed == 0 && broken_by.empty() &&
+           left_bytes == 0 && late_bytes == 0 && delivered + not_sent == lines;
   }
 };
 

@@ -10,12 +10,12 @@
 #include <fmt/format.h>
 
 #include <atomic>
-#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace tally::producer::publish {
@@ -60,6 +60,8 @@ class Publish {
   void tell_refused(const std::string& problem);
   Then refuse(const std::string& problem);
   Then stop_before(std::uint64_t line);
+  void break_off(const std::system_error& error);
+  void read_all();
   Then send(const Message& message);
   void on_delivery(const Delivery& delivery);
   void drain();
@@ -154,6 +156,12 @@ core::Result<void> Publish::open() {
   });
   if (!producer) return producer.error();
   producer_ = std::move(producer.value());
+  try {
+    // A state that cannot be kept is told before there is something to keep.
+    if (keeps_state() && !stopped_) keep_state();
+  } catch (const std::system_error& error) {
+    return core::invalid(error.what());
+  }
   return boost::outcome_v2::success();
 }
 
@@ -336,26 +344,40 @@ void Publish::close() {
       account_.refused, account_.failed, account_.not_sent);
 }
 
+void Publish::break_off(const std::system_error& error) {
+  account_.broken_by = error.what();
+  if (!account_.stopped_before_line) static_cast<void>(stop_before(record_.next_line));
+}
+
+void Publish::read_all() {
+  if (stopped_) {
+    static_cast<void>(stop_before(1));
+    return;
+  }
+  std::uint64_t reads = 0;
+  while (read_one() == Then::kGoOn) {
+    if (++reads % kReadsBetweenLooks != 0) continue;
+    look();
+    if (is_to_stop()) {
+      static_cast<void>(stop_before(record_.next_line));
+      return;
+    }
+  }
+}
+
 PublishAccount Publish::run() {
   const auto started = Clock::now();
-  std::exception_ptr broken;
   try {
-    if (stopped_) static_cast<void>(stop_before(1));
-    std::uint64_t reads = 0;
-    while (!stopped_ && read_one() == Then::kGoOn) {
-      if (++reads % kReadsBetweenLooks != 0) continue;
-      look();
-      if (is_to_stop()) {
-        static_cast<void>(stop_before(record_.next_line));
-        break;
-      }
-    }
-  } catch (const std::exception&) {
-    broken = std::current_exception();
+    read_all();
+  } catch (const std::system_error& error) {
+    break_off(error);
   }
   close();
-  if (broken) std::rethrow_exception(broken);
-  if (keeps_state() && !stopped_) keep_state();
+  try {
+    if (keeps_state() && !stopped_) keep_state();
+  } catch (const std::system_error& error) {
+    break_off(error);
+  }
   account_.spent = Clock::now() - started;
   return std::move(account_);
 }

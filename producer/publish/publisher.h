@@ -39,9 +39,9 @@ struct PublishOptions {
 // Reads `input` to its end, to the first bad record (kStop), or until `stopping`; then drains.
 // When the queue is full it waits: the broker sets the pace. Blocks; shows progress on stderr.
 //
-// Every record read ends in the account. An error is one of the settings, of the file's header or
-// of the state: nothing was published then. Throws std::system_error when reading fails, or the
-// state cannot be written; what was queued is drained first.
+// Every record read ends in the account, also where reading fails or the state can no longer be
+// written: that ends it, is drained and told there. An error is one of the settings, of the file's
+// header or of the state: nothing was published then.
 [[nodiscard]] core::Result<PublishAccount> publish_records(Input& input, Recipe& recipe,
                                                            const PublishOptions& options);
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -166,6 +167,40 @@ TEST(PublishAccount, LateBytesAreNotWhole) {
   account.late_bytes = 12;
   EXPECT_FALSE(account.whole());
   EXPECT_NE(to_table(account).find("12 bytes were written to rotated files"), std::string::npos);
+}
+
+// What was delivered before had no account.
+TEST(Publisher, AStateThatCannotBeWrittenIsToldWithTheAccount) {
+  const Scratch scratch;
+  scratch.write("events", event("a") + "\n" + event("b") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  NdjsonRecipe recipe;
+  options.state_file = scratch.path("none/state");
+  {
+    Input input(scratch.path("events"));
+    const auto refused = publish_records(input, recipe, options);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("cannot be written"), std::string::npos);
+  }
+  std::filesystem::create_directory(scratch.path("folder"));
+  options.state_file = scratch.path("folder/state");
+  // Asked each time the file's end is waited at.
+  int asked = 0;
+  options.stopping = [&] {
+    if (++asked > 1) return true;
+    std::filesystem::remove_all(scratch.path("folder"));
+    scratch.append("events", event("c") + "\n");
+    return false;
+  };
+  Input input(scratch.path("events"), Follow{});
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(account.value().delivered, 3U);
+  EXPECT_FALSE(account.value().whole());
+  EXPECT_NE(account.value().broken_by.find("cannot be written"), std::string::npos);
+  EXPECT_NE(to_table(account.value()).find("broken off: the state "), std::string::npos);
+  EXPECT_NE(to_json(account.value()).find(R"("broken_by":"the state )"), std::string::npos);
 }
 
 TEST(PublishAccount, PrintsAsJson) {
