@@ -97,7 +97,10 @@ class Publish {
 
 core::Result<void> Publish::read_header() {
   if (!recipe_.has_header()) return boost::outcome_v2::success();
-  switch (reader_.next(record_)) {
+  Next next = Next::kNewFile;
+  // A log that was rotated before its header was written holds nothing.
+  while (next == Next::kNewFile) next = reader_.next(record_);
+  switch (next) {
     case Next::kRecord:
       return recipe_.header(record_.text);
     case Next::kStopped:

@@ -1,5 +1,7 @@
 // Publishing against librdkafka's own mock cluster.
 #include "producer/publish/publisher.h"
+#include "producer/publish/csv_recipe.h"
+#include "producer/publish/mapping.h"
 #include "tests/unit/publish/scratch.h"
 
 #include <gtest/gtest.h>
@@ -167,6 +169,38 @@ TEST(PublishAccount, LateBytesAreNotWhole) {
   account.late_bytes = 12;
   EXPECT_FALSE(account.whole());
   EXPECT_NE(to_table(account).find("12 bytes were written to rotated files"), std::string::npos);
+}
+
+// An empty file in a row of rotated ones ended the reading for good.
+TEST(Publisher, AnEmptyRotatedCsvFileIsPassedOver) {
+  const Scratch scratch;
+  scratch.write("usage.csv", "id,n\na,1\n");
+  auto mapping = parse_mapping(
+      R"({"id":"id","time":{"constant":"2026-11-21T08:00:00Z"},"subject":{"constant":"acme"},)"
+      R"("type":{"constant":"t"},"source":{"constant":"/s"},"data":{"n":"n"}})");
+  ASSERT_TRUE(mapping) << mapping.error().message;
+  CsvRecipe recipe(std::move(mapping.value()), ',');
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.csv_delimiter = ',';
+  int waits = 0;
+  options.stopping = [&] {
+    ++waits;
+    if (waits == 1) {
+      scratch.rename("usage.csv", "usage.csv.1");
+      scratch.give_birth("usage.csv", "");
+    }
+    if (waits == 3) {
+      scratch.rename("usage.csv", "usage.csv.2");
+      scratch.give_birth("usage.csv", "n,id\n2,b\n");
+    }
+    return waits == 7;
+  };
+  Input input(scratch.path("usage.csv"), Follow{std::chrono::milliseconds(0)});
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(account.value().delivered, 2U);
+  EXPECT_EQ(account.value().refused, 0U);
 }
 
 // What was delivered before had no account.
