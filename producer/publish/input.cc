@@ -30,8 +30,7 @@ std::string hash_of(std::string_view head) {
 
 FilePlace place_in(const FileMark& file, std::uint64_t offset, std::uint64_t line) {
   const std::uint64_t known = std::min<std::uint64_t>(offset, file.head.size());
-  return {.device = file.device,
-          .inode = file.inode,
+  return {.inode = file.inode,
           .head_bytes = known,
           .head_hash = hash_of(std::string_view(file.head).substr(0, known)),
           .offset = offset,
@@ -60,7 +59,7 @@ void Input::take(int descriptor) {
   regular_ = S_ISREG(about.st_mode);
   size_ = regular_ ? static_cast<std::uint64_t>(about.st_size) : 0;
   at_ = 0;
-  file_ = std::make_shared<FileMark>(FileMark{about.st_dev, about.st_ino, {}});
+  file_ = std::make_shared<FileMark>(FileMark{about.st_ino, {}});
   renamed_.reset();
   next_look_ = Clock::now();
 }
@@ -137,7 +136,7 @@ bool Input::was_emptied() const {
 Input::Got Input::begin_again() {
   if (::lseek(descriptor_, 0, SEEK_SET) < 0) fail("reading failed");
   at_ = 0;
-  file_ = std::make_shared<FileMark>(FileMark{file_->device, file_->inode, {}});
+  file_ = std::make_shared<FileMark>(FileMark{file_->inode, {}});
   return Got::kNewFile;
 }
 
@@ -204,7 +203,7 @@ core::Result<void> Input::check(const FilePlace& place, const std::string& path)
                     "counted once)",
                     path, why));
   };
-  if (file_->device != place.device || file_->inode != place.inode) {
+  if (file_->inode != place.inode) {
     return other(fmt::format("is inode {}, not {}", file_->inode, place.inode));
   }
   if (size_ < place.offset) {
@@ -232,10 +231,19 @@ core::Result<void> Input::find(const FilePlace& place) {
   if (!regular_) {
     return core::invalid("a state needs a file: a pipe has no place to go on at");
   }
-  if (follow_ && (file_->device != place.device || file_->inode != place.inode)) {
+  if (follow_ && file_->inode != place.inode) {
     const auto found = later_->begin_at(place.inode);
     if (!found) return found.error();
-    if (found.value()) take(*found.value());
+    if (found.value()) {
+      take(*found.value());
+    } else if (const auto packed = later_->newest_compressed()) {
+      return core::invalid(fmt::format(
+          "what the state tells of is no longer beside {0}; if it became {1}, then unpack that to "
+          "a "
+          "new file, publish it with the same settings to its end, without a state (what was "
+          "published before is counted once), and remove the state to begin at the start of {0}",
+          path_, *packed));
+    }
   }
   return check(place, path_);
 }

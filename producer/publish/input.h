@@ -18,16 +18,15 @@
 namespace tally::producer::publish {
 
 // Which file: its inode, and its first bytes, because inodes are used again and files overwritten.
+// Not its device, which may have another number after each boot.
 struct FileMark {
   static constexpr std::size_t kMaxHeadBytes = 4096;
-  std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::string head;  // as far as it was read
 };
 
 // A place in a file, to be found again.
 struct FilePlace {
-  std::uint64_t device = 0;
   std::uint64_t inode = 0;
   std::uint64_t head_bytes = 0;  // at most kMaxHeadBytes and `offset`
   std::string head_hash;         // SHA-256 of so many first bytes, in hex

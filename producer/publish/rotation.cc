@@ -154,6 +154,15 @@ int Succession::take() {
   return descriptor;
 }
 
+std::optional<std::string> Succession::newest_compressed() const {
+  std::optional<File> newest;
+  for (File& file : files()) {
+    if (!is_log(file) || without_compression(file.name) == file.name) continue;
+    if (!newest || newest->written_ns < file.written_ns) newest = std::move(file);
+  }
+  return newest ? std::optional(newest->name) : std::nullopt;
+}
+
 core::Result<std::optional<int>> Succession::begin_at(std::uint64_t inode) {
   const auto all = files();
   const auto first = std::find_if(all.begin(), all.end(), [&](const File& file) {

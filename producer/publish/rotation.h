@@ -44,6 +44,9 @@ class Succession {
   // read.
   [[nodiscard]] core::Result<std::optional<int>> begin_at(std::uint64_t inode);
 
+  // The name of the compressed one that was written last.
+  [[nodiscard]] std::optional<std::string> newest_compressed() const;
+
  private:
   struct File {
     std::string name;

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -68,12 +69,11 @@ bool read_text(const core::JsonValue& object, std::string_view name, std::string
 std::string to_json(const State& state) {
   std::string topic;
   core::append_json_string(state.topic, topic);
-  return fmt::format(
-      R"({{"tally_publish_state":{},"topic":{},"device":{},"inode":{},"head_bytes":{},)"
-      R"("head_sha256":"{}","offset":{},"line":{}}})"
-      "\n",
-      kVersion, topic, state.place.device, state.place.inode, state.place.head_bytes,
-      state.place.head_hash, state.place.offset, state.place.line);
+  return fmt::format(R"({{"tally_publish_state":{},"topic":{},"inode":{},"head_bytes":{},)"
+                     R"("head_sha256":"{}","offset":{},"line":{}}})"
+                     "\n",
+                     kVersion, topic, state.place.inode, state.place.head_bytes,
+                     state.place.head_hash, state.place.offset, state.place.line);
 }
 
 core::Result<State> parse_state(std::string_view json) {
@@ -82,7 +82,6 @@ core::Result<State> parse_state(std::string_view json) {
   std::uint64_t version = 0;
   const bool good = parsed && read_number(parsed.value(), "tally_publish_state", version) &&
                     version == 1 && read_text(parsed.value(), "topic", state.topic) &&
-                    read_number(parsed.value(), "device", state.place.device) &&
                     read_number(parsed.value(), "inode", state.place.inode) &&
                     read_number(parsed.value(), "head_bytes", state.place.head_bytes) &&
                     read_text(parsed.value(), "head_sha256", state.place.head_hash) &&
@@ -96,6 +95,9 @@ core::Result<std::optional<State>> load_state(const std::string& path) {
   std::error_code gone;
   if (!std::filesystem::exists(path, gone) && !gone) return std::optional<State>();
   std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return core::invalid(fmt::format("state {} cannot be read: {}", path, std::strerror(errno)));
+  }
   std::ostringstream text;
   text << file.rdbuf();
   const auto state = parse_state(text.str());

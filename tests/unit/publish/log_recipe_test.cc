@@ -45,7 +45,7 @@ std::string made(LogOptions options, std::string_view line, std::uint64_t offset
                  const std::string& first_line = std::string(kLine)) {
   const auto recipe = LogRecipe::make_from(std::move(options));
   EXPECT_TRUE(recipe) << recipe.error().message;
-  const FileMark file{1, 2, first_line + "\nmore"};
+  const FileMark file{2, first_line + "\nmore"};
   Record record;
   record.text = line;
   record.offset = offset;

@@ -122,6 +122,23 @@ TEST(Rotation, ThoseThatHadTheNameSinceComeInTheOrderOfTheirBirth) {
   EXPECT_NE(refused.error().message.find("log.2.gz was written after"), std::string::npos);
 }
 
+// Its advice was to remove the state, and lost the rest of that file.
+TEST(Rotation, AFileOfTheStateThatWasCompressedIsNamed) {
+  const Scratch scratch;
+  scratch.write("log", "one\ntwo\n");
+  const FilePlace place = place_of(scratch, "log", 4);
+  scratch.rename("log", "moved");
+  scratch.write("log.1.gz", "?");
+  scratch.write("log", "three\n");
+  std::filesystem::remove(scratch.path("moved"));
+  Input input(scratch.path("log"), kAtOnce);
+  const auto found = input.find(place);
+  ASSERT_FALSE(found);
+  EXPECT_NE(found.error().message.find("if it became log.1.gz, then unpack that"),
+            std::string::npos)
+      << found.error().message;
+}
+
 TEST(Rotation, DuringTheBacklogLosesNoFile) {
   const Scratch scratch;
   scratch.write("log.2", "one\ntwo\n");

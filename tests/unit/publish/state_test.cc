@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -71,8 +72,7 @@ TEST(AckedPrefix, NeverPassesAFailureOrWhatWasWithdrawn) {
 
 State some_state() {
   return {"usage.events",
-          {.device = 0xffff'ffff'ffff'ffffU,
-           .inode = 12,
+          {.inode = 0xffff'ffff'ffff'ffffU,
            .head_bytes = 4,
            .head_hash = "00ff",
            .offset = 9'007'199'254'740'993U,
@@ -114,6 +114,15 @@ TEST(StateFile, OneThatIsTornOrForeignIsRefused) {
     text.replace(text.find(from), std::string(from).size(), to);
     EXPECT_FALSE(parse_state(text)) << text;
   }
+}
+
+TEST(StateFile, OneThatCannotBeReadSaysWhy) {
+  const Scratch scratch;
+  std::filesystem::create_symlink("state", scratch.path("state"));
+  const auto loaded = load_state(scratch.path("state"));
+  ASSERT_FALSE(loaded);
+  EXPECT_NE(loaded.error().message.find("/state cannot be read: "), std::string::npos)
+      << loaded.error().message;
 }
 
 TEST(StateFile, AFolderThatIsNotThereIsTold) {
