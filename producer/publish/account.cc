@@ -23,6 +23,13 @@ std::string or_null(const std::optional<std::uint64_t>& line) {
   return line ? std::to_string(*line) : "null";
 }
 
+std::string or_null(const std::string& text) {
+  if (text.empty()) return "null";
+  std::string json;
+  core::append_json_string(text, json);
+  return json;
+}
+
 std::string verdict(const PublishAccount& account) {
   if (!account.broken_by.empty()) return "broken off: " + account.broken_by;
   if (account.late_bytes > 0) {
@@ -62,6 +69,9 @@ std::string to_table(const PublishAccount& account) {
   for (const auto& [reason, count] : account.failed_by_reason) row("    " + reason, count);
   if (account.not_sent > 0) row("+ not sent (no match)", account.not_sent);
   if (account.blank_lines > 0) row("blank lines besides", account.blank_lines);
+  if (!account.kafka_problem.empty()) {
+    fmt::format_to(std::back_inserter(out), "Kafka: {}\n", account.kafka_problem);
+  }
   fmt::format_to(std::back_inserter(out), "{:.1f} s, {} lines/s; {}\n", account.spent.count(),
                  grouped(per_second(account)), verdict(account));
   return out;
@@ -73,19 +83,16 @@ std::string to_json(const PublishAccount& account) {
     fmt::format_to(std::back_inserter(reasons), "{}\"{}\":{}", reasons.empty() ? "" : ",", reason,
                    count);
   }
-  std::string broken_by = "null";
-  if (!account.broken_by.empty()) {
-    broken_by.clear();
-    core::append_json_string(account.broken_by, broken_by);
-  }
   return fmt::format(
       R"({{"lines":{},"delivered":{},"refused":{},"failed":{},"failed_by_reason":{{{}}},)"
       R"("blank_lines":{},"delivered_bytes":{},"seconds":{:.3f},"lines_per_second":{},)"
-      R"("not_sent":{},"left_bytes":{},"late_bytes":{},"broken_by":{},"resumed_at_line":{},"stopped_before_line":{}}})",
+      R"("not_sent":{},"left_bytes":{},"late_bytes":{},"broken_by":{},"kafka_problem":{},)"
+      R"("resumed_at_line":{},"stopped_before_line":{}}})",
       account.lines, account.delivered, account.refused, account.failed, reasons,
       account.blank_lines, account.delivered_bytes, account.spent.count(), per_second(account),
-      account.not_sent, account.left_bytes, account.late_bytes, broken_by,
-      or_null(account.resumed_at_line), or_null(account.stopped_before_line));
+      account.not_sent, account.left_bytes, account.late_bytes, or_null(account.broken_by),
+      or_null(account.kafka_problem), or_null(account.resumed_at_line),
+      or_null(account.stopped_before_line));
 }
 
 }  // namespace tally::producer::publish

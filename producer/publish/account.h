@@ -27,6 +27,8 @@ struct PublishAccount {
   std::optional<std::uint64_t> stopped_before_line;
   // Why it ended early: reading failed, or the state could not be written. "": it did not.
   std::string broken_by;
+  // What Kafka's client said of events that failed; "": nothing, or none failed.
+  std::string kafka_problem;
   // Where a state said to go on.
   std::optional<std::uint64_t> resumed_at_line;
   // It followed a file, so that a stop by a signal is its good end.

@@ -71,7 +71,9 @@ class Publish {
   [[nodiscard]] Place behind() const { return {reader_.file(), record_.end, record_.next_line}; }
   void look();
   void keep_state();
+  void tell(const std::string& sentence) const;
   void tell_late_bytes();
+  void tell_standstill();
   void close();
 
   const PublishOptions& options_;
@@ -86,6 +88,9 @@ class Publish {
   AckedPrefix prefix_;
   std::optional<State> kept_;  // what the state file says
   bool told_late_ = false;
+  bool told_standstill_ = false;
+  std::uint64_t last_delivered_ = 0;
+  Clock::time_point moved_ = Clock::now();  // when delivered_ was seen to change
   Clock::time_point next_keep_ = Clock::now();
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<std::uint64_t> delivered_bytes_{0};
@@ -188,18 +193,37 @@ void Publish::look() {
   input_.watch();
   tell_late_bytes();
   if (!producer_) return;  // the header is awaited
+  tell_standstill();
   if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
   if (!keeps_state() || Clock::now() < next_keep_) return;
   keep_state();
   next_keep_ = Clock::now() + kKeepInterval;
 }
 
+void Publish::tell(const std::string& sentence) const {
+  if (options_.on_trouble) options_.on_trouble(sentence);
+}
+
+void Publish::tell_standstill() {
+  const std::uint64_t delivered = delivered_;
+  const bool moved = delivered != last_delivered_;
+  if (moved || producer_->outstanding() == 0) {
+    if (moved && std::exchange(told_standstill_, false)) tell("events are delivered again");
+    last_delivered_ = delivered;
+    moved_ = Clock::now();
+    return;
+  }
+  if (told_standstill_ || Clock::now() - moved_ < options_.standstill) return;
+  told_standstill_ = true;
+  tell(fmt::format("no event was delivered for {} s; Kafka: {}", options_.standstill.count() / 1000,
+                   producer_->last_problem().value_or("no answer")));
+}
+
 void Publish::tell_late_bytes() {
   account_.late_bytes = input_.late_bytes();
   if (account_.late_bytes == 0 || told_late_) return;
   told_late_ = true;
-  if (!options_.on_trouble) return;
-  options_.on_trouble(
+  tell(
       "a rotated file was written to after it was left, and that is not read: publish that file "
       "again to its end, and give a longer --rotate-grace-ms");
 }
@@ -334,6 +358,8 @@ void Publish::drain() {
 void Publish::close() {
   drain();
   if (!quiet_) progress_.finish(input_.bytes_read(), delivered_, note());
+  const auto ended = producer_->fatal_error();
+  const auto problem = ended ? ended : producer_->last_problem();
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
   tell_late_bytes();
@@ -341,6 +367,7 @@ void Publish::close() {
   account_.delivered_bytes = delivered_bytes_;
   account_.failed_by_reason = failed_;
   for (const auto& [reason, count] : failed_) account_.failed += count;
+  if (account_.failed > 0) account_.kafka_problem = problem.value_or("");
   TALLY_CHECK(
       account_.lines == account_.delivered + account_.refused + account_.failed + account_.not_sent,
       "lines {} delivered {} refused {} failed {} not sent {}", account_.lines, account_.delivered,

@@ -30,6 +30,8 @@ struct PublishOptions {
   // The file that keeps how far everything was acked; "": none. What it says is gone on from, and
   // the first failed record ends the reading, for nothing behind it could be kept.
   std::string state_file;
+  // Events wait, and none was delivered for so long: that is trouble.
+  std::chrono::milliseconds standstill{10'000};
   // What people must know while it goes on. On the calling thread.
   std::function<void(const std::string& sentence)> on_trouble;
   // A bad record: its line from 1 and a sentence. On the calling thread.

@@ -203,6 +203,30 @@ TEST(Publisher, AnEmptyRotatedCsvFileIsPassedOver) {
   EXPECT_EQ(account.value().refused, 0U);
 }
 
+// A quiet tail said nothing while no broker took events, nor why they failed.
+TEST(Publisher, AStandstillIsToldWithKafkasReason) {
+  const Scratch scratch;
+  scratch.write("events", event("a") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.kafka = {{"bootstrap.servers", "127.0.0.1:9"}};
+  options.drain_timeout = std::chrono::milliseconds(10);
+  options.standstill = std::chrono::milliseconds(0);
+  std::vector<std::string> told;
+  options.on_trouble = [&](const std::string& sentence) { told.push_back(sentence); };
+  int asked = 0;
+  options.stopping = [&] { return ++asked == 5; };
+  NdjsonRecipe recipe;
+  Input input(scratch.path("events"), Follow{});
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_EQ(told[0].substr(0, 33), "no event was delivered for 0 s; K");
+  EXPECT_EQ(account.value().failed, 1U);
+  EXPECT_FALSE(account.value().kafka_problem.empty());
+  EXPECT_NE(to_table(account.value()).find("\nKafka: "), std::string::npos);
+}
+
 // What was delivered before had no account.
 TEST(Publisher, AStateThatCannotBeWrittenIsToldWithTheAccount) {
   const Scratch scratch;
