@@ -49,6 +49,7 @@ std::string verdict(const PublishAccount& account) {
                        grouped(account.left_bytes));
   }
   if (account.whole()) {
+    if (account.lines == 0) return "nothing new";
     return account.not_sent == 0 ? "every line was delivered" : "every event was delivered";
   }
   return fmt::format("{} of {} lines were not delivered", grouped(account.refused + account.failed),
@@ -62,6 +63,7 @@ std::string to_table(const PublishAccount& account) {
   const auto row = [&](std::string_view name, std::uint64_t count) {
     fmt::format_to(std::back_inserter(out), "{:<24} {:>14}\n", name, grouped(count));
   };
+  if (account.resumed_at_line) row("went on at line", *account.resumed_at_line);
   row("lines read", account.lines);
   row("= delivered", account.delivered);
   row("+ refused (no event)", account.refused);

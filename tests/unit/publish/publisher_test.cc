@@ -164,6 +164,13 @@ TEST(PublishAccount, ALineThatWasLeftIsNotWhole) {
   EXPECT_NE(to_table(account).find("its 12 bytes were left"), std::string::npos);
 }
 
+TEST(PublishAccount, SaysWhereItWentOnAndThatNothingCame) {
+  PublishAccount account;
+  account.resumed_at_line = 7;
+  EXPECT_EQ(to_table(account).substr(0, 39), "went on at line                       7");
+  EXPECT_NE(to_table(account).find("; nothing new\n"), std::string::npos);
+}
+
 TEST(PublishAccount, LateBytesAreNotWhole) {
   PublishAccount account;
   account.late_bytes = 12;
