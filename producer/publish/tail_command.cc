@@ -43,8 +43,8 @@ constexpr std::array kTailOptions = {
     Option{"type", Kind::kText, "", "The type of every event, in place of a group."},
     Option{"source", Kind::kText, "", "The source of every event, in place of a group."},
     Option{"id-prefix", Kind::kText, "",
-           "Before each id that is made of a line's place and text: give each host its own, and "
-           "never change it."},
+           "Before each id that is made of a line's place and text: give each log that does "
+           "not continue another its own, and never change it."},
     Option{"unmatched", Kind::kText, "count",
            "Lines that do not match, or name no tenant: count them, or error."},
     Option{"whole-file", Kind::kSwitch, "false",
@@ -65,13 +65,15 @@ constexpr std::array kTailFiles = {
 constexpr std::array kFamilies = {runtime::kafka::kProducerFamily};
 constexpr Command kTail{
     "tail",
-    "Follows a log and publishes an event for each line that matches a pattern.",
+    "Follows a log from its start and publishes an event for each line that matches a pattern.",
     kTailOptions,
     kTailFiles,
     "tally-producer tail /var/log/nginx/access.log --preset combined --type api.request "
     "--source /nginx \\\n"
     "    --state /var/lib/tally/access.state\n"
-    "  tally-producer tail app.log --type llm.completion --source /app --numbers tokens \\\n"
+    "  tally-producer tail app.log --type llm.completion --source /app --numbers tokens --state "
+    "app.state "
+    "\\\n"
     "    --pattern '^(?P<time>\\S+) request=(?P<id>\\S+) tenant=(?P<tenant>\\S+) "
     "tokens=(?P<tokens>\\d+)'",
     kFamilies};
