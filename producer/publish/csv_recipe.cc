@@ -1,6 +1,7 @@
 #include "producer/publish/csv_recipe.h"
 
 #include "core/limits.h"
+#include "core/text.h"
 
 #include <fmt/format.h>
 
@@ -11,6 +12,21 @@ namespace tally::producer::publish {
 namespace {
 
 constexpr char kIdSeparator = '|';
+constexpr std::size_t kMaxShownColumns = 20;
+constexpr std::size_t kMaxShownBytes = 64;  // of a column's name
+
+// What the file says its columns are, safe to show.
+std::string shown(const std::vector<std::string>& columns) {
+  std::string out;
+  for (std::size_t i = 0; i < std::min(columns.size(), kMaxShownColumns); ++i) {
+    if (i > 0) out += ", ";
+    out += core::printable_ascii(columns[i], kMaxShownBytes);
+  }
+  if (columns.size() > kMaxShownColumns) {
+    out += fmt::format(" and {} more", columns.size() - kMaxShownColumns);
+  }
+  return out;
+}
 
 // Different columns never make the same id: ("a|", "b") is not ("a", "|b").
 void append_id_part(std::string_view text, std::string& out) {
@@ -36,7 +52,7 @@ core::Result<std::size_t> CsvRecipe::column(const std::string& name) const {
     return core::invalid(
         fmt::format("the header has no column \"{}\", which the mapping names; it "
                     "has {}",
-                    name, fmt::join(columns_, ", ")));
+                    name, shown(columns_)));
   }
   if (std::find(found + 1, columns_.end(), name) != columns_.end()) {
     return core::invalid(fmt::format("the header has two columns \"{}\": rename one", name));
@@ -126,7 +142,8 @@ core::Result<Made> CsvRecipe::make(const Record& record, Message& out) {
   if (const auto odd = split_csv(record.text, delimiter_, row_)) {
     return core::invalid(fmt::format(
         "column {}: a quote is out of place; put the field in quotes and double those in it",
-        *odd < columns_.size() ? columns_[*odd] : std::to_string(*odd + 1)));
+        *odd < columns_.size() ? core::printable_ascii(columns_[*odd], kMaxShownBytes)
+                               : std::to_string(*odd + 1)));
   }
   if (row_.fields.size() != columns_.size()) {
     return core::invalid(fmt::format("the row has {} columns, the header has {}",

@@ -1,6 +1,7 @@
 #include "producer/publish/log_recipe.h"
 
 #include "core/json_cursor.h"
+#include "core/limits.h"
 #include "runtime/crypto/crypto.h"
 
 #include <fmt/format.h>
@@ -22,6 +23,7 @@ constexpr std::string_view kAbsent = "-";          // as access logs write what 
 constexpr std::string_view kUnauthorised = "401";  // whoever asked gave a name that is not his
 constexpr std::size_t kMaxFirstLineBytes = 1024;
 constexpr std::size_t kIdHashDigits = 32;
+constexpr std::size_t kMaxMadeIdBytes = 20 + 1 + kIdHashDigits;  // an offset, a dash and the hash
 
 std::string_view first_line(const FileMark& file) {
   const std::string_view head(file.head);
@@ -69,6 +71,15 @@ core::Result<void> LogRecipe::bind() {
     if (!text->empty() || *into) continue;
     return core::invalid(fmt::format(
         "the events have no {}: give --{}, or a group (?P<{}>…) in the pattern", name, name, name));
+  }
+  using Text = std::tuple<std::string_view, const std::string&, std::size_t>;
+  for (const auto& [name, text, max_bytes] :
+       {Text{"tenant", options_.tenant, core::kMaxTenantIdBytes},
+        Text{"type", options_.type, core::kMaxEventTypeBytes},
+        Text{"source", options_.source, core::kMaxSourceBytes},
+        Text{"id-prefix", options_.id_prefix, core::kMaxRequestIdBytes - kMaxMadeIdBytes}}) {
+    if (text.empty()) continue;
+    if (auto error = core::attribute_error(name, text, max_bytes)) return *error;
   }
   constexpr std::array<std::string_view, 5> kAttributes = {"id", "time", "tenant", "type",
                                                            "source"};

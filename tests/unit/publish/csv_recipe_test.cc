@@ -164,5 +164,35 @@ TEST(TimeFormat, ReadsTimesAsOtherProgramsWriteThem) {
   EXPECT_EQ(read("%Y-%m-%d", "21/11/2026"), "bad");
 }
 
+// A header may be anything: its bytes went to the terminal as they stood.
+TEST(CsvRecipe, AHeaderIsShownSafelyAndInPart) {
+  std::string head = "\x1b[31m" + std::string(1'000, 'x');
+  for (int i = 0; i < 30; ++i) head += ",c" + std::to_string(i);
+  auto mapping = parse_mapping(R"({"id":"id","time":"t","subject":{"constant":"acme"},)"
+                               R"("type":{"constant":"t"},"source":{"constant":"/s"},"data":{}})");
+  ASSERT_TRUE(mapping) << mapping.error().message;
+  CsvRecipe recipe(std::move(mapping.value()), ',');
+  const auto refused = recipe.header(head);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message.find('\x1b'), std::string::npos);
+  EXPECT_LT(refused.error().message.size(), 300U);
+  EXPECT_NE(refused.error().message.find("c18 and 11 more"), std::string::npos)
+      << refused.error().message;
+}
+
+TEST(NdjsonRecipe, AByteOrderMarkBeforeTheFirstEventIsPassedOver) {
+  const std::string event =
+      R"({"specversion":"1.0","id":"a","source":"/s","type":"t","subject":"acme","data":{}})";
+  const std::string marked = "\xef\xbb\xbf" + event;
+  NdjsonRecipe recipe;
+  Message message;
+  Record record;
+  record.text = marked;
+  ASSERT_TRUE(recipe.make(record, message));
+  EXPECT_EQ(message.value, event);
+  record.offset = 1;
+  EXPECT_FALSE(recipe.make(record, message));
+}
+
 }  // namespace
 }  // namespace tally::producer::publish

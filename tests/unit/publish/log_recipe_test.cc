@@ -137,6 +137,17 @@ TEST(LogRecipe, GroupsBecomeAttributesAndData) {
             std::string::npos);
 }
 
+// Every line was refused, one by one.
+TEST(LogRecipe, ATextThatNoEventMayHaveIsRefusedAtTheStart) {
+  LogOptions options = with_pattern("(?P<time>.*)");
+  options.tenant = std::string(200, 'a');
+  EXPECT_NE(problem_of(options).find("tenant"), std::string::npos) << problem_of(options);
+  options.tenant = "acme";
+  EXPECT_EQ(problem_of(options), "");
+  options.id_prefix = std::string(250, 'a');
+  EXPECT_NE(problem_of(options).find("id-prefix"), std::string::npos) << problem_of(options);
+}
+
 TEST(LogRecipe, SaysWhatAPatternLacks) {
   EXPECT_NE(problem_of(with_pattern("(?P<time>")).find("cannot be read: missing )"),
             std::string::npos);
