@@ -42,7 +42,8 @@ Input::Input(int descriptor) { take(descriptor); }
 Input::Input(const std::string& path, std::optional<Follow> follow)
     : path_(path), follow_(follow), ours_(path != "-") {
   if (follow_) later_.emplace(path_);
-  take(ours_ ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO);
+  // Whoever opens a FIFO that nobody writes to would wait, and hear no signal.
+  take(ours_ ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : STDIN_FILENO);
 }
 
 Input::~Input() {

@@ -1,6 +1,8 @@
 #include "producer/publish/record_reader.h"
+#include "tests/unit/publish/scratch.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -101,6 +103,16 @@ TEST(RecordReader, StopsWhileAPipeIsSilent) {
   Pipe pipe;
   pipe.write("half a line");
   Input input(pipe.reader());
+  input.keep_waiting([] { return false; });
+  RecordReader reader(input, 100, std::nullopt);
+  Record record;
+  EXPECT_EQ(reader.next(record), Next::kStopped);
+}
+
+TEST(RecordReader, StopsBeforeAnybodyWritesToAFifo) {
+  const Scratch scratch;
+  ASSERT_EQ(::mkfifo(scratch.path("fifo").c_str(), 0600), 0);
+  Input input(scratch.path("fifo"));
   input.keep_waiting([] { return false; });
   RecordReader reader(input, 100, std::nullopt);
   Record record;
