@@ -1,6 +1,7 @@
 #include "producer/publish/job.h"
 
 #include "producer/publish/publisher.h"
+#include "producer/publish/rotation.h"
 #include "runtime/kafka/settings.h"
 #include "runtime/kafka/topic.h"
 #include "runtime/lifecycle/lifecycle.h"
@@ -10,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 namespace tally::producer::publish {
@@ -71,7 +73,16 @@ int fail(const std::string& sentence, int code) {
   return code;
 }
 
-core::Result<void> fits(const Job& job, const Input& input, const std::string& path) {
+core::Result<void> fits(const Job& job, const Input& input, const std::string& path,
+                        const std::string& state) {
+  const auto name_of = [](const std::string& file) {
+    return std::filesystem::path(file).filename().string();
+  };
+  if (job.follow && !state.empty() && is_log_name(name_of(path), name_of(state))) {
+    return core::invalid(fmt::format(
+        "state {} is called as a rotated {} may be, and would be read as one: name it otherwise",
+        state, path));
+  }
   if (input.has_places()) return boost::outcome_v2::success();
   if (job.follow) {
     return core::invalid(
@@ -93,7 +104,7 @@ int run_job(const Settings& settings, Job job) {
   const runtime::lifecycle::StopSignal stop;
   const std::string& path = settings.text("FILE");
   Input input(path, job.follow ? std::optional(follow_of(settings)) : std::nullopt);
-  if (const auto fit = fits(job, input, path); !fit) {
+  if (const auto fit = fits(job, input, path, settings.text("state")); !fit) {
     return fail(fit.error().message, kWrongSettings);
   }
   if (const auto there = topic_is_there(settings); !there) return fail(there.error().message);

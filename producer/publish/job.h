@@ -57,7 +57,8 @@ struct Job {
 int fail(const std::string& sentence, int code = 1);
 
 // An error: what the job is told to do cannot be done with this input.
-[[nodiscard]] core::Result<void> fits(const Job& job, const Input& input, const std::string& path);
+[[nodiscard]] core::Result<void> fits(const Job& job, const Input& input, const std::string& path,
+                                      const std::string& state = "");
 
 // The exit code: 0 when every event was delivered; the account is on stdout. Throws
 // std::system_error when the file cannot be read.

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -39,6 +40,17 @@ TEST(Job, APipeNeedsIdsThatAreNotMadeOfPlaces) {
   const Scratch scratch;
   scratch.write("log", "one\n");
   EXPECT_EQ(problem_of(placed, Input(scratch.path("log"))), "");
+}
+
+TEST(Job, AStateIsNotCalledAsARotatedLog) {
+  const Scratch scratch;
+  scratch.write("app.log", "one\n");
+  const Input input(scratch.path("app.log"));
+  const Job job{.recipe = std::make_unique<NdjsonRecipe>(), .follow = true};
+  EXPECT_TRUE(fits(job, input, scratch.path("app.log"), scratch.path("app.log.state")));
+  const auto refused = fits(job, input, scratch.path("app.log"), "app.log.1");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message.substr(0, 35), "state app.log.1 is called as a rota");
 }
 
 }  // namespace
