@@ -8,6 +8,7 @@ below what was answered 202. The load, the daemon and the broker share the machi
 
 import json
 import os
+import resource
 import signal
 import statistics
 import subprocess
@@ -70,15 +71,32 @@ def daemon(arguments, topic, *more):
                   "127.0.0.1:0", "--threads", str(THREADS), *more)
 
 
-def wrk(server, seconds, batch, run, connections, wait_ms=0):
+class Cpu:
+    """CPU seconds of the three that share the cores, since it was made."""
+
+    def __init__(self, server, broker_pid):
+        self.look = lambda: (cpu_seconds(server.process.pid), cpu_seconds(broker_pid), self.of_load())
+        self.before = self.look()
+
+    @staticmethod
+    def of_load():
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ended.ru_utime + ended.ru_stime
+
+    def us_per(self, requests):
+        spent = [(now - before) / max(requests, 1) * 1e6 for before, now in zip(self.before, self.look())]
+        return dict(zip(("cpu_us_per_request", "broker_cpu_us_per_request", "load_cpu_us_per_request"), spent))
+
+
+def wrk(arguments, server, seconds, batch, run, connections, wait_ms=0):
     environment = {**os.environ, "WAIT_MS": str(wait_ms)} if wait_ms else os.environ
-    before = cpu_seconds(server.process.pid)
+    cpu = Cpu(server, arguments.kafka_pid)
     said = subprocess.run(
         ["wrk", f"-t{THREADS}", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", LUA, server.url, "--", str(batch), run],
         check=True, capture_output=True, text=True, env=environment).stdout
     found = json.loads(next(line for line in said.split("\n") if line.startswith("JSON "))[5:])
     found["requests_per_second"] = found["requests"] / found["seconds"]
-    found["cpu_us_per_request"] = (cpu_seconds(server.process.pid) - before) / max(found["requests"], 1) * 1e6
+    found.update(cpu.us_per(found["requests"]))
     return found
 
 
@@ -116,7 +134,7 @@ def measure_http(arguments):
     def bare(number):
         server = Bare(arguments)
         try:
-            return wrk(server, arguments.seconds, 1, f"bare{number}", CONNECTIONS)
+            return wrk(arguments, server, arguments.seconds, 1, f"bare{number}", CONNECTIONS)
         finally:
             server.stop()
 
@@ -125,14 +143,14 @@ def measure_http(arguments):
         print(f"==> http: round {number} of {arguments.rounds}, {arguments.seconds} s each", flush=True)
         one = {
             "bare": bare(number),
-            "acked": served("acked", number, lambda s: wrk(s, arguments.seconds, 1, "a", CONNECTIONS)),
-            "spooled": served("spooled", number, lambda s: wrk(s, arguments.seconds, 1, "s", CONNECTIONS), *spooled,
+            "acked": served("acked", number, lambda s: wrk(arguments, s, arguments.seconds, 1, "a", CONNECTIONS)),
+            "spooled": served("spooled", number, lambda s: wrk(arguments, s, arguments.seconds, 1, "s", CONNECTIONS), *spooled,
                               f"{spool}/{number}"),
-            "batch": served("batch", number, lambda s: wrk(s, arguments.seconds, BATCH, "b", BATCH_CONNECTIONS)),
+            "batch": served("batch", number, lambda s: wrk(arguments, s, arguments.seconds, BATCH, "b", BATCH_CONNECTIONS)),
         }
         # A closed loop: the rate is CONNECTIONS over (waiting + answering).
         wait_ms = round(CONNECTIONS / (one["acked"]["requests_per_second"] / 2) * 1e3 - 8)
-        one["half"] = served("half", number, lambda s: wrk(s, arguments.seconds, 1, "h", CONNECTIONS, max(wait_ms, 1)))
+        one["half"] = served("half", number, lambda s: wrk(arguments, s, arguments.seconds, 1, "h", CONNECTIONS, max(wait_ms, 1)))
         rounds.append(one)
     return figures_of(rounds), {"rounds": rounds}, problems
 
@@ -144,10 +162,11 @@ def figures_of(rounds):
     def share(name):
         return median(lambda one: one[name]["requests_per_second"] / one["bare"]["requests_per_second"])
 
-    rows = [("round and part", "requests/s", "CPU us/request", "keep ms", "p50 ms", "p99 ms")]
+    rows = [("round and part", "requests/s", "CPU us/request", "broker's", "wrk's", "keep ms", "p50 ms", "p99 ms")]
     for number, one in enumerate(rounds, 1):
         for name, found in one.items():
             rows.append((f"{number} {name}", f"{found['requests_per_second']:,.0f}", f"{found['cpu_us_per_request']:.1f}",
+                         f"{found['broker_cpu_us_per_request']:.1f}", f"{found['load_cpu_us_per_request']:.1f}",
                          f"{found['keep_ms']:.2f}" if "keep_ms" in found else "", f"{found['p50_ms']:.2f}",
                          f"{found['p99_ms']:.2f}"))
     print_table(rows)

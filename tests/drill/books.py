@@ -126,16 +126,13 @@ def balance_of(books, counted):
     return left
 
 
-LEAST_OFFERED = 0.8  # of what the library's senders were to offer: they wait for nobody
-
-
 def of_the_load(senders, killed):
-    """The storm was one: (book, events wanted or None) of each sender, and the daemons' lives that were killed: what their
-    clients say of each."""
+    """The storm was one: (book, events that it must have offered) of each sender, and the daemons' lives that were killed:
+    what their clients say of each."""
     senders = list(senders)
-    for book, wanted in senders:
-        if wanted is not None and len(book.told) < LEAST_OFFERED * wanted:
-            yield f"{book.name}: {len(book.told)} events were offered of {wanted}: this machine is too slow for that rate"
+    for book, least in senders:
+        if len(book.told) < least:
+            yield f"{book.name}: {len(book.told)} events were offered, fewer than {least}: too few to try anything"
     refused = sum(figures_of(book)["refused"] for book, _ in senders)
     if not refused:
         yield "nothing was refused: the bounds were not tried"

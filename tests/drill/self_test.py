@@ -152,12 +152,13 @@ class Lies(unittest.TestCase):
         self.assertEqual(list(books.after_the_retry(self.story.http)), [])
 
 
-    def load(self, wanted=5, cut=2):
-        return list(books.of_the_load([(self.story.library, wanted), (self.story.http, None)], {"daemon": [{"cut": cut}]}))
+    def load(self, library=4, http=7, cut=2):
+        return list(books.of_the_load([(self.story.library, library), (self.story.http, http)], {"daemon": [{"cut": cut}]}))
 
     def test_a_storm_that_was_none(self):
         self.assertEqual(self.load(), [])
-        self.assertIn("4 events were offered of 6", self.load(wanted=6)[0])
+        self.assertIn("4 events were offered, fewer than 5", self.load(library=5)[0])
+        self.assertIn("7 events were offered, fewer than 8", self.load(http=8)[0])
         self.assertEqual(self.load(cut=0), ["daemon: no request was cut by its kills"])
         self.story.http.told, self.story.library.told = b"kkklllaa", b"kkll"
         self.assertEqual(self.load(), ["nothing was refused: the bounds were not tried"])

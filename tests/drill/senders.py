@@ -24,6 +24,7 @@ class Sender:
 
     PROGRAM = ""
     served = None  # the daemon that it sends to
+    least = 0.8  # of the events that are due in the storm: it waits for nobody
 
     def __init__(self, world, name, prefix, rate, pad):
         self.world, self.name, self.rate = world, name, rate
@@ -117,9 +118,9 @@ class Http(Sender):
 
     PROGRAM = "tally-poster"
 
-    def __init__(self, world, served, name, prefix, rate, pad=0):
+    def __init__(self, world, served, name, prefix, rate, pad=0, least=0.5):
         super().__init__(world, name, prefix, rate, pad)
-        self.served = served
+        self.served, self.least = served, least
         self.arguments += ["--where", served.where]
 
     def start(self):

@@ -22,6 +22,7 @@ CLASSES = ("counted", "readmitted", "duplicate", "conflict", "late", "rejected",
            "handed_off", "consumed")
 PAD = 500  # bytes in what goes through a spool: a segment is full after some twenty seconds
 STILL_S = 90  # after the storm: spools that are not emptied, a log that is not committed, for so long never will be
+LEAST_OF_ACKED = 0.25  # of its events that are due: each request waits while the broker is away
 AT_REST_S = 45  # a log that took nothing for so long gets nothing more
 
 
@@ -67,7 +68,7 @@ class World:
         rate = self.options.rate // 4
         self.senders = [Library(self, "library acked", "la", rate),
                         Library(self, "library spooled", "ls", rate, PAD, f"{path}/library"),
-                        Http(self, acked, "http acked", "ha", rate),
+                        Http(self, acked, "http acked", "ha", rate, least=LEAST_OF_ACKED),
                         Http(self, spooled, "http spooled", "hs", rate, PAD)]
         self.acked, self.on_disk = self.senders[0::2], self.senders[1::2]
 
