@@ -1,5 +1,6 @@
 #include "runtime/kafka/handles.h"
 
+#include "core/check.h"
 #include "runtime/kafka/settings.h"
 
 #include <fmt/core.h>
@@ -13,12 +14,22 @@ namespace {
 
 void silent_log(const rd_kafka_t*, int, const char*, const char*) {}
 
+// While a broker is away librdkafka's thread for it sleeps between two tries, and sleeping it
+// neither tells of what has timed out nor finds the broker back. It would sleep for up to 10 s.
+constexpr const char* kLongestWait = "reconnect.backoff.max.ms";
+constexpr const char* kLongestWaitMs = "1000";
+
 }  // namespace
 
 core::Result<Conf> make_conf(const ClientSettings& settings) {
   Conf conf(rd_kafka_conf_new());
   rd_kafka_conf_set_log_cb(conf.get(), silent_log);
   std::array<char, 512> why{};
+  if (!settings.contains(kLongestWait) && !settings.contains("reconnect.backoff.ms")) {
+    const auto set =
+        rd_kafka_conf_set(conf.get(), kLongestWait, kLongestWaitMs, why.data(), why.size());
+    TALLY_CHECK(set == RD_KAFKA_CONF_OK, "{}", why.data());
+  }
   for (const auto& [name, value] : settings) {
     const auto set =
         rd_kafka_conf_set(conf.get(), name.c_str(), value.c_str(), why.data(), why.size());

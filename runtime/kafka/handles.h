@@ -1,4 +1,4 @@
-// Owning types for librdkafka's handles. Included by this folder's sources only.
+// Owning types for librdkafka's handles. Included by this folder's sources and tests only.
 #pragma once
 
 #include "core/result.h"
@@ -35,8 +35,9 @@ using AdminOptionsHandle =
     std::unique_ptr<rd_kafka_AdminOptions_t, Destroyer<rd_kafka_AdminOptions_destroy>>;
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroyer<rd_kafka_metadata_destroy>>;
 
-// A configuration holding `settings`, its log callback silent (errors come through error_cb). An
-// error names the setting; the value only when it cannot be a secret.
+// A configuration holding `settings`, its log callback silent (errors come through error_cb), which
+// tries a broker that is away at least once a second unless they say how often. An error names the
+// setting; the value only when it cannot be a secret.
 [[nodiscard]] core::Result<Conf> make_conf(const ClientSettings& settings);
 
 // Creates the client; on success the configuration has been given away.

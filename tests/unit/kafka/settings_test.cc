@@ -1,8 +1,11 @@
 // What people may tell librdkafka, what they may not, and that no secret is shown.
 #include "runtime/kafka/settings.h"
 
+#include "runtime/kafka/handles.h"
+
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 
 namespace tally::runtime::kafka {
@@ -84,6 +87,23 @@ TEST(KafkaSettings, NoSecretIsShown) {
 TEST(KafkaSettings, OneSettingOfTwoNamesIsOne) {
   const auto both = merged({{"linger.ms", "10"}}, {{"queue.buffering.max.ms", "50"}});
   EXPECT_EQ(both, (ClientSettings{{"linger.ms", "50"}}));
+}
+
+std::string longest_wait(const ClientSettings& settings) {
+  const auto conf = make_conf(settings);
+  if (!conf) return conf.error().message;
+  std::array<char, 32> value{};
+  std::size_t size = value.size();
+  rd_kafka_conf_get(conf.value().get(), "reconnect.backoff.max.ms", value.data(), &size);
+  return value.data();
+}
+
+TEST(KafkaSettings, ABrokerThatIsAwayIsTriedEachSecondUnlessToldHowOften) {
+  EXPECT_EQ(longest_wait({}), "1000");
+  EXPECT_EQ(longest_wait({{"reconnect.backoff.max.ms", "5000"}}), "5000");
+  // The client asks for a bound that is not below it.
+  EXPECT_EQ(longest_wait({{"reconnect.backoff.ms", "2000"}}), "10000");
+  EXPECT_EQ(said(Role::kProducer, {{"reconnect.backoff.ms", "2000"}}), "");
 }
 
 }  // namespace
