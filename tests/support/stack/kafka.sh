@@ -20,6 +20,7 @@ kafka_java() {
   java -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn "$@"
 }
 
+# A killed broker is let in again when its session has ended: 9 s later unless told otherwise.
 write_kafka_properties() {
   local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports sasl
   if [[ -n ${TALLY_BROKER_GATE:-} ]]; then
@@ -54,6 +55,8 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 num.recovery.threads.per.data.dir=2
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=4000
 log.segment.bytes=268435456
 END
   [[ -n ${TALLY_BROKER_SASL:-} ]] || return 0
