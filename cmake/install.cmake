@@ -1,5 +1,5 @@
-# The client library as services outside the tree take it: one header, one static archive, find_package(tally)
-# and pkg-config. `cmake --install BUILD --prefix P` writes nothing else.
+# `cmake --install BUILD --prefix P` writes two components and nothing else. `programs`: the four that are run. `library`: the
+# client library as services outside the tree take it: one header, one static archive, find_package(tally) and pkg-config.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 find_package(fmt REQUIRED)
@@ -35,9 +35,13 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/tally-config-vers
 file(RELATIVE_PATH from_pkgconfig_to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/tally-producer.pc.in ${PROJECT_BINARY_DIR}/package/tally-producer.pc @ONLY)
 
-install(TARGETS tally_producer_archive EXPORT tally-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT tally-targets NAMESPACE tally:: DESTINATION ${package_directory})
-install(FILES producer/usage_client.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tally)
+install(TARGETS tally-producer tally-aggregator tally-exporter tally-admin
+  RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT programs)
+install(TARGETS tally_producer_archive EXPORT tally-targets
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT library)
+install(EXPORT tally-targets NAMESPACE tally:: DESTINATION ${package_directory} COMPONENT library)
+install(FILES producer/usage_client.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/tally COMPONENT library)
 install(FILES ${PROJECT_BINARY_DIR}/package/tally-config.cmake ${PROJECT_BINARY_DIR}/package/tally-config-version.cmake
-  DESTINATION ${package_directory})
-install(FILES ${PROJECT_BINARY_DIR}/package/tally-producer.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  DESTINATION ${package_directory} COMPONENT library)
+install(FILES ${PROJECT_BINARY_DIR}/package/tally-producer.pc
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT library)

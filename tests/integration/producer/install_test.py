@@ -1,5 +1,5 @@
-"""A project outside the tree takes the installed client library, with CMake and with pkg-config, and records through
-the real broker. The project is producer/examples, copied away; the tree itself is built with the same files."""
+"""The programs run where they were installed, and a project outside the tree takes the installed client library, with
+CMake and with pkg-config, and records through the real broker. The project is producer/examples, copied away; the tree itself is built with the same files."""
 
 import os
 import shutil
@@ -13,6 +13,7 @@ from support.scene import BIN, BROKERS, create_topic  # noqa: E402
 
 ROOT = os.environ["TALLY_TEST_ROOT"]
 BUILD = os.path.dirname(BIN)
+PROGRAMS = ["bin/tally-admin", "bin/tally-aggregator", "bin/tally-exporter", "bin/tally-producer"]
 
 
 def run(*command, folder=None, **environment):
@@ -39,9 +40,23 @@ class Install(unittest.TestCase):
         said = run(program, BROKERS, self.topic, "1000")
         self.assertEqual(said, "accepted 1000 delivered 1000 failed 0 dropped 0 left 0\n")
 
+    @staticmethod
+    def installed(prefix):
+        return sorted(os.path.relpath(os.path.join(at, name), prefix)
+                      for at, _, names in os.walk(prefix) for name in names)
+
+    def test_the_programs_run_where_they_were_moved(self):
+        self.assertEqual([name for name in self.installed(self.prefix) if name.startswith("bin/")], PROGRAMS)
+        for name in PROGRAMS:
+            self.assertIn(os.path.basename(name), run(f"{self.prefix}/{name}", "--version"))
+
+    def test_the_library_alone(self):
+        run("cmake", "--install", BUILD, "--prefix", f"{self.folder}/library", "--component", "library")
+        self.assertEqual(self.installed(f"{self.folder}/library"),
+                         [name for name in self.installed(self.prefix) if name not in PROGRAMS])
+
     def test_only_what_services_need_is_installed(self):
-        found = sorted(os.path.relpath(os.path.join(at, name), self.prefix)
-                       for at, _, names in os.walk(self.prefix) for name in names)
+        found = self.installed(self.prefix)
         headers = [name for name in found if name.endswith(".h")]
         self.assertEqual(headers, ["include/tally/usage_client.h"])
         self.assertEqual(len([name for name in found if name.endswith(".a")]), 1, found)
