@@ -52,6 +52,10 @@ start_services() {
   start_service "$dir" sandbox "$(port_for "$dir" sandbox)" \
     "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$(port_for "$dir" sandbox)" || return 1
   create_stripe_meters "$dir" "$sandbox" || return 1
+  started_or_runs "$dir" producer
+  start_service "$dir" producer "$(port_for "$dir" producer)" \
+    "$bin/tally-producer" serve --brokers "$(kafka_bootstrap "$dir")" \
+    --listen "127.0.0.1:$(port_for "$dir" producer)" || return 1
   started_or_runs "$dir" aggregator
   start_service "$dir" aggregator "$(port_for "$dir" aggregator)" \
     "$bin/tally-aggregator" --brokers "$(kafka_bootstrap "$dir")" --database "$conninfo" \
@@ -60,7 +64,7 @@ start_services() {
   start_service "$dir" exporter "$(port_for "$dir" exporter)" \
     "$bin/tally-exporter" run --database "$conninfo" --stripe-url "$sandbox" \
     --listen "127.0.0.1:$(port_for "$dir" exporter)" || return 1
-  for name in aggregator exporter; do
+  for name in producer aggregator exporter; do
     echo "  waiting until $name makes progress"
     await 60 "$dir" "$name" curl --noproxy '*' -fsS -m 2 \
       "http://127.0.0.1:$(port_for "$dir" "$name")/readyz" || return 1
@@ -72,7 +76,7 @@ print_addresses() {
   echo
   address Kafka "$(kafka_bootstrap "$dir")"
   address Postgres "$(postgres_conninfo "$dir")"
-  for name in sandbox aggregator exporter; do
+  for name in producer sandbox aggregator exporter; do
     if is_running "$dir" "$name"; then address "$name" "http://127.0.0.1:$(<"$dir/$name.port")"; fi
   done
   address logs "${dir#"$TALLY_ROOT"/}/log/"
