@@ -16,6 +16,7 @@ from support import scene  # noqa: E402
 from support.daemon import BATCH, EVENT, LINES, Daemon, event, new_key, read_topic  # noqa: E402
 from support.private_stack import PrivateStack  # noqa: E402
 from support.scene import BIN, create_topic, use_stack, wait_until  # noqa: E402
+from support.secure import certificate  # noqa: E402
 
 
 class Serve(unittest.TestCase):
@@ -43,10 +44,8 @@ class Serve(unittest.TestCase):
         return path
 
     def certificate(self, name):
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-days", "2", "-subj", f"/CN={name}", "-keyout", f"{self.root}/key.pem", "-out",
-                        f"{self.root}/cert.pem"], check=True, capture_output=True)
-        return {"tls_cert": f"{self.root}/cert.pem", "tls_key": f"{self.root}/key.pem"}
+        cert, key = certificate(self.root, "serve", name)
+        return {"tls_cert": cert, "tls_key": key}
 
     def test_every_kind_of_body_arrives(self):
         daemon = self.daemon()

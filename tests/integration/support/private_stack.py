@@ -58,13 +58,20 @@ class PrivateStack:
         self.conninfo = os.environ["TALLY_TEST_PG"]
         return self
 
-    def start_with_sasl(self, user, password):
-        """The shared Postgres, and a broker that listens at `secure` for who knows the password."""
-        port = self.call("free_port")
-        run_script('start_kafka "$dir"', self.dir, TALLY_BROKER_SASL=f"{port} {user} {password}")
+    def start_with_listeners(self, protocols, properties):
+        """The shared Postgres, and a broker that also listens at listeners[NAME] by protocols[NAME]: SASL_SSL, …; what
+        that needs more stands in `properties`."""
+        ports = []
+        while len(ports) < len(protocols):
+            ports = list(dict.fromkeys([*ports, self.call("free_port")]))
+        more = f"{self.dir}/more.properties"
+        with open(more, "w", encoding="utf-8") as file:
+            file.writelines(f"{name}={value}\n" for name, value in properties.items())
+        run_script('start_kafka "$dir"', self.dir, TALLY_BROKER_PROPERTIES=more, TALLY_BROKER_LISTENERS=" ".join(
+            f"{name}:{port}:{protocol}" for (name, protocol), port in zip(protocols.items(), ports)))
         self.brokers = self.call('kafka_bootstrap "$dir"')
         self.conninfo = os.environ["TALLY_TEST_PG"]
-        self.secure = f"127.0.0.1:{port}"
+        self.listeners = {name: f"127.0.0.1:{port}" for name, port in zip(protocols, ports)}
         return self
 
     def move_clock(self, offset):

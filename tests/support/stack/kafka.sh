@@ -4,8 +4,9 @@
 # TALLY_BROKER_GATE="PORT GATE-PORT" it also listens on PORT and sends the clients that come there to
 # GATE-PORT, where a drill's gate stands. TALLY_BROKER_JOIN_DELAY_MS: how long a new consumer group
 # waits for more members (Kafka's own default is 3000; tests do not wait). TALLY_BROKER_CLOCK="LIBRARY FILE":
-# the broker's clock is off by the seconds in FILE (tests/support/clock). TALLY_BROKER_SASL="PORT USER PASSWORD":
-# it also listens on PORT, for who says PASSWORD by SASL/PLAIN. TALLY_BROKER_JAVA: an option more for its JVM.
+# the broker's clock is off by the seconds in FILE (tests/support/clock). TALLY_BROKER_LISTENERS="NAME:PORT:PROTOCOL …":
+# it also listens on these ports, by SSL or SASL; what they need more stands in the properties of the file TALLY_BROKER_PROPERTIES.
+# TALLY_BROKER_JAVA: an option more for its JVM.
 
 kafka_libs() {
   printf '%s' "$TALLY_ROOT/.tally/kafka/libs"
@@ -22,19 +23,19 @@ kafka_java() {
 
 # A killed broker is let in again when its session has ended: 9 s later unless told otherwise.
 write_kafka_properties() {
-  local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports sasl
+  local dir=$1 port=$2 controller_port=$3 gate='' advertised_gate='' gate_protocol='' gate_ports more name at
   if [[ -n ${TALLY_BROKER_GATE:-} ]]; then
     read -r -a gate_ports <<<"$TALLY_BROKER_GATE"
     gate=,GATE://127.0.0.1:${gate_ports[0]}
     advertised_gate=,GATE://127.0.0.1:${gate_ports[1]}
     gate_protocol=,GATE:PLAINTEXT
   fi
-  if [[ -n ${TALLY_BROKER_SASL:-} ]]; then
-    read -r -a sasl <<<"$TALLY_BROKER_SASL"
-    gate+=,SECURE://127.0.0.1:${sasl[0]}
-    advertised_gate+=,SECURE://127.0.0.1:${sasl[0]}
-    gate_protocol+=,SECURE:SASL_PLAINTEXT
-  fi
+  for more in ${TALLY_BROKER_LISTENERS:-}; do
+    IFS=: read -r name at more <<<"$more"
+    gate+=,$name://127.0.0.1:$at
+    advertised_gate+=,$name://127.0.0.1:$at
+    gate_protocol+=,$name:$more
+  done
   cat >"$dir/kafka/server.properties" <<END
 process.roles=broker,controller
 node.id=1
@@ -59,12 +60,7 @@ broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 log.segment.bytes=268435456
 END
-  [[ -n ${TALLY_BROKER_SASL:-} ]] || return 0
-  cat >>"$dir/kafka/server.properties" <<END
-sasl.enabled.mechanisms=PLAIN
-listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
-  user_${sasl[1]}="${sasl[2]}";
-END
+  [[ -z ${TALLY_BROKER_PROPERTIES:-} ]] || cat "$TALLY_BROKER_PROPERTIES" >>"$dir/kafka/server.properties"
 }
 
 # start_kafka DIR: formats the storage when new, starts the broker and waits until it answers.
