@@ -39,7 +39,7 @@ bool Cursor::open(const Segment& segment) {
 }
 
 void Cursor::give_up_unreadable() {
-  if (const auto segment = store_.find(at_)) given_up_ = segment->number;
+  if (const auto place = store_.find(at_); place.segment) given_up_ = place.segment->number;
   seek(at_);
 }
 
@@ -51,9 +51,9 @@ std::optional<Step> Cursor::next() {
     found_.reset();
     return step;
   }
-  const auto segment = store_.find(at_);
+  const auto [begin, segment] = store_.find(at_);
+  if (begin > at_) return pass_over(begin);
   if (!segment) return std::nullopt;
-  if (segment->first_sequence > at_) return pass_over(segment->first_sequence);
   if (!open(*segment)) return pass_over(segment->end_sequence);
   const auto record = reader_->next(at_, segment->end_sequence, segment->bytes);
   if (!record) return pass_over(segment->end_sequence);

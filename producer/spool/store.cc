@@ -110,13 +110,14 @@ void Store::drop_newest() {
   newest_is_open_ = false;
 }
 
-std::optional<Segment> Store::find(std::uint64_t sequence) const {
+Store::Place Store::find(std::uint64_t sequence) const {
   const std::scoped_lock lock(mutex_);
   const auto found = std::partition_point(
       segments_.begin(), segments_.end(),
       [&](const Segment& segment) { return segment.end_sequence <= sequence; });
-  if (found == segments_.end()) return std::nullopt;
-  return *found;
+  // Below next_sequence_ too: the newest segment was gone when the spool was opened.
+  if (found == segments_.end()) return {std::max(sequence, next_sequence_), std::nullopt};
+  return {std::max(sequence, found->first_sequence), *found};
 }
 
 void Store::wait_for(std::uint64_t sequence, std::chrono::milliseconds time) {

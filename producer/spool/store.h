@@ -62,8 +62,14 @@ class Store {
   void seal();         // nothing is appended to the newest segment any more
   void drop_newest();  // it holds no record
 
-  // The cursor's: the segment that holds `sequence`, or the first one behind it; nullopt: none.
-  [[nodiscard]] std::optional<Segment> find(std::uint64_t sequence) const;
+  // The cursor's: where the first record from `sequence` on is that a segment holds. Those in
+  // [sequence, begin) are in none and never will be. Without a segment nothing is kept from begin
+  // on yet.
+  struct Place {
+    std::uint64_t begin = 0;
+    std::optional<Segment> segment;
+  };
+  [[nodiscard]] Place find(std::uint64_t sequence) const;
   // Sequences of which what is missing may never have been kept.
   [[nodiscard]] std::pair<std::uint64_t, std::uint64_t> torn() const { return torn_; }
   // Until records from `sequence` on are there, wake() is called, or the time is over.

@@ -136,18 +136,35 @@ TEST(SpoolDamage, AMissingSegmentIsLossToTheRecord) {
   EXPECT_EQ(read.events, (std::vector<Event>(all.begin() + 4, all.end())));
 }
 
-TEST(SpoolDamage, AllSegmentsGoneAreLossOnceThereIsMore) {
+// What the position file knows of and no segment holds was waited for until there was more.
+TEST(SpoolDamage, AllSegmentsGoneAreLossAtOnce) {
   MemoryDisk disk(1);
   fill(disk, events(8));
   disk.erase(segment_name(1));
   disk.erase(segment_name(2));
   auto rig = Rig::open(disk, kLimits);
   ASSERT_TRUE(rig) << rig.error().message;
-  EXPECT_EQ(rig.value()->append({event(99)}).records, 1U);
   const auto read = rig.value()->read();
-  EXPECT_EQ(read.events, (std::vector<Event>{event(99)}));
-  // What the position file knew of: all but the last write.
-  EXPECT_GE(read.missing, 4U);
+  EXPECT_TRUE(read.events.empty());
+  EXPECT_EQ(read.missing, 8U);
+  EXPECT_EQ(read.torn, 0U);
+  EXPECT_EQ(rig.value()->append({event(99)}).records, 1U);
+  const auto with_more = rig.value()->read();
+  EXPECT_EQ(with_more.events, (std::vector<Event>{event(99)}));
+  EXPECT_EQ(with_more.missing, 8U);
+}
+
+TEST(SpoolDamage, TheNewestSegmentGoneIsLossAtOnce) {
+  const auto all = events(8);
+  MemoryDisk disk(1);
+  fill(disk, all);
+  disk.erase(segment_name(2));
+  auto rig = Rig::open(disk, kLimits);
+  ASSERT_TRUE(rig) << rig.error().message;
+  const auto read = rig.value()->read();
+  EXPECT_EQ(read.events, (std::vector<Event>(all.begin(), all.begin() + 4)));
+  EXPECT_EQ(read.missing, 4U);
+  EXPECT_EQ(read.torn, 0U);
 }
 
 TEST(SpoolDamage, AnotherVersionIsRefusedWithASentence) {

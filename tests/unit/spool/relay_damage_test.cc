@@ -89,6 +89,28 @@ TEST_F(RelayDamageTest, WhatWasSetAsideBeforeItWasDamagedIsRefused) {
   expect_account(running->counts(), 200);
 }
 
+// Nothing of it was counted until another event came: the relay's thread used a core, and drain()
+// never ended.
+TEST_F(RelayDamageTest, TheNewestSegmentGoneWhenTheSpoolIsOpenedIsLost) {
+  keep(0, 200);
+  spool_->store().store_position();  // it knows of 200
+  std::uint64_t newest = 0;
+  for (const auto& [name, bytes] : disk_.files()) {
+    newest = std::max(newest, segment_number(name).value_or(0));
+  }
+  const std::uint64_t left = first_of(newest);
+  ASSERT_GT(left, 0U);
+  ASSERT_LT(left, 200U);
+  restart();
+  disk_.erase(segment_name(newest));
+  open_spool();
+  const auto running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_EQ(running->counts().delivered, left);
+  EXPECT_EQ(running->counts().lost, 200 - left);
+  expect_account(running->counts(), 200);
+}
+
 // Refused alone, and gone when it was to be set aside: a CHECK ended the service.
 TEST_F(RelayDamageTest, ARefusedRecordThatCannotBeReadAgainIsLost) {
   keep(0, 200);
