@@ -124,16 +124,17 @@ void InFlight::Slot::count(std::string_view reason) {
   ++found->events;
 }
 
-void InFlight::missed(Ticket ticket, std::size_t event, Fate fate, std::string_view reason) {
+void InFlight::missed(Ticket ticket, std::size_t event, Fate fate,
+                      std::string_view reason) noexcept {
   end(tag(ticket, event), fate, reason);
 }
 
-void InFlight::ended(const SinkOutcome& outcome) {
+void InFlight::ended(const SinkOutcome& outcome) noexcept {
   const Fate lost = outcome.may_be_kept ? Fate::kUnknown : Fate::kNotKept;
   end(outcome.tag, outcome.kept ? Fate::kKept : lost, outcome.reason);
 }
 
-void InFlight::end(std::uint64_t tag, Fate fate, std::string_view reason) {
+void InFlight::end(std::uint64_t tag, Fate fate, std::string_view reason) noexcept {
   const std::size_t event = tag & ((std::uint64_t{1} << kEventBits) - 1);
   const std::size_t index = tag >> kEventBits & ((std::uint64_t{1} << kSlotBits) - 1);
   TALLY_CHECK(index < limits_.requests, "tag {}", tag);
@@ -153,7 +154,7 @@ void InFlight::end(std::uint64_t tag, Fate fate, std::string_view reason) {
   finish(index);
 }
 
-void InFlight::offered(Ticket ticket) {
+void InFlight::offered(Ticket ticket) noexcept {
   const std::size_t index = ticket >> kEventBits & ((std::uint64_t{1} << kSlotBits) - 1);
   Slot& slot = slots_[index];
   {
@@ -164,7 +165,7 @@ void InFlight::offered(Ticket ticket) {
   finish(index);
 }
 
-void InFlight::finish(std::size_t index) {
+void InFlight::finish(std::size_t index) noexcept {
   Slot& done = slots_[index];
   const Load load = done.load;
   const auto took = std::chrono::steady_clock::now() - done.begun;

@@ -60,13 +60,14 @@ class InFlight {
   [[nodiscard]] static std::uint64_t tag(Ticket ticket, std::size_t event) {
     return ticket | event;
   }
-  // Here and in what follows nothing is thrown for want of memory.
+  // This and what follows need no memory; where there is none for what an answer of 503 says, it
+  // goes without.
   // An event that has ended without the sink.
-  void missed(Ticket ticket, std::size_t event, Fate fate, std::string_view reason);
+  void missed(Ticket ticket, std::size_t event, Fate fate, std::string_view reason) noexcept;
   // Every event was offered or missed: the request may be answered from now on.
-  void offered(Ticket ticket);
+  void offered(Ticket ticket) noexcept;
   // One that the sink took has ended.
-  void ended(const SinkOutcome& outcome);
+  void ended(const SinkOutcome& outcome) noexcept;
 
   [[nodiscard]] std::uint64_t events() const { return events_.load(); }
   [[nodiscard]] std::size_t requests() const;
@@ -106,8 +107,8 @@ class InFlight {
   };
 
   [[nodiscard]] bool occupy(Slot& slot, Load load);
-  void end(std::uint64_t tag, Fate fate, std::string_view reason);
-  void finish(std::size_t index);
+  void end(std::uint64_t tag, Fate fate, std::string_view reason) noexcept;
+  void finish(std::size_t index) noexcept;
   [[nodiscard]] static runtime::http::Response answer(const Slot& done, std::uint64_t unknown,
                                                       std::uint64_t lost);
 

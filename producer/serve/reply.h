@@ -19,7 +19,8 @@ class Reply {
   explicit Reply(runtime::http::Responder responder) : to_(std::move(responder)) {}
   explicit Reply(Function function) : to_(std::move(function)) {}
 
-  void send(runtime::http::Response response) && {
+  // Takes no memory where a server's Responder is answered.
+  void send(runtime::http::Response response) && noexcept {
     if (auto* responder = std::get_if<runtime::http::Responder>(&to_)) {
       std::move(*responder).send(std::move(response));
     } else {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/error.hpp>
 #include <cstring>
+#include <new>
 
 namespace tally::runtime::http {
 namespace {
@@ -138,8 +139,9 @@ void Connection::hand_over() {
     log::error("http handler failed", {{"problem", failure.what()}});
   };
   if (shared.async_handler) {
+    Responder responder = loop_.responder({id_, number});
     try {
-      shared.async_handler(std::move(request_), loop_.responder({id_, number}));
+      shared.async_handler(std::move(request_), std::move(responder));
     } catch (const std::exception& failure) {
       log_failure(failure);  // its Responder is gone, which answered
     }
@@ -185,15 +187,24 @@ void Connection::answer(std::uint64_t request, std::optional<Response> response)
   if (closed_) return;
   TALLY_CHECK(request >= next_out_ && request < next_, "answer {} not in [{}, {})", request,
               next_out_, next_);
-  if (!response) response = loop_.shared().error(500, kServerFailed);
-  if (const auto delay = std::exchange(response->delay, {}); delay.count() > 0) {
+  try {
+    if (!response) response = loop_.shared().error(500, kServerFailed);
+    put_in_order(request, *std::move(response));
+  } catch (const std::bad_alloc&) {
+    loop_.counters.responses[0].add();
+    close();
+  }
+}
+
+void Connection::put_in_order(std::uint64_t request, Response response) {
+  if (const auto delay = std::exchange(response.delay, {}); delay.count() > 0) {
     return loop_.deliver_later({{id_, request}, std::move(response)}, delay);
   }
   if (request != next_out_) {
-    early_.emplace_back(request, std::move(*response));
+    early_.emplace_back(request, std::move(response));
     return;
   }
-  append(request, *response);
+  append(request, response);
   while (!early_.empty() && !closed_) {
     const auto next = std::find_if(early_.begin(), early_.end(),
                                    [&](const auto& one) { return one.first == next_out_; });

@@ -29,7 +29,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // Instead of reading: one answer with this status.
   void refuse(int status, std::string_view sentence);
 
-  // nullopt: the Responder was dropped. Nothing is sent before flush().
+  // nullopt: the Responder was dropped. Nothing is sent before flush(). Without memory for it the
+  // connection is closed: nobody waits for what cannot come.
   void answer(std::uint64_t request, std::optional<Response> response);
   void flush();
   void drain();
@@ -74,6 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void refuse(Response response);
   void note_method(std::uint64_t request);
   void let_go();  // of the request that was begun or handled, and its memory
+  void put_in_order(std::uint64_t request, Response response);
   void append(std::uint64_t request, Response& response);
   void let_body_come();
   void after_sending();

@@ -3,6 +3,7 @@
 #include "runtime/http/loop_internal.h"
 
 #include <algorithm>
+#include <boost/asio/bind_allocator.hpp>
 #include <boost/asio/post.hpp>
 
 namespace tally::runtime::http {
@@ -36,8 +37,7 @@ Loop::Loop(Shared& shared)
     : shared_(shared),
       period_(tick_period(shared.options)),
       mailbox_(std::make_shared<Mailbox>([this](Answer&& answer) { deliver(std::move(answer)); },
-                                         [this] { asio::post(context_, [this] { collect(); }); })) {
-}
+                                         [this] { wake(); })) {}
 
 Loop::~Loop() {
   TALLY_CHECK(!thread_.joinable(), "the thread is not stopped");
@@ -81,8 +81,9 @@ void Loop::lose_connection() {
 
 std::uint64_t Loop::add(Connection& connection) {
   if (free_slots_.empty()) {
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
     slots_.emplace_back();
+    free_slots_.reserve(slots_.capacity());  // remove() takes no memory
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
   }
   const std::uint32_t place = free_slots_.back();
   free_slots_.pop_back();
@@ -120,20 +121,23 @@ void Loop::deliver_later(Answer answer, milliseconds delay) {
   });
 }
 
+// Under the mailbox's lock; again only when collect() has taken what was there.
+void Loop::wake() {
+  asio::post(context_, asio::bind_allocator(wake_memory_.allocator(), [this] { collect(); }));
+}
+
 // All answers first, then what they come to: one write for each connection.
 void Loop::collect() {
-  mailbox_->take(answers_);
-  for (Answer& answer : answers_) {
-    std::shared_ptr<Connection> connection = find(answer.asker.connection);
-    if (connection == nullptr) continue;
-    connection->answer(answer.asker.request, std::move(answer.response));
-    if (answered_.empty() || answered_.back() != connection) {
-      answered_.push_back(std::move(connection));
+  std::list<Answer> answers = mailbox_->take();
+  for (Answer& answer : answers) {
+    const auto connection = find(answer.asker.connection);
+    if (connection != nullptr) {
+      connection->answer(answer.asker.request, std::move(answer.response));
     }
   }
-  answers_.clear();
-  for (const auto& connection : answered_) connection->flush();
-  answered_.clear();
+  for (const Answer& answer : answers) {
+    if (const auto connection = find(answer.asker.connection)) connection->flush();
+  }
 }
 
 // Without connections the clock stands still and wakes nobody.

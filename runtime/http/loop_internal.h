@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/http/mailbox.h"
+#include "runtime/http/operation_memory_internal.h"
 #include "runtime/http/receiving_internal.h"
 #include "runtime/http/server.h"
 
@@ -95,6 +96,7 @@ class Loop {
     return now_ + timeout + period_;
   }
   [[nodiscard]] bool draining() const { return draining_; }
+  // Throws std::bad_alloc: then nobody answers.
   [[nodiscard]] Responder responder(Asker asker) const { return {mailbox_, asker}; }
   // Delivers an answer that is to be late.
   void deliver_later(Answer answer, std::chrono::milliseconds delay);
@@ -105,6 +107,7 @@ class Loop {
     std::uint32_t generation = 0;
   };
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
+  void wake();
   void deliver(Answer&& answer);
   void collect();
   void arm();
@@ -114,13 +117,12 @@ class Loop {
   const Time period_;
   std::atomic<std::size_t> load_{0};
   std::vector<Slot> slots_;
-  std::vector<std::uint32_t> free_slots_;
-  std::vector<Answer> answers_;                        // of collect(), for its memory
-  std::vector<std::shared_ptr<Connection>> answered_;  // of collect(), for its memory
+  std::vector<std::uint32_t> free_slots_;  // has room for all
   Time now_{1};
   std::chrono::steady_clock::time_point looked_at_;  // when now_ was last moved
   bool ticking_ = false;
   bool draining_ = false;
+  OperationMemory wake_memory_;
   // After all that its connections use: it ends them.
   asio::io_context context_{1};
   Timer ticker_{context_};

@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "runtime/http/mailbox.h"
 
+#include <type_traits>
 #include <utility>
 
 namespace tally::runtime::http {
@@ -18,50 +19,51 @@ Mailbox::Mailbox(std::function<void(Answer&&)> deliver, std::function<void()> wa
 
 void Mailbox::own() { own_mailbox = this; }
 
-void Mailbox::put(Answer answer) {
-  if (own_mailbox == this) return deliver_(std::move(answer));
+void Mailbox::put(std::list<Answer> answer) noexcept {
+  if (own_mailbox == this) return deliver_(std::move(answer.front()));
   const std::lock_guard lock(mutex_);
   if (closed_) return;
-  waiting_.push_back(std::move(answer));
-  if (waiting_.size() == 1) wake_();
+  const bool was_empty = waiting_.empty();
+  waiting_.splice(waiting_.end(), answer);
+  if (was_empty) wake_();
 }
 
-void Mailbox::take(std::vector<Answer>& answers) {
-  TALLY_CHECK(answers.empty(), "{} answers not delivered", answers.size());
+std::list<Answer> Mailbox::take() {
   const std::lock_guard lock(mutex_);
-  waiting_.swap(answers);
+  return std::exchange(waiting_, {});
 }
 
 void Mailbox::close() {
-  std::vector<Answer> thrown_away;
+  std::list<Answer> thrown_away;
   const std::lock_guard lock(mutex_);
   closed_ = true;
   waiting_.swap(thrown_away);
 }
 
 Responder::Responder(std::shared_ptr<Mailbox> mailbox, Asker asker)
-    : mailbox_(std::move(mailbox)), asker_(asker) {}
+    : mailbox_(std::move(mailbox)), answer_(1, Answer{asker, std::nullopt}) {}
 
 Responder& Responder::operator=(Responder&& other) noexcept {
   if (this == &other) return *this;
-  abandon();
+  hand_in();
   mailbox_ = std::move(other.mailbox_);
-  asker_ = other.asker_;
+  answer_ = std::move(other.answer_);
   return *this;
 }
 
-Responder::~Responder() { abandon(); }
+Responder::~Responder() { hand_in(); }
 
-void Responder::send(Response response) && {
-  TALLY_CHECK(mailbox_ != nullptr, "request {} answered twice", asker_.request);
-  const std::shared_ptr<Mailbox> mailbox = std::move(mailbox_);
-  mailbox->put({asker_, std::move(response)});
+void Responder::send(Response response) && noexcept {
+  static_assert(std::is_nothrow_move_constructible_v<Response>);
+  TALLY_CHECK(mailbox_ != nullptr, "a request was answered twice");
+  answer_.front().response.emplace(std::move(response));
+  hand_in();
 }
 
-void Responder::abandon() noexcept {
+void Responder::hand_in() noexcept {
   if (mailbox_ == nullptr) return;
   const std::shared_ptr<Mailbox> mailbox = std::move(mailbox_);
-  mailbox->put({asker_, std::nullopt});
+  mailbox->put(std::move(answer_));
 }
 
 }  // namespace tally::runtime::http

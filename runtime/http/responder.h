@@ -4,7 +4,9 @@
 #include "runtime/http/http.h"
 
 #include <cstdint>
+#include <list>
 #include <memory>
+#include <optional>
 
 namespace tally::runtime::http {
 
@@ -16,15 +18,23 @@ struct Asker {
   std::uint64_t request = 0;
 };
 
+// An answer on its way to its connection.
+struct Answer {
+  Asker asker;
+  std::optional<Response> response;  // nullopt: the Responder was dropped
+};
+
 // Movable, one-shot. One thread at a time; which one, and whether the server or the connection
 // still is, does not matter: an answer to who is gone is thrown away. Destroyed without an answer
 // it answers 500. An answer from the server's own thread inside the handler costs no lock; from
 // another thread it goes into the I/O thread's mailbox, which is woken when it was empty, so a
-// burst of answers costs one wake-up.
+// burst of answers costs one wake-up. To answer takes no memory and throws nothing: the answer has
+// its place since the Responder was made. Where the I/O thread then finds no memory to send it, the
+// connection is closed.
 class Responder {
  public:
-  Responder() = default;  // answers nobody
-  Responder(std::shared_ptr<Mailbox> mailbox, Asker asker);
+  Responder() = default;                                     // answers nobody
+  Responder(std::shared_ptr<Mailbox> mailbox, Asker asker);  // throws std::bad_alloc
   Responder(Responder&&) noexcept = default;
   Responder& operator=(Responder&& other) noexcept;
   Responder(const Responder&) = delete;
@@ -32,15 +42,15 @@ class Responder {
   ~Responder();
 
   // At most once; not on one that was moved from.
-  void send(Response response) &&;
-  void operator()(Response response) && { std::move(*this).send(std::move(response)); }
+  void send(Response response) && noexcept;
+  void operator()(Response response) && noexcept { std::move(*this).send(std::move(response)); }
   [[nodiscard]] explicit operator bool() const { return mailbox_ != nullptr; }
 
  private:
-  void abandon() noexcept;
+  void hand_in() noexcept;  // what there is; nothing happens when it was handed in before
 
   std::shared_ptr<Mailbox> mailbox_;
-  Asker asker_;
+  std::list<Answer> answer_;  // one, which moves into the mailbox
 };
 
 }  // namespace tally::runtime::http

@@ -12,6 +12,7 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <new>
 
 namespace tally::runtime::http {
 
@@ -50,10 +51,14 @@ class StreamConnection : public Connection {
   static constexpr std::size_t kMaxIgnoredBytes = 4 * 1024 * 1024;
 
   static Awaitable<void> run(std::shared_ptr<StreamConnection> self) {
-    const bool is_useful = co_await self->shake_hands();
-    if (is_useful && !self->is_closed()) {
-      co_await self->serve();
-      if (!self->is_closed() && !self->peer_is_done()) co_await self->linger();
+    try {
+      const bool is_useful = co_await self->shake_hands();
+      if (is_useful && !self->is_closed()) {
+        co_await self->serve();
+        if (!self->is_closed() && !self->peer_is_done()) co_await self->linger();
+      }
+    } catch (const std::bad_alloc&) {
+      // Nothing can be said without memory: the connection ends.
     }
     self->close();
   }

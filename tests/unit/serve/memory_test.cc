@@ -1,9 +1,14 @@
-// What stays of large requests when they are over: operator new of this program counts.
+// What stays of large requests when they are over, and what the end of one takes: operator new of
+// this program counts, and fails when it is told to.
 #include "core/limits.h"
+#include "runtime/http/server.h"
+#include "tests/unit/runtime/raw_socket.h"
 #include "tests/unit/serve/rig.h"
 
+#include <gmock/gmock.h>
 #include <malloc.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <new>
@@ -11,9 +16,12 @@
 
 namespace {
 thread_local std::int64_t held_bytes = 0;  // what this thread asked for, less what it gave back
+thread_local bool has_memory = true;
+
+void* allocate(std::size_t bytes) { return has_memory ? std::malloc(bytes) : nullptr; }
 
 void* counted(std::size_t bytes) {
-  void* memory = std::malloc(bytes);
+  void* memory = allocate(bytes);
   if (memory == nullptr) throw std::bad_alloc();
   held_bytes += static_cast<std::int64_t>(::malloc_usable_size(memory));
   return memory;
@@ -31,6 +39,8 @@ void operator delete(void* memory) noexcept { give_back(memory); }
 void operator delete[](void* memory) noexcept { give_back(memory); }
 void operator delete(void* memory, std::size_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, std::size_t) noexcept { give_back(memory); }
+// What asio takes for its operations; none is aligned to more than malloc() gives.
+extern "C" void* aligned_alloc(std::size_t, std::size_t bytes) noexcept { return allocate(bytes); }
 
 namespace tally::producer::serve {
 namespace {
@@ -69,6 +79,36 @@ TEST_F(Memory, AFreeSlotKeepsTheBitsOfAUsualBatch) {
   const std::int64_t before = held_bytes;
   run(core::kMaxServedBatchEvents);
   EXPECT_LT(held_bytes - before, 4 * 1024);
+}
+
+// The end of the last event is told on Kafka's thread, which may throw nothing: the request is
+// answered all the same.
+TEST_F(Memory, TheEndOfARequestTakesNone) {
+  InFlight in_flight({.requests = 1}, probe_);
+  InFlight::Ticket ticket = 0;
+  std::atomic<bool> has_begun = false;
+  const runtime::http::Server server({}, [&](Request&&, runtime::http::Responder responder) {
+    Reply reply(std::move(responder));
+    EXPECT_EQ(in_flight.begin({.events = 2, .bytes = 1}, nullptr, reply, ticket),
+              InFlight::Began::kYes);
+    in_flight.offered(ticket);
+    has_begun = true;
+    has_begun.notify_one();
+  });
+  runtime::http::RawSocket socket(server.port());
+  for (const bool kept : {true, false}) {
+    socket.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    has_begun.wait(false);
+    has_begun = false;
+    has_memory = false;
+    for (std::size_t i = 0; i < 2; ++i) {
+      in_flight.ended({InFlight::tag(ticket, i), "key", kept, "_MSG_TIMED_OUT"});
+    }
+    has_memory = true;
+    const std::string answer = socket.read_until("\r\n\r\n");
+    EXPECT_THAT(answer, testing::StartsWith(kept ? "HTTP/1.1 202 " : "HTTP/1.1 503 "));
+    EXPECT_THAT(answer, testing::HasSubstr("\r\nContent-Length: 0\r\n"));
+  }
 }
 
 }  // namespace
