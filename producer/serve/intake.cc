@@ -175,6 +175,11 @@ std::optional<Response> Intake::refusal_of(Request& head) const {
   if (sender == nullptr) {
     return refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key");
   }
+  // Whoever has a key has a share of the bodies that arrive, so that one key cannot keep the others
+  // out. The token is the operator's own.
+  if (!sender->id.empty()) {
+    head.account = std::shared_ptr<runtime::http::BytesReceiving>(sender, &sender->receiving);
+  }
   head.grant = std::move(sender);
   return media_type_problem(head, kind_of(head));
 }

@@ -48,8 +48,8 @@ class Intake {
   [[nodiscard]] EventSink::OnOutcome on_outcome();
   void attach(std::unique_ptr<EventSink> sink);
 
-  // 401, 404, 405, 413 and 415, whatever the body will be; nullopt: the request is handle()'s, and
-  // its sender is in `head.grant`.
+  // 401, 404, 405, 413 and 415, whatever the body will be; nullopt: the request is handle()'s, its
+  // sender is in `head.grant`, and a key's account of what is arriving in `head.account`.
   [[nodiscard]] std::optional<runtime::http::Response> admit(runtime::http::Request& head);
   // Of requests that admit() let in only.
   void handle(const runtime::http::Request& request, Reply reply);

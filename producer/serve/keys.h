@@ -11,6 +11,7 @@
 
 #include "core/result.h"
 #include "runtime/crypto/crypto.h"
+#include "runtime/http/bytes_receiving.h"
 
 #include <atomic>
 #include <cstdint>
@@ -33,6 +34,7 @@ struct Sender {
   runtime::crypto::Digest hash{};
   std::atomic<std::uint64_t> in_flight{0};  // events
   std::atomic<std::uint64_t> requests{0};   // in flight, they too
+  runtime::http::BytesReceiving receiving;  // of a key: bodies that are arriving
 };
 using SenderPtr = std::shared_ptr<Sender>;
 

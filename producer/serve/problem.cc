@@ -44,8 +44,9 @@ Response refuse(const Refusal& refusal, std::string_view detail, std::string_vie
 }
 
 Response refuse_by_server(int status, std::string_view sentence) {
-  for (const Refusal& refusal : {kBadRequest, kTimeout, kTooLarge, kTargetTooLong, kExpectation,
-                                 kHeadersTooLarge, kNotImplemented, kOverloaded}) {
+  for (const Refusal& refusal :
+       {kBadRequest, kTimeout, kTooLarge, kTargetTooLong, kExpectation, kTooManyInFlight,
+        kHeadersTooLarge, kNotImplemented, kOverloaded}) {
     if (refusal.status == status) return refuse(refusal, sentence);
   }
   return refuse(kFailed, sentence);

@@ -26,7 +26,7 @@ Connection::Connection(Loop& loop)
     : loop_(loop),
       options_(loop.shared().options),
       id_(loop.add(*this)),
-      charge_(loop.shared().receiving, options_.max_bytes_receiving) {}
+      charge_(loop.shared().receiving, options_) {}
 
 Connection::~Connection() {
   if (!closed_) loop_.remove(id_);
@@ -166,6 +166,7 @@ void Connection::note_method(std::uint64_t request) {
 void Connection::let_go() {
   parser_.reset();
   request_.grant.reset();
+  request_.account.reset();
   shed(request_.body);
   charge_.give_back();
 }

@@ -1,6 +1,7 @@
 // The values that HTTP servers and clients pass; no Beast here. All plain values: any thread.
 #pragma once
 
+#include "runtime/http/bytes_receiving.h"
 #include "runtime/http/headers.h"
 
 #include <chrono>
@@ -19,6 +20,8 @@ struct Request {
   std::string body;
   // What ServerOptions::admit leaves for the handler, which knows its type.
   std::shared_ptr<void> grant = {};
+  // Likewise: whose bytes the body counts as while it arrives; nullptr: nobody's in particular.
+  std::shared_ptr<BytesReceiving> account = {};
   [[nodiscard]] std::string_view path() const;                                 // target up to '?'
   [[nodiscard]] std::optional<std::string> query(std::string_view key) const;  // decoded
   [[nodiscard]] std::string_view header(std::string_view name) const;  // the last; "" when absent

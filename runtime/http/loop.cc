@@ -28,7 +28,7 @@ Response Shared::error(int status, std::string_view sentence) const {
     response.headers.add("Content-Type", "application/json");
     response.body.append("{\"error\":\"").append(sentence).append("\"}\n");
   }
-  if (status == 503) response.headers.set("Retry-After", "1");
+  if (status == 503 || status == 429) response.headers.set("Retry-After", "1");
   if (status == 401) response.headers.set("WWW-Authenticate", "Bearer");
   return response;
 }

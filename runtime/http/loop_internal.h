@@ -4,7 +4,6 @@
 
 #include "runtime/http/mailbox.h"
 #include "runtime/http/operation_memory_internal.h"
-#include "runtime/http/receiving_internal.h"
 #include "runtime/http/server.h"
 
 #include <atomic>

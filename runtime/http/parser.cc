@@ -36,6 +36,7 @@ RequestParser::RequestParser(const ServerOptions& options, Request& request, Bod
   request_.headers.clear();
   request_.body.clear();
   request_.grant.reset();
+  request_.account.reset();
   header_limit(static_cast<std::uint32_t>(options.max_header_bytes));
   body_limit(options.max_body_bytes);
 }
@@ -129,8 +130,10 @@ RequestParser::State RequestParser::judge_header() {
   if (!authorised()) return refuse(401, "give the token as Authorization: Bearer TOKEN");
   if (unknown_expectation_) return refuse(417, "only Expect: 100-continue is known here");
   if (const State admitted = judge_admission(); admitted == State::kRefused) return admitted;
+  charge_.open(request_.account);
   const auto declared = content_length();
-  return declared && !charge_.take(*declared) ? refuse_for_room() : State::kHeaderRead;
+  const auto taken = declared ? charge_.take(*declared) : BodyCharge::Taken::kYes;
+  return taken == BodyCharge::Taken::kYes ? State::kHeaderRead : refuse_for_room(taken);
 }
 
 // RFC 9112, 3.2: a path; or, as proxies get it, a URI, of which the path is left. Whom it names is
@@ -165,7 +168,12 @@ RequestParser::State RequestParser::judge_admission() {
   return answer_ ? State::kRefused : State::kHeaderRead;
 }
 
-RequestParser::State RequestParser::refuse_for_room() {
+RequestParser::State RequestParser::refuse_for_room(BodyCharge::Taken taken) {
+  if (taken == BodyCharge::Taken::kAccountFull) {
+    return refuse(429, fmt::format("bodies of {} bytes from the same sender are arriving at once, "
+                                   "which is its bound: wait for the answers of those before",
+                                   options_.max_bytes_receiving_of_account()));
+  }
   return refuse(503, fmt::format("bodies of {} bytes are arriving at once, which is the bound; try "
                                  "again later",
                                  options_.max_bytes_receiving));
@@ -187,7 +195,7 @@ RequestParser::State RequestParser::explain(const Code& code) {
   if (code == Error::body_limit) {
     return refuse(413, fmt::format("the body is over {} bytes", options_.max_body_bytes));
   }
-  if (code == Error::buffer_overflow) return refuse_for_room();  // of on_chunk_body_impl()
+  if (taken_ != BodyCharge::Taken::kYes) return refuse_for_room(taken_);
   if (header_read_) return refuse(400, "the body's chunks are malformed");
   if (encodings_ > 0 && lengths_ > 0) {
     return refuse(400, "Content-Length and Transfer-Encoding exclude each other");
@@ -254,7 +262,8 @@ std::size_t RequestParser::on_body_impl(Text text, Code& code) {
 void RequestParser::on_chunk_header_impl(std::uint64_t, Text, Code& code) { code = {}; }
 
 std::size_t RequestParser::on_chunk_body_impl(std::uint64_t, Text text, Code& code) {
-  if (!charge_.take(text.size())) {
+  taken_ = charge_.take(text.size());
+  if (taken_ != BodyCharge::Taken::kYes) {
     code = Error::buffer_overflow;
     return 0;
   }

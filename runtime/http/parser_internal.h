@@ -52,7 +52,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   State judge_target();
   State judge_framing();
   State judge_admission();
-  State refuse_for_room();
+  State refuse_for_room(BodyCharge::Taken taken);
   State explain(const Code& code);
   [[nodiscard]] bool authorised() const;
 
@@ -85,6 +85,7 @@ class RequestParser final : private boost::beast::http::basic_parser<true> {
   bool expects_continue_ = false;
   bool unknown_expectation_ = false;
   bool header_read_ = false;
+  BodyCharge::Taken taken_ = BodyCharge::Taken::kYes;  // for the last chunk
   int status_ = 0;
   std::string sentence_;
   std::optional<Response> answer_;

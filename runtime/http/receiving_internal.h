@@ -1,63 +1,53 @@
-// The bytes of bodies that a server is receiving, all connections together, and each connection's
-// part of them. For the sources of this folder only.
+// What the bodies of one connection's requests take of the bytes that may be arriving. For the
+// sources of this folder only.
 #pragma once
 
-#include "core/check.h"
+#include "runtime/http/bytes_receiving.h"
+#include "runtime/http/server.h"
 
-#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 namespace tally::runtime::http {
 
-// Any thread.
-class BytesReceiving {
- public:
-  BytesReceiving() = default;
-  ~BytesReceiving() { TALLY_CHECK(value() == 0, "{} bytes were not given back", value()); }
-  BytesReceiving(const BytesReceiving&) = delete;
-  BytesReceiving& operator=(const BytesReceiving&) = delete;
-
-  // All of `bytes` or nothing; `limit` is the same each time.
-  [[nodiscard]] bool take(std::uint64_t bytes, std::uint64_t limit) {
-    std::uint64_t held = value();
-    do {
-      if (bytes > limit - held) return false;
-    } while (!held_.compare_exchange_weak(held, held + bytes, std::memory_order_relaxed));
-    return true;
-  }
-  void give_back(std::uint64_t bytes) {
-    const std::uint64_t held = held_.fetch_sub(bytes, std::memory_order_relaxed);
-    TALLY_CHECK(held >= bytes, "{} of {} bytes given back", bytes, held);
-  }
-  [[nodiscard]] std::uint64_t value() const { return held_.load(std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> held_{0};
-};
-
-// What one connection took. One thread; outlived by `all`.
+// One thread; outlived by `all` and `options`.
 class BodyCharge {
  public:
-  BodyCharge(BytesReceiving& all, std::uint64_t limit) : all_(all), limit_(limit) {}
+  enum class Taken { kYes, kFull, kAccountFull };
+
+  BodyCharge(BytesReceiving& all, const ServerOptions& options) : all_(all), options_(options) {}
   ~BodyCharge() { give_back(); }
   BodyCharge(const BodyCharge&) = delete;
   BodyCharge& operator=(const BodyCharge&) = delete;
 
-  [[nodiscard]] bool take(std::uint64_t bytes) {
-    if (bytes == 0) return true;
-    if (!all_.take(bytes, limit_)) return false;
+  // Before the first take() of a request: whose bytes they are, too; nullptr: nobody's.
+  void open(std::shared_ptr<BytesReceiving> account) { account_ = std::move(account); }
+  // The account first, so that one that is full takes nothing from the others, not for a moment.
+  [[nodiscard]] Taken take(std::uint64_t bytes) {
+    if (bytes == 0) return Taken::kYes;
+    if (account_ && !account_->take(bytes, options_.max_bytes_receiving_of_account())) {
+      return Taken::kAccountFull;
+    }
+    if (!all_.take(bytes, options_.max_bytes_receiving)) {
+      if (account_) account_->give_back(bytes);
+      return Taken::kFull;
+    }
     taken_ += bytes;
-    return true;
+    return Taken::kYes;
   }
   void give_back() {
+    if (account_) account_->give_back(taken_);
+    account_.reset();
     if (taken_ > 0) all_.give_back(taken_);
     taken_ = 0;
   }
 
  private:
   BytesReceiving& all_;
-  const std::uint64_t limit_;
-  std::uint64_t taken_ = 0;
+  const ServerOptions& options_;
+  std::shared_ptr<BytesReceiving> account_;
+  std::uint64_t taken_ = 0;  // of both
 };
 
 }  // namespace tally::runtime::http

@@ -6,6 +6,7 @@
 #include "runtime/http/http.h"
 #include "runtime/http/responder.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -23,9 +24,9 @@ using ErrorAnswer = std::function<Response(int status, std::string_view sentence
 
 // Judges a request by its head alone, when that is whole and the server itself finds nothing wrong:
 // before `100 Continue` and before any byte of the body is kept. An answer refuses the request and
-// ends the connection. May leave in `head.grant` what the handler needs; nothing else is to be
-// changed. Called by the I/O threads, several at once; must not block. An exception becomes 500 and
-// a log line.
+// ends the connection. May leave in `head.grant` what the handler needs, and in `head.account`
+// whose bytes the body is; nothing else is to be changed. Called by the I/O threads, several at
+// once; must not block. An exception becomes 500 and a log line.
 using Admit = std::function<std::optional<Response>(Request& head)>;
 
 // Time-outs are looked at by a tick of a quarter of the shortest, at most 250 ms: they end up to
@@ -45,6 +46,11 @@ struct ServerOptions {
   // in chunks, until the handler has returned. No less than max_body_bytes; over it: 503. Their
   // memory may be twice that, as texts grow by doubling.
   std::uint64_t max_bytes_receiving = 64ULL * 1024 * 1024;
+  // Of them those of one account (Request::account): a half, and never less than a body; over it:
+  // 429.
+  [[nodiscard]] std::uint64_t max_bytes_receiving_of_account() const {
+    return std::max<std::uint64_t>(max_bytes_receiving / 2, max_body_bytes);
+  }
   std::size_t max_header_bytes = 16 * 1024;        // over it: 431
   std::size_t max_target_bytes = 8 * 1024;         // over it: 414
   std::chrono::milliseconds read_timeout{10'000};  // from first byte to whole request; over it: 408

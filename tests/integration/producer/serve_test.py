@@ -205,7 +205,8 @@ class Serve(unittest.TestCase):
 
     def test_the_head_is_judged_before_the_body(self):
         key, line = new_key("--tenant", "*")
-        daemon = self.daemon(keys_file=self.write("keys", line + "\n"), max_mb_receiving=8)
+        other, other_line = new_key("--tenant", "*")
+        daemon = self.daemon(keys_file=self.write("keys", f"{line}\n{other_line}\n"), max_mb_receiving=8)
         length = b"Content-Length: 8388607\r\n"
         head = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/cloudevents+json\r\n"
         events = head % b"/v1/events"
@@ -221,6 +222,10 @@ class Serve(unittest.TestCase):
             first.sendall(events + with_key + length + b"Expect: 100-continue\r\n\r\n")
             self.assertTrue(first.recv(4096).startswith(b"HTTP/1.1 100 "))
             refused = daemon.raw(events + with_key + length + b"\r\n")
+            self.assertIn(b" 429 ", refused)
+            self.assertIn(b"Retry-After: 1\r\n", refused)
+            self.assertIn(b'"code":"too_many_in_flight"', refused)
+            refused = daemon.raw(events + with_key.replace(key.encode(), other.encode()) + length + b"\r\n")
             self.assertIn(b" 503 ", refused)
             self.assertIn(b"Retry-After: 1\r\n", refused)
             self.assertIn(b'"code":"overloaded"', refused)

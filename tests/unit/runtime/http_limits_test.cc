@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -278,8 +280,8 @@ void wait_for_receiving(const Server& server, std::uint64_t bytes) {
   while (server.stats().bytes_receiving != bytes) std::this_thread::yield();
 }
 
-void expect_refused_for_room(const std::string& answer) {
-  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503 "));
+void expect_refused_for_room(const std::string& answer, int status = 503) {
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 " + std::to_string(status) + " "));
   EXPECT_THAT(answer, HasSubstr("\r\nRetry-After: 1\r\n"));
   EXPECT_THAT(answer, HasSubstr("\r\nConnection: close\r\n"));
 }
@@ -329,6 +331,71 @@ TEST(HttpLimitsTest, ChunksCountAsTheyCome) {
   one.send("1\r\ny\r\n0\r\n\r\n");
   EXPECT_THAT(one.read_until("y]"), HasSubstr("200 OK"));
   EXPECT_EQ(server.stats().bytes_receiving, 200U);
+}
+
+// Who declared enough could keep all others out for as long as its bodies took to arrive.
+TEST(HttpLimitsTest, AnAccountHasHalfOfTheRoom) {
+  std::map<std::string, std::shared_ptr<BytesReceiving>, std::less<>> accounts;
+  for (const char* name : {"one", "other"}) accounts[name] = std::make_shared<BytesReceiving>();
+  ServerOptions options = with_little_room();
+  options.max_body_bytes = 600;
+  options.admit = [&](Request& head) -> std::optional<Response> {
+    const auto account = accounts.find(head.header("X-Account"));
+    if (account != accounts.end()) head.account = account->second;
+    return std::nullopt;
+  };
+  const Server server(options, echo);
+  const std::string_view one = "X-Account: one\r\n";
+  const std::string_view other = "X-Account: other\r\n";
+  const std::string_view chunked =
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX-Account: one\r\n\r\n";
+  RawSocket first(server.port());
+  RawSocket second(server.port());
+  first.send(post_of(600, one));
+  second.send(post_of(400, one));
+  wait_for_receiving(server, 1000);
+  expect_refused_for_room(all_answers(server, post_of(1, one)), 429);
+  expect_refused_for_room(all_answers(server, std::string(chunked) + "1\r\na\r\n"), 429);
+  EXPECT_EQ(accounts["one"]->value(), 1000U);
+  EXPECT_EQ(server.stats().bytes_receiving, 1000U);
+  // The others have the rest, and what is nobody's all of it.
+  RawSocket third(server.port());
+  third.send(post_of(500, other));
+  RawSocket fourth(server.port());
+  fourth.send(post_of(500));
+  wait_for_receiving(server, 2000);
+  expect_refused_for_room(all_answers(server, post_of(1, other)));
+  EXPECT_EQ(accounts["other"]->value(), 500U);
+  // What is over is given back to it: it may go on.
+  second.send(std::string(400, 'x'));
+  EXPECT_THAT(second.read_until("x]"), HasSubstr("200 OK"));
+  EXPECT_EQ(accounts["one"]->value(), 600U);
+  second.send(std::string(chunked) + "190\r\n" + std::string(400, 'y') + "\r\n");
+  wait_for_receiving(server, 2000);
+  second.send("1\r\ny\r\n");
+  expect_refused_for_room(second.read_until(), 429);
+  // And when the connection is cut.
+  first.reset_on_close();
+  {
+    const RawSocket gone = std::move(first);
+  }
+  wait_for_receiving(server, 1000);
+  EXPECT_EQ(accounts["one"]->value(), 0U);
+}
+
+// A body of the largest size is read from whoever has nothing else on its way.
+TEST(HttpLimitsTest, AnAccountHasRoomForABody) {
+  const auto account = std::make_shared<BytesReceiving>();
+  ServerOptions options;
+  options.max_body_bytes = options.max_bytes_receiving = 1000;
+  options.admit = [&](Request& head) -> std::optional<Response> {
+    head.account = account;
+    return std::nullopt;
+  };
+  const Server server(options, echo);
+  RawSocket socket(server.port());
+  socket.send(post_of(1000) + std::string(1000, 'x'));
+  EXPECT_THAT(socket.read_until("x]"), HasSubstr("200 OK"));
 }
 
 // Nothing of it was given back, and all of it was counted as free.

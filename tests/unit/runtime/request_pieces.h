@@ -38,7 +38,7 @@ inline std::vector<ReadRequest> read_requests(const ServerOptions& options,
                                               std::span<const std::string_view> pieces) {
   using State = RequestParser::State;
   BytesReceiving receiving;
-  BodyCharge charge(receiving, options.max_bytes_receiving);
+  BodyCharge charge(receiving, options);
   Request request;
   std::optional<RequestParser> parser;
   std::vector<ReadRequest> read;

@@ -293,7 +293,7 @@ TEST_F(Refusing, TheKeyOfAnotherTenant) {
 // What the server itself refuses is told in the same form, under its own status.
 TEST_F(Refusing, WhatTheServerRefusesHasACodeOfItsOwn) {
   const Request request = post_one("");
-  for (const int status : {400, 408, 413, 414, 417, 431, 500, 501, 503}) {
+  for (const int status : {400, 408, 413, 414, 417, 429, 431, 500, 501, 503}) {
     const Response response = refuse_by_server(status, "a sentence");
     EXPECT_EQ(response.status, status);
     EXPECT_EQ(undocumented(request, response), "") << response.body;
@@ -330,6 +330,25 @@ TEST_F(Keyed, WhoWasLetInStaysTheSender) {
   std::promise<Response> answer;
   intake_->handle(request, Reply([&answer](Response response) { answer.set_value(response); }));
   EXPECT_EQ(answer.get_future().get().status, 403);
+}
+
+// Of what arrives; the token is the operator's own.
+TEST_F(Keyed, EachKeyHasAnAccount) {
+  open({}, "the token");
+  const auto keys = make_keys({"*", "acme"});
+  const auto account_of = [&](const std::string& key) {
+    Request request = post_one("");
+    request.headers.set("X-API-Key", key);
+    EXPECT_FALSE(intake_->admit(request));
+    return request.account;
+  };
+  const auto one = account_of(keys[0]);
+  const auto other = account_of(keys[1]);
+  ASSERT_NE(one, nullptr);
+  ASSERT_NE(other, nullptr);
+  EXPECT_NE(one, other);
+  EXPECT_EQ(account_of(keys[0]), one);
+  EXPECT_EQ(account_of("the token"), nullptr);
 }
 
 TEST_F(Keyed, TheDocumentIsForEverybody) {
