@@ -25,10 +25,23 @@ run_tier() {
   } >>build/test-summary.txt
 }
 
-# run_sanitized NAME PRESET CTEST-ARGUMENTS…: builds the unit tests first; the time includes it.
+# build_meanwhile PRESET…: starts building the unit tests of each behind everything else, on what the integration
+# tests leave of the machine while they wait. What goes wrong here is told by run_sanitized, which builds again.
+build_meanwhile() {
+  local preset
+  for preset in "$@"; do
+    configure "$preset"
+    start_process build/meanwhile "$preset" TERM \
+      nice -n 19 ninja -C "build/$preset" -j $((($(nproc) + 1) / 2)) unit_tests
+  done
+}
+
+# run_sanitized NAME PRESET CTEST-ARGUMENTS…: builds the unit tests first.
 run_sanitized() {
   local name=$1 preset=$2
   shift 2
+  say "waiting for build/$preset (build/meanwhile/log/$preset.log)"
+  await_exit build/meanwhile "$preset" 7200
   build_preset "$preset" unit_tests
   run_tier "$name" "$preset" "$@"
 }
@@ -38,7 +51,7 @@ run_tiers() {
   local filter=$1 sanitizers=$2 drills=$3
   mkdir -p build
   : >build/test-summary.txt
-  trap 'stop_all build/release/stack >/dev/null 2>&1' EXIT
+  trap 'stop_all build/meanwhile >/dev/null 2>&1; stop_all build/release/stack >/dev/null 2>&1' EXIT
   if [[ -n $filter ]]; then
     # A drill needs what only --all installs.
     if ((drills)); then run_tier "matching" release -R "$filter"; else run_tier "matching" release -R "$filter" -LE drill; fi
@@ -46,6 +59,7 @@ run_tiers() {
     run_tier tidy release -L tidy
     run_tier unit release -LE 'tidy|integration|simulation|drill'
     run_tier simulation release -L simulation
+    if ((sanitizers)); then build_meanwhile asan tsan; fi
     run_tier integration release -L integration
     if ((drills)); then run_tier drills release -L drill; fi
     if ((sanitizers)); then
