@@ -13,7 +13,7 @@
 namespace tally::fuzz {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string out;
   core::append_json_string(text, out);
   return out;
@@ -21,10 +21,10 @@ std::string quoted(std::string_view text) {
 
 std::string text_of(const core::Tenant& tenant) {
   std::string text =
-      fmt::format(R"({{"id":{},"name":{},"time_zone":{},"status":{})", quoted(tenant.id),
-                  quoted(tenant.name), quoted(tenant.time_zone), quoted(tenant.status));
-  if (!tenant.plan.empty()) text += ",\"plan\":" + quoted(tenant.plan);
-  if (tenant.stripe_customer) text += ",\"stripe_customer\":" + quoted(*tenant.stripe_customer);
+      fmt::format(R"({{"id":{},"name":{},"time_zone":{},"status":{})", in_quotes(tenant.id),
+                  in_quotes(tenant.name), in_quotes(tenant.time_zone), in_quotes(tenant.status));
+  if (!tenant.plan.empty()) text += ",\"plan\":" + in_quotes(tenant.plan);
+  if (tenant.stripe_customer) text += ",\"stripe_customer\":" + in_quotes(*tenant.stripe_customer);
   return text + "}";
 }
 
