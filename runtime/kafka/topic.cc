@@ -6,15 +6,33 @@
 #include <fmt/core.h>
 
 #include <array>
-#include <string_view>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace tally::runtime::kafka {
-namespace {
 
-core::Error error_of(rd_kafka_resp_err_t code, const char* text, const std::string& what,
-                     const std::string& brokers) {
-  const std::string_view reason = text != nullptr ? text : rd_kafka_err2str(code);
+struct Admin::Impl {
+  Handle client;
+  std::string brokers;
+
+  // What the client met, kept until the cluster answers: of a connection that comes to nothing a
+  // call itself says only that no answer came in time, not that a certificate was refused.
+  std::optional<std::string> problem;
+
+  core::Error error(rd_kafka_resp_err_t code, const char* text, const std::string& what);
+  void hear();      // what the client met since
+  void answered();  // the cluster did
+  // Runs `send` with options and a queue of its own and waits for the one answer.
+  template <class Send>
+  core::Result<Event> ask(rd_kafka_admin_op_t operation, Timeout timeout, const std::string& what,
+                          Send send);
+};
+
+core::Error Admin::Impl::error(rd_kafka_resp_err_t code, const char* text,
+                               const std::string& what) {
+  hear();
+  const std::string reason = text != nullptr ? text : rd_kafka_err2str(code);
   switch (code) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
@@ -27,32 +45,33 @@ core::Error error_of(rd_kafka_resp_err_t code, const char* text, const std::stri
     case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
     case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
       return {core::ErrorKind::kUnavailable,
-              fmt::format("{}: no answer from Kafka at {} ({}); check the address and that the "
-                          "broker runs",
-                          what, brokers, reason)};
+              fmt::format("{}: no answer from Kafka at {} ({}); check the address, that the broker "
+                          "runs, and the settings kafka.security.protocol, kafka.ssl.ca.location "
+                          "and kafka.sasl.*",
+                          what, brokers, problem.value_or(reason))};
     default:
       return core::invalid(fmt::format("{}: Kafka refuses: {}", what, reason));
   }
 }
 
-}  // namespace
-
-struct Admin::Impl {
-  Handle client;
-  std::string brokers;
-
-  core::Error error(rd_kafka_resp_err_t code, const char* text, const std::string& what) const {
-    return error_of(code, text, what, brokers);
+void Admin::Impl::hear() {
+  const Queue events(rd_kafka_queue_get_main(client.get()));
+  while (const Event event{rd_kafka_queue_poll(events.get(), 0)}) {
+    if (rd_kafka_event_type(event.get()) != RD_KAFKA_EVENT_ERROR) continue;
+    // That one follows from the others and says nothing more.
+    if (rd_kafka_event_error(event.get()) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) continue;
+    problem = rd_kafka_event_error_string(event.get());
   }
-  // Runs `send` with options and a queue of its own and waits for the one answer.
-  template <class Send>
-  core::Result<Event> ask(rd_kafka_admin_op_t operation, Timeout timeout, const std::string& what,
-                          Send send) const;
-};
+}
+
+void Admin::Impl::answered() {
+  hear();
+  problem.reset();
+}
 
 template <class Send>
 core::Result<Event> Admin::Impl::ask(rd_kafka_admin_op_t operation, Timeout timeout,
-                                     const std::string& what, Send send) const {
+                                     const std::string& what, Send send) {
   const auto wait_ms = static_cast<int>(timeout.count());
   const AdminOptionsHandle options(rd_kafka_AdminOptions_new(client.get(), operation));
   std::array<char, 256> why{};
@@ -68,6 +87,7 @@ core::Result<Event> Admin::Impl::ask(rd_kafka_admin_op_t operation, Timeout time
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
     return error(code, rd_kafka_event_error_string(event.get()), what);
   }
+  answered();
   return event;
 }
 
@@ -80,6 +100,7 @@ core::Result<std::unique_ptr<Admin>> Admin::open(const ClientSettings& settings)
     return core::invalid("no Kafka brokers given; set bootstrap.servers to host:port[,host:port]");
   }
   impl->brokers = brokers->second;
+  rd_kafka_conf_set_events(conf.value().get(), RD_KAFKA_EVENT_ERROR);
   // A consumer handle: asking it for metadata never creates a topic, a producer's would.
   auto client = make_handle(RD_KAFKA_CONSUMER, std::move(conf.value()));
   if (!client) return client.error();
@@ -173,6 +194,7 @@ core::Result<int> Admin::partition_count(const std::string& topic, Timeout timeo
                                       static_cast<int>(timeout.count()));
   if (code != RD_KAFKA_RESP_ERR_NO_ERROR) return impl_->error(code, nullptr, what);
   const Metadata metadata(raw);
+  impl_->answered();
   for (int i = 0; i < metadata->topic_cnt; ++i) {
     const rd_kafka_metadata_topic_t& found = metadata->topics[i];
     if (topic != found.topic) continue;

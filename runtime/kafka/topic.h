@@ -22,7 +22,8 @@ struct NewTopic {
 enum class Creation { kCreated, kExisted };
 enum class TimestampType { kCreateTime, kLogAppendTime };
 
-// Errors: kNotFound, no such topic; kUnavailable, no broker answered in time; kInvalid, the cluster
+// Errors: kNotFound, no such topic; kUnavailable, no broker answered in time (with what the
+// client met: a connection, certificate or password that was refused); kInvalid, the cluster
 // refuses. Nothing here creates a topic by asking about it.
 class Admin {
  public:
