@@ -33,7 +33,7 @@ std::string or_null(const std::string& text) {
 std::string verdict(const PublishAccount& account) {
   if (!account.broken_by.empty()) return "broken off: " + account.broken_by;
   if (account.late_bytes > 0) {
-    return fmt::format("{} bytes were written to rotated files after they were left: not read",
+    return fmt::format("{} bytes of files that were rotated away or emptied were not read",
                        grouped(account.late_bytes));
   }
   if (account.followed && account.stopped_before_line && account.whole()) {
@@ -45,8 +45,9 @@ std::string verdict(const PublishAccount& account) {
                        *account.stopped_before_line);
   }
   if (account.left_bytes > 0 && account.refused + account.failed == 0) {
-    return fmt::format("the last line has no line end: its {} bytes were left for the next run",
-                       grouped(account.left_bytes));
+    return fmt::format(
+        "the last line has no line end: its {} bytes were left, for it may not be whole",
+        grouped(account.left_bytes));
   }
   if (account.whole()) {
     if (account.lines == 0) return "nothing new";
@@ -57,6 +58,12 @@ std::string verdict(const PublishAccount& account) {
 }
 
 }  // namespace
+
+void count_untold(PublishAccount& account, std::uint64_t events) {
+  if (events == 0) return;
+  account.failed += events;
+  account.failed_by_reason["UNKNOWN"] += events;
+}
 
 std::string to_table(const PublishAccount& account) {
   std::string out;

@@ -21,7 +21,8 @@ struct PublishAccount {
   std::chrono::duration<double> spent{0};
   // Behind the last line end, and not read: whoever writes may not be done with that line.
   std::uint64_t left_bytes = 0;
-  // What rotated files got after they were left, and nobody read.
+  // Of files that were rotated away or emptied: what they got after they were left, a piece without
+  // a line end, and all of one that was removed before it could be opened. Nobody read it.
   std::uint64_t late_bytes = 0;
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;
@@ -39,6 +40,9 @@ struct PublishAccount {
            left_bytes == 0 && late_bytes == 0 && delivered + not_sent == lines;
   }
 };
+
+// So many were queued, and the client ended without telling what became of them.
+void count_untold(PublishAccount& account, std::uint64_t events);
 
 // For people: a small table, its last line the verdict.
 [[nodiscard]] std::string to_table(const PublishAccount& account);

@@ -42,6 +42,13 @@ Input::Input(int descriptor) { take(descriptor); }
 Input::Input(const std::string& path, std::optional<Follow> follow)
     : path_(path), follow_(follow), ours_(path != "-") {
   if (follow_) later_.emplace(path_);
+  if (follow_ && !later_->has_birth_times()) {
+    troubles_.push_back(fmt::format(
+        "the file system of {} keeps no birth times: rotated files are read in the order of their "
+        "last write, and one that is written to late, or has the inode of one that was removed, "
+        "may be passed over in silence",
+        path_));
+  }
   // Whoever opens a FIFO that nobody writes to would wait, and hear no signal.
   take(ours_ ? ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK) : STDIN_FILENO);
 }
@@ -117,7 +124,9 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
     }
     if (!follow_) return Got::kEnd;
     if (was_emptied()) return begin_again();
+    if (follow_->to_end) next_look_ = looked;
     watch();
+    if (follow_->to_end && later_->empty()) return Got::kEnd;
     if (change_to_new_file(looked)) return Got::kNewFile;
     ::poll(nullptr, 0, kPollMs);
     if (!keep_waiting_()) return Got::kStopped;
@@ -138,7 +147,30 @@ Input::Got Input::begin_again() {
   if (::lseek(descriptor_, 0, SEEK_SET) < 0) fail("reading failed");
   at_ = 0;
   file_ = std::make_shared<FileMark>(FileMark{file_->inode, {}});
+  emptied_ = true;
   return Got::kNewFile;
+}
+
+void Input::not_taken(std::uint64_t bytes) {
+  if (!emptied_) {
+    left_.back().bytes -= bytes;
+    left_.back().piece = bytes;
+    return;
+  }
+  late_bytes_ += bytes;
+  troubles_.push_back(fmt::format(
+      "{} was emptied within a line, of which {} bytes had been read: that line is not published "
+      "but its copy may hold it, and the first line that follows may be its rest; rotate by "
+      "renaming",
+      path_, bytes));
+}
+
+std::optional<std::string> Input::take_trouble() {
+  look_at_left();
+  if (troubles_.empty()) return std::nullopt;
+  std::string oldest = std::move(troubles_.front());
+  troubles_.pop_front();
+  return oldest;
 }
 
 void Input::watch() {
@@ -146,6 +178,28 @@ void Input::watch() {
   next_look_ = Clock::now() + std::chrono::milliseconds(kPollMs);
   later_->look(file_->inode);
   if (!later_->empty() && !renamed_) renamed_ = Clock::now();
+  if (later_->problem() == told_problem_) return;
+  told_problem_ = later_->problem();
+  if (!told_problem_.empty()) {
+    troubles_.push_back(told_problem_ + "; what follows is read once it can be");
+  }
+}
+
+void Input::look_at_left() {
+  for (Left& left : left_) {
+    if (left.told || late_bytes(left) == 0) continue;
+    left.told = true;
+    const bool is_late = late_bytes(left) > left.piece;
+    troubles_.push_back(fmt::format(
+        "{}, which was rotated away, {}: once its last line is whole, publish that file again to "
+        "its end with the same settings, but without a state (what was published before is counted "
+        "once)",
+        later_->name_of(left.inode).value_or("a file that is gone"),
+        is_late ? "was written to after it was left, and that is not read (give a longer "
+                  "--rotate-grace-ms)"
+                : fmt::format("ends with {} bytes without a line end, which are no event",
+                              left.piece)));
+  }
 }
 
 // `looked`: when the file at hand was known to have no more.
@@ -168,22 +222,25 @@ std::uint64_t Input::late_bytes(const Left& left) {
 }
 
 std::uint64_t Input::late_bytes() const {
-  std::uint64_t sum = late_bytes_;
+  std::uint64_t sum = late_bytes_ + (later_ ? later_->lost_bytes() : 0);
   for (const Left& left : left_) sum += late_bytes(left);
   return sum;
 }
 
 void Input::leave() {
+  look_at_left();
   if (left_.size() == kMaxLeft) {
     late_bytes_ += late_bytes(left_.front());
     ::close(left_.front().descriptor);
     left_.pop_front();
   }
-  left_.push_back({std::exchange(descriptor_, -1), file_->inode, at_});
+  left_.push_back(
+      {.descriptor = std::exchange(descriptor_, -1), .inode = file_->inode, .bytes = at_});
+  emptied_ = false;
 }
 
 bool Input::change_to_new_file(Clock::time_point looked) {
-  if (!has_rested(looked)) return false;
+  if (later_->empty() || !later_->is_open() || !has_rested(looked)) return false;
   leave();
   take(later_->take());
   // One that was given its name back is read again.
@@ -201,7 +258,7 @@ core::Result<void> Input::check(const FilePlace& place, const std::string& path)
     return core::invalid(
         fmt::format("the state is of another file than {}, which {}: give each file a state of its "
                     "own, or remove it to begin at the file's start (what was published before is "
-                    "counted once)",
+                    "counted once, and what an older file got since is not read)",
                     path, why));
   };
   if (file_->inode != place.inode) {
@@ -237,11 +294,16 @@ core::Result<void> Input::find(const FilePlace& place) {
     if (!found) return found.error();
     if (found.value()) {
       take(*found.value());
+    } else if (const auto now = later_->name_of(place.inode)) {
+      return core::invalid(fmt::format(
+          "the state is of {}, which is not called as a rotated {}: publish that file with this "
+          "state to its end, then each that came between, and remove the state to begin at the "
+          "start of {}",
+          *now, path_, path_));
     } else if (const auto packed = later_->newest_compressed()) {
       return core::invalid(fmt::format(
           "what the state tells of is no longer beside {0}; if it became {1}, then unpack that to "
-          "a "
-          "new file, publish it with the same settings to its end, without a state (what was "
+          "a new file, publish it with the same settings to its end, without a state (what was "
           "published before is counted once), and remove the state to begin at the start of {0}",
           path_, *packed));
     }

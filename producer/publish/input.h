@@ -44,6 +44,8 @@ struct FilePlace {
 // begin.
 struct Follow {
   std::chrono::milliseconds grace{5'000};
+  // What has the name is read to where it ends then; only files from before it are gone through.
+  bool to_end = false;
 };
 
 // One thread.
@@ -70,10 +72,13 @@ class Input {
 
   void keep_waiting(KeepWaiting ask) { keep_waiting_ = std::move(ask); }
   // To be called while nothing is read: a followed file may be rotated meanwhile, more than once.
-  // Throws std::system_error.
   void watch();
+  // What people must know, each once: bytes that are not read, and what cannot be opened yet.
+  [[nodiscard]] std::optional<std::string> take_trouble();
   // Waits for bytes; how many came with kBytes. Throws std::system_error.
   [[nodiscard]] Got read(std::span<char> to, std::size_t& bytes);
+  // Of what was read before the last kNewFile so many bytes at the end were no record.
+  void not_taken(std::uint64_t bytes);
 
   // Makes the place's file the one at hand, at its begin: the file, or where it is followed the one
   // in its folder that had its name; then those come that were born later. Before anything was
@@ -83,10 +88,12 @@ class Input {
   void seek(std::uint64_t offset);
 
   [[nodiscard]] bool has_places() const { return regular_; }
-  [[nodiscard]] bool is_followed() const { return follow_.has_value(); }
+  // Whether more is waited for at its end.
+  [[nodiscard]] bool is_followed() const { return follow_ && !follow_->to_end; }
   // The file at hand.
   [[nodiscard]] std::shared_ptr<const FileMark> file() const { return file_; }
-  // What the files that were left after a rotation have got since, and is read no more.
+  // Of files that were rotated away or emptied, and read no more: what was written after they were
+  // left, pieces without a line end, and files that were removed before they could be opened.
   [[nodiscard]] std::uint64_t late_bytes() const;
   // Of all files, and what was passed over by seek().
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
@@ -122,13 +129,19 @@ class Input {
   struct Left {
     int descriptor = -1;
     std::uint64_t inode = 0;
-    std::uint64_t bytes = 0;  // that were read
+    std::uint64_t bytes = 0;  // that were read, and were whole records
+    std::uint64_t piece = 0;  // that were read behind them
+    bool told = false;
   };
   static constexpr std::size_t kMaxLeft = 4;
   static std::uint64_t late_bytes(const Left& left);
   void leave();
+  void look_at_left();
   std::deque<Left> left_;
-  std::uint64_t late_bytes_ = 0;  // of those that are looked at no more
+  std::uint64_t late_bytes_ = 0;  // of those that are looked at no more, or were emptied
+  bool emptied_ = false;          // that was the last kNewFile
+  std::deque<std::string> troubles_;
+  std::string told_problem_;  // of later_
   Clock::time_point next_look_ = Clock::now();
   Clock::time_point last_read_ = Clock::now();
   // Since when another file has the name and the one at hand has not grown.

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace tally::producer::publish {
@@ -30,8 +31,11 @@ runtime::kafka::ClientSettings client_settings(const Settings& settings) {
   return kafka;
 }
 
-Follow follow_of(const Settings& settings) {
-  return {.grace = milliseconds(settings.integer("rotate-grace-ms"))};
+// With a state also who does not follow goes on in the file that was rotated since.
+std::optional<Follow> follow_of(const Settings& settings, const Job& job) {
+  const bool goes_on = !settings.text("state").empty() && settings.text("FILE") != "-";
+  if (!job.follow && !goes_on) return std::nullopt;
+  return Follow{.grace = milliseconds(settings.integer("rotate-grace-ms")), .to_end = !job.follow};
 }
 
 PublishOptions options_of(const Settings& settings, const Job& job, const Input& input,
@@ -43,9 +47,7 @@ PublishOptions options_of(const Settings& settings, const Job& job, const Input&
   options.csv_delimiter = job.csv_delimiter;
   options.on_bad_record = job.on_bad_record;
   options.state_file = settings.text("state");
-  // What a later run would find longer is no record yet.
-  const bool goes_on_later = job.once || !options.state_file.empty();
-  options.last_line = goes_on_later && input.has_places() ? LastLine::kIsLeft : LastLine::kIsRecord;
+  options.last_line = last_line_of(job, input.has_places(), !options.state_file.empty());
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   options.stopping = [&stop] { return stop.requested(); };
   options.on_trouble = [](const std::string& sentence) { fail(sentence); };
@@ -68,6 +70,12 @@ core::Result<void> topic_is_there(const Settings& settings) {
 
 }  // namespace
 
+LastLine last_line_of(const Job& job, bool is_file, bool has_state) {
+  const bool goes_on_later =
+      is_file ? job.once || job.follow || has_state : job.pipe_is_a_log && !job.pipe_is_whole_file;
+  return goes_on_later ? LastLine::kIsLeft : LastLine::kIsRecord;
+}
+
 int fail(const std::string& sentence, int code) {
   fmt::print(stderr, "tally-producer: {}\n", sentence);
   return code;
@@ -78,10 +86,16 @@ core::Result<void> fits(const Job& job, const Input& input, const std::string& p
   const auto name_of = [](const std::string& file) {
     return std::filesystem::path(file).filename().string();
   };
-  if (job.follow && !state.empty() && is_log_name(name_of(path), name_of(state))) {
+  if (!state.empty() && is_log_name(name_of(path), name_of(state))) {
     return core::invalid(fmt::format(
         "state {} is called as a rotated {} may be, and would be read as one: name it otherwise",
         state, path));
+  }
+  if (job.follow && std::filesystem::is_symlink(path)) {
+    return core::invalid(fmt::format(
+        "{} is a symbolic link to {}: what it points to later would not be known as the file that "
+        "comes next; follow the file itself, by a name that the newest one always has",
+        path, std::filesystem::read_symlink(path).string()));
   }
   if (input.has_places()) return boost::outcome_v2::success();
   if (job.follow) {
@@ -103,7 +117,7 @@ int run_job(const Settings& settings, Job job) {
   // A stop drains: what was read is delivered or accounted for.
   const runtime::lifecycle::StopSignal stop;
   const std::string& path = settings.text("FILE");
-  Input input(path, job.follow ? std::optional(follow_of(settings)) : std::nullopt);
+  Input input(path, follow_of(settings, job));
   if (const auto fit = fits(job, input, path, settings.text("state")); !fit) {
     return fail(fit.error().message, kWrongSettings);
   }

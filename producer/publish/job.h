@@ -39,19 +39,26 @@ inline constexpr runtime::config::Option kRotateGraceOption{
     "rotate-grace-ms",
     runtime::config::Kind::kInteger,
     "5000",
-    "Of a followed file: milliseconds for which a rotated one must not have grown before the next "
+    "Of a file that is followed or has a state: milliseconds for which a rotated one must not have "
+    "grown before the next "
     "one is read.",
     0,
     3'600'000};
 
 struct Job {
-  std::unique_ptr<Recipe> recipe;
+  std::unique_ptr<Recipe> recipe = nullptr;
   std::optional<char> csv_delimiter = std::nullopt;
   OnBadRecord on_bad_record = OnBadRecord::kGoOn;
   bool follow = false;
   bool once = false;  // what is written goes on growing, and is read to where it ends now
   bool pipe_is_whole_file = false;
+  // A pipe of lines that somebody goes on writing: its last one may not be whole.
+  bool pipe_is_a_log = false;
 };
+
+// A last line without its line end is a record only of what is known to be complete: a pipe or a
+// file that is published once, from its begin to its end.
+[[nodiscard]] LastLine last_line_of(const Job& job, bool is_file, bool has_state);
 
 // Says it on stderr; returns the code.
 int fail(const std::string& sentence, int code = 1);

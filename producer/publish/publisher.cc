@@ -63,6 +63,7 @@ class Publish {
   void break_off(const std::system_error& error);
   void read_all();
   Then send(const Message& message);
+  Then put_back();
   void on_delivery(const Delivery& delivery);
   void drain();
   [[nodiscard]] std::string note() const;
@@ -72,7 +73,7 @@ class Publish {
   void look();
   void keep_state();
   void tell(const std::string& sentence) const;
-  void tell_late_bytes();
+  void tell_troubles();
   void tell_standstill();
   void close();
 
@@ -87,11 +88,12 @@ class Publish {
   PublishAccount account_;
   AckedPrefix prefix_;
   std::optional<State> kept_;  // what the state file says
-  bool told_late_ = false;
   bool told_standstill_ = false;
   std::uint64_t last_delivered_ = 0;
   Clock::time_point moved_ = Clock::now();  // when delivered_ was seen to change
   Clock::time_point next_keep_ = Clock::now();
+  std::uint64_t queued_ = 0;
+  std::atomic<std::uint64_t> ended_{0};  // of those queued, that were called back
   std::atomic<std::uint64_t> delivered_{0};
   std::atomic<std::uint64_t> delivered_bytes_{0};
   std::mutex mutex_;
@@ -170,10 +172,12 @@ core::Result<void> Publish::open() {
   } catch (const std::system_error& error) {
     return core::invalid(error.what());
   }
+  tell_troubles();
   return boost::outcome_v2::success();
 }
 
 void Publish::on_delivery(const Delivery& delivery) {
+  ended_.fetch_add(1, std::memory_order_relaxed);
   if (delivery.delivered) {
     prefix_.delivered(delivery.tag);
     delivered_.fetch_add(1, std::memory_order_relaxed);
@@ -191,7 +195,7 @@ bool Publish::is_to_stop() const {
 
 void Publish::look() {
   input_.watch();
-  tell_late_bytes();
+  tell_troubles();
   if (!producer_) return;  // the header is awaited
   tell_standstill();
   if (!quiet_) progress_.update(input_.bytes_read(), delivered_, note());
@@ -219,13 +223,9 @@ void Publish::tell_standstill() {
                    producer_->last_problem().value_or("no answer")));
 }
 
-void Publish::tell_late_bytes() {
+void Publish::tell_troubles() {
   account_.late_bytes = input_.late_bytes();
-  if (account_.late_bytes == 0 || told_late_) return;
-  told_late_ = true;
-  tell(
-      "a rotated file was written to after it was left, and that is not read: publish that file "
-      "again to its end, and give a longer --rotate-grace-ms");
+  while (const auto trouble = input_.take_trouble()) tell(*trouble);
 }
 
 void Publish::keep_state() {
@@ -266,13 +266,22 @@ Publish::Then Publish::refuse(const std::string& problem) {
   return stop_before(record_.next_line);
 }
 
+// The record at hand was read but not queued: the next run begins with it.
+Publish::Then Publish::put_back() {
+  --account_.lines;
+  return stop_before(record_.line);
+}
+
 Publish::Then Publish::send(const Message& message) {
   for (;;) {
     // Before it is offered: its end may come at once.
     if (prefix_.has_room()) {
       const std::uint64_t tag = prefix_.sent(behind());
       const Enqueued taken = producer_->produce(message.key, message.value, tag);
-      if (taken == Enqueued::kQueued) return Then::kGoOn;
+      if (taken == Enqueued::kQueued) {
+        ++queued_;
+        return Then::kGoOn;
+      }
       prefix_.withdrawn();
       if (taken == Enqueued::kTooLarge) {
         return refuse("longer than the Kafka client's message.max.bytes: send less data");
@@ -284,12 +293,13 @@ Publish::Then Publish::send(const Message& message) {
       }
     }
     producer_->wait_for_room(kRoomWait);
-    look();
-    if (is_to_stop()) {
-      // It was read but not queued: the next run begins with it.
-      --account_.lines;
-      return stop_before(record_.line);
+    try {
+      look();
+    } catch (const std::system_error&) {
+      static_cast<void>(put_back());
+      throw;
     }
+    if (is_to_stop()) return put_back();
   }
 }
 
@@ -362,11 +372,12 @@ void Publish::close() {
   const auto problem = ended ? ended : producer_->last_problem();
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
-  tell_late_bytes();
+  tell_troubles();
   account_.delivered = delivered_;
   account_.delivered_bytes = delivered_bytes_;
   account_.failed_by_reason = failed_;
   for (const auto& [reason, count] : failed_) account_.failed += count;
+  count_untold(account_, queued_ - ended_);
   if (account_.failed > 0) account_.kafka_problem = problem.value_or("");
   TALLY_CHECK(
       account_.lines == account_.delivered + account_.refused + account_.failed + account_.not_sent,

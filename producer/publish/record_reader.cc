@@ -39,7 +39,6 @@ void RecordReader::go_on_at(std::uint64_t offset, std::uint64_t line) {
   begin_ = end_ = 0;
   offset_ = offset;
   line_ = line;
-  ended_.reset();
   if (!edge_) return;
   if (offset == 0) {
     edge_->at_file_start();
@@ -99,22 +98,22 @@ Next RecordReader::take(std::size_t bytes, std::uint64_t dropped, Record& record
 Next RecordReader::rest(Input::Got got, std::uint64_t dropped, Record& record) {
   const std::size_t left = end_ - begin_;
   if (got == Input::Got::kStopped || (left == 0 && dropped == 0)) return next_of(got);
-  if (got == Input::Got::kEnd && last_line_ == LastLine::kIsLeft) {
+  if (got == Input::Got::kNewFile) {
+    input_.not_taken(dropped + left);
+    return Next::kNewFile;
+  }
+  if (last_line_ == LastLine::kIsLeft) {
     left_bytes_ = dropped + left;
     return Next::kEnd;
   }
   const bool unclosed = edge_ && edge_->within_quotes();
-  ended_ = got;
+  ended_ = true;
   const Next taken = take(left, dropped, record);
   return unclosed ? Next::kBroken : taken;
 }
 
 Next RecordReader::next(Record& record) {
-  if (ended_) {
-    const Next told = next_of(*ended_);
-    go_on_at(0, 1);
-    return told;
-  }
+  if (ended_) return Next::kEnd;
   std::size_t seen = 0;
   std::uint64_t dropped = 0;
   for (;;) {

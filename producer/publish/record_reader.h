@@ -32,10 +32,11 @@ enum class Next {
   kStopped,  // the input was told to wait no longer
 };
 
-// What stands behind the last line end of an input that ends.
+// What stands behind the last line end of an input that ends. Where the input goes on with another
+// file it is never a record, for a number may be cut off there: Input counts it among late_bytes().
 enum class LastLine {
-  kIsRecord,
-  kIsLeft,  // whoever writes may not be done with it
+  kIsRecord,  // of an input that is known to be complete
+  kIsLeft,    // whoever writes may not be done with it
 };
 
 // One thread.
@@ -74,7 +75,7 @@ class RecordReader {
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;  // of begin_ in the file
   std::uint64_t line_ = 1;
-  std::optional<Input::Got> ended_;  // what is to be told once the last record is handed out
+  bool ended_ = false;  // the last record was handed out
 };
 
 }  // namespace tally::producer::publish

@@ -25,13 +25,46 @@ std::string_view without_compression(std::string_view name) {
   return name;
 }
 
-// A number or a moment: .1, -20261122, .2026-11-22T10:00:00Z.
-bool is_mark(std::string_view text) {
-  if (text.size() < 2 || std::string_view(".-_").find(text[0]) == std::string_view::npos) {
+constexpr std::string_view kDigits = "0123456789";
+
+// Whether text begins with so many digits, which make a number within the bounds; takes them off.
+bool take_number(std::string_view& text, std::size_t digits, int least, int most) {
+  if (text.substr(0, digits).find_first_not_of(kDigits) < digits || text.size() < digits) {
     return false;
   }
-  return text.find_first_not_of("0123456789.-_:+TZ") == std::string_view::npos &&
-         text.find_first_of("0123456789") != std::string_view::npos;
+  int number = 0;
+  for (const char digit : text.substr(0, digits)) number = number * 10 + (digit - '0');
+  text.remove_prefix(digits);
+  return number >= least && number <= most;
+}
+
+// Whether a mark begins with a date: -20261122, .2026-11-22. Other numbers than a date's are
+// another log's: its instance, its port, its customer.
+bool begins_with_a_date(std::string_view mark) {
+  mark.remove_prefix(1);
+  if (!take_number(mark, 4, 1970, 2999)) return false;
+  const bool apart =
+      !mark.empty() && std::string_view("-_.").find(mark[0]) != std::string_view::npos;
+  const std::string_view between = mark.substr(0, apart ? 1 : 0);
+  const auto take_between = [&] {
+    const bool is_there = mark.starts_with(between);
+    if (is_there) mark.remove_prefix(between.size());
+    return is_there;
+  };
+  return take_between() && take_number(mark, 2, 1, 12) && take_between() &&
+         take_number(mark, 2, 1, 31);
+}
+
+// A moment, from its date on: -20261122, .2026-11-22T10:00:00Z, -20261122.1.
+bool is_moment(std::string_view text) {
+  return text.size() > 1 && std::string_view(".-_").find(text[0]) != std::string_view::npos &&
+         text.find_first_not_of("0123456789.-_:+TZ") == std::string_view::npos &&
+         begins_with_a_date(text);
+}
+
+bool is_number(std::string_view text) {
+  return text.size() > 1 && text[0] == '.' &&
+         text.find_first_not_of(kDigits, 1) == std::string_view::npos;
 }
 
 std::int64_t nanoseconds(const statx_timestamp& time) {
@@ -44,14 +77,16 @@ bool is_log_name(std::string_view log, std::string_view name) {
   const std::string_view plain = without_compression(name);
   if (plain.starts_with(log)) {
     const std::string_view mark = plain.substr(log.size());
-    return mark.empty() || mark == ".old" || is_mark(mark);
+    return mark.empty() || mark == ".old" || is_number(mark) || is_moment(mark);
   }
   const std::size_t dot = log.rfind('.');
   if (dot == std::string_view::npos || dot == 0) return false;
   const std::string_view stem = log.substr(0, dot);
   const std::string_view ending = log.substr(dot);
-  return plain.size() > log.size() && plain.starts_with(stem) && plain.ends_with(ending) &&
-         is_mark(plain.substr(stem.size(), plain.size() - log.size()));
+  if (plain.size() <= log.size() || !plain.starts_with(stem) || !plain.ends_with(ending)) {
+    return false;
+  }
+  return is_moment(plain.substr(stem.size(), plain.size() - log.size()));
 }
 
 std::pair<std::uint64_t, std::int64_t> Succession::File::identity() const {
@@ -64,11 +99,14 @@ Succession::Succession(const std::string& path) {
   name_ = whole.filename().string();
   for (const File& file : files()) {
     if (is_log(file)) known_.push_back(file.identity());
+    has_birth_times_ = has_birth_times_ && (file.has_birth || !is_log(file));
   }
 }
 
 Succession::~Succession() {
-  for (const Held& held : next_) ::close(held.descriptor);
+  for (const Held& held : next_) {
+    if (held.descriptor >= 0) ::close(held.descriptor);
+  }
 }
 
 // nullopt: there is no file, or it is no regular one.
@@ -81,6 +119,7 @@ std::optional<Succession::File> Succession::about(int folder, const std::string&
   }
   File file{.name = std::filesystem::path(path).filename().string(),
             .inode = found.stx_ino,
+            .bytes = found.stx_size,
             .written_ns = nanoseconds(found.stx_mtime)};
   file.has_birth = (found.stx_mask & STATX_BTIME) != 0;
   file.born_ns = file.has_birth ? nanoseconds(found.stx_btime) : file.written_ns;
@@ -110,33 +149,79 @@ bool Succession::is_new(const File& file, std::uint64_t inode_at_hand,
          std::find(known_.begin(), known_.end(), file.identity()) == known_.end();
 }
 
-int Succession::open(const File& file) const {
+std::optional<int> Succession::open(const File& file) const {
   const std::string path = (folder_ / file.name).string();
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor < 0 && errno == ENOENT) return -1;
+  if (descriptor < 0 && errno == ENOENT) return std::nullopt;
   if (descriptor < 0) {
     throw std::system_error(errno, std::generic_category(), path + " cannot be opened");
   }
   const auto opened = about(descriptor, "");
   if (opened && opened->identity() == file.identity()) return descriptor;
   ::close(descriptor);
-  return -1;
+  return std::nullopt;
 }
 
-void Succession::look(std::uint64_t inode_at_hand) {
-  const auto named = about(AT_FDCWD, (folder_ / name_).string());
-  if (!named || named->inode == (next_.empty() ? inode_at_hand : next_.back().file.inode)) return;
+std::optional<int> Succession::try_to_open(const File& file) {
+  try {
+    return open(file);
+  } catch (const std::system_error& error) {
+    problem_ = error.what();
+    return -1;
+  }
+}
+
+void Succession::find_new(std::uint64_t inode_at_hand, std::vector<Held>& found) {
   // Names change while they are listed: until a whole pass finds nothing that is new.
-  std::vector<Held> found;
   bool changed = true;
   for (int pass = 0; changed && pass < kMaxPasses; ++pass) {
     changed = false;
     for (File& file : files()) {
       if (!is_new(file, inode_at_hand, found)) continue;
       changed = true;
-      const int descriptor = open(file);
-      if (descriptor >= 0) found.push_back({descriptor, std::move(file)});
+      const auto descriptor = try_to_open(file);
+      if (descriptor) found.push_back({*descriptor, std::move(file)});
     }
+  }
+}
+
+void Succession::open_what_waits() {
+  const auto all = files();
+  for (Held& held : next_) {
+    if (held.descriptor >= 0) continue;
+    const auto now = std::find_if(all.begin(), all.end(), [&](const File& file) {
+      return file.identity() == held.file.identity();
+    });
+    held.missed = now == all.end() ? held.missed + 1 : 0;
+    if (now == all.end()) {
+      problem_ = (folder_ / held.file.name).string() + " could not be opened, and is gone";
+      continue;
+    }
+    held.file = *now;
+    held.descriptor = try_to_open(held.file).value_or(-1);
+  }
+  // Names change while they are listed: what one look did not see may be there.
+  std::erase_if(next_, [&](const Held& held) {
+    if (held.missed < 2) return false;
+    lost_bytes_ += held.file.bytes;
+    return true;
+  });
+}
+
+void Succession::look(std::uint64_t inode_at_hand) {
+  const auto named = about(AT_FDCWD, (folder_ / name_).string());
+  const bool is_newest =
+      !named || named->inode == (next_.empty() ? inode_at_hand : next_.back().file.inode);
+  const bool waits =
+      std::any_of(next_.begin(), next_.end(), [](const Held& held) { return held.descriptor < 0; });
+  if (is_newest && !waits && problem_.empty()) return;
+  problem_.clear();
+  std::vector<Held> found;
+  try {
+    if (waits) open_what_waits();
+    find_new(inode_at_hand, found);
+  } catch (const std::system_error& error) {
+    problem_ = error.what();
   }
   std::sort(found.begin(), found.end(), [&](const Held& a, const Held& b) {
     return std::tuple(a.file.born_ns, a.file.name == name_) <
@@ -154,6 +239,17 @@ int Succession::take() {
   return descriptor;
 }
 
+std::optional<std::string> Succession::name_of(std::uint64_t inode) const {
+  try {
+    for (const File& file : files()) {
+      if (file.inode == inode) return (folder_ / file.name).string();
+    }
+  } catch (const std::system_error&) {
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> Succession::newest_compressed() const {
   std::optional<File> newest;
   for (File& file : files()) {
@@ -166,7 +262,7 @@ std::optional<std::string> Succession::newest_compressed() const {
 core::Result<std::optional<int>> Succession::begin_at(std::uint64_t inode) {
   const auto all = files();
   const auto first = std::find_if(all.begin(), all.end(), [&](const File& file) {
-    return file.inode == inode && without_compression(file.name) == file.name;
+    return file.inode == inode && is_log(file) && without_compression(file.name) == file.name;
   });
   if (first == all.end()) return std::optional<int>();
   known_.clear();
@@ -182,10 +278,9 @@ core::Result<std::optional<int>> Succession::begin_at(std::uint64_t inode) {
           file.name));
     }
   }
-  const int descriptor = open(*first);
-  if (descriptor < 0) return std::optional<int>();
-  look(inode);
-  return std::optional(descriptor);
+  const auto descriptor = open(*first);
+  if (descriptor) look(inode);
+  return descriptor;
 }
 
 }  // namespace tally::producer::publish

@@ -133,7 +133,8 @@ int tail(const Settings& settings) {
   return run_job(settings, {.recipe = std::move(recipe.value()),
                             .follow = !settings.enabled("once") && settings.text("FILE") != "-",
                             .once = settings.enabled("once"),
-                            .pipe_is_whole_file = settings.enabled("whole-file")});
+                            .pipe_is_whole_file = settings.enabled("whole-file"),
+                            .pipe_is_a_log = true});
 }
 
 }  // namespace tally::producer::publish

@@ -186,6 +186,20 @@ class Files(unittest.TestCase):
         self.assertEqual((account["delivered"], account["not_sent"]), (1_010, 2))
         self.assertEqual(set(read_topic(self.topic)), set(copies))
 
+    def test_tail_run_by_cron_goes_through_a_rotation(self):
+        log, state = self.path("access.log", self.log_lines(0, 10)), self.path("access.state")
+        flags = (log, "--preset", "combined", "--type", "api.request", "--source", "/nginx", "--state", state, "--once",
+                 "--rotate-grace-ms", "0")
+        self.run_to_end("tail", *flags)
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(self.log_lines(10, 5))
+        os.rename(log, log + ".1")
+        cut = self.log_line(18)[:20]
+        self.path("access.log", self.log_lines(15, 3) + cut)
+        account, _ = self.run_to_end("tail", *flags, code=1)
+        self.assertEqual((account["delivered"], account["left_bytes"], account["late_bytes"]), (8, len(cut), 0))
+        self.assertEqual(len(read_topic(self.topic)), 18)
+
 
 if __name__ == "__main__":
     unittest.main()

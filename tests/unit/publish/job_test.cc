@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +41,34 @@ TEST(Job, APipeNeedsIdsThatAreNotMadeOfPlaces) {
   const Scratch scratch;
   scratch.write("log", "one\n");
   EXPECT_EQ(problem_of(placed, Input(scratch.path("log"))), "");
+}
+
+// A number may be cut off there: only what is known to be complete may end so.
+TEST(Job, ALastLineWithoutItsEndIsARecordOnlyOfWhatIsComplete) {
+  const Job publish;
+  EXPECT_EQ(last_line_of(publish, true, false), LastLine::kIsRecord);
+  EXPECT_EQ(last_line_of(publish, true, true), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of(publish, false, false), LastLine::kIsRecord);
+  EXPECT_EQ(last_line_of({.once = true}, true, false), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.follow = true}, true, false), LastLine::kIsLeft);
+  // tail -F app.log | tally-producer tail -
+  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, false, false), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, false, false),
+            LastLine::kIsRecord);
+}
+
+// A link to dated files moves on, and those between two runs were passed over in silence.
+TEST(Job, ASymbolicLinkIsNotFollowed) {
+  const Scratch scratch;
+  scratch.write("app.22.log", "one\n");
+  const std::string link = scratch.path("current.log");
+  std::filesystem::create_symlink("app.22.log", link);
+  const Input input(link);
+  const auto refused =
+      fits({.recipe = std::make_unique<NdjsonRecipe>(), .follow = true}, input, link);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("is a symbolic link to app.22.log: "), std::string::npos);
+  EXPECT_TRUE(fits({.recipe = std::make_unique<NdjsonRecipe>()}, input, link));
 }
 
 TEST(Job, AStateIsNotCalledAsARotatedLog) {

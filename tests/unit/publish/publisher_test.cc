@@ -3,6 +3,7 @@
 #include "producer/publish/csv_recipe.h"
 #include "producer/publish/mapping.h"
 #include "tests/unit/publish/scratch.h"
+#include "tests/unit/publish/steps.h"
 
 #include <gtest/gtest.h>
 
@@ -175,7 +176,8 @@ TEST(PublishAccount, LateBytesAreNotWhole) {
   PublishAccount account;
   account.late_bytes = 12;
   EXPECT_FALSE(account.whole());
-  EXPECT_NE(to_table(account).find("12 bytes were written to rotated files"), std::string::npos);
+  EXPECT_NE(to_table(account).find("12 bytes of files that were rotated away or emptied"),
+            std::string::npos);
 }
 
 // An empty file in a row of rotated ones ended the reading for good.
@@ -234,6 +236,59 @@ TEST(Publisher, AStandstillIsToldWithKafkasReason) {
   EXPECT_NE(to_table(account.value()).find("\nKafka: "), std::string::npos);
 }
 
+TEST(Publisher, ThatEventsAreDeliveredAgainIsTold) {
+  const Scratch scratch;
+  scratch.write("events", event("a") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.kafka["linger.ms"] = "500";
+  options.standstill = std::chrono::milliseconds(0);
+  std::vector<std::string> told;
+  options.on_trouble = [&](const std::string& sentence) { told.push_back(sentence); };
+  int asked = 0;
+  options.stopping = [&] {
+    if (told.empty()) scratch.append("events", event(std::to_string(asked)) + "\n");
+    return told.size() == 2 || ++asked == 300;
+  };
+  NdjsonRecipe recipe;
+  Input input(scratch.path("events"), Follow{});
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_EQ(told[1], "events are delivered again");
+}
+
+// While no broker takes events a file may come and go.
+TEST(Publisher, WhatIsRotatedAwayWhileTheQueueIsFullIsHeld) {
+  const Scratch scratch;
+  scratch.write("log", event("a") + "\n" + event("b") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.kafka = {{"bootstrap.servers", "127.0.0.1:9"}, {"queue.buffering.max.messages", "1"}};
+  options.drain_timeout = std::chrono::milliseconds(10);
+  int asked = 0;  // each time after a wait of 50 ms
+  options.stopping = [&] {
+    ++asked;
+    if (asked == 1) {
+      scratch.rename("log", "log.1");
+      scratch.give_birth("log", "two\n");
+    }
+    if (asked == 6) {
+      std::filesystem::remove(scratch.path("log"));
+      scratch.give_birth("log", "three\n");
+    }
+    return asked == 12;
+  };
+  NdjsonRecipe recipe;
+  Input input(scratch.path("log"), kAtOnce);
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(account.value().stopped_before_line, 2U);
+  RecordReader rest(input, 100, std::nullopt);
+  EXPECT_EQ(follow(input, rest, {[] {}, [] {}, [] {}, [] {}, [] {}}),
+            (Lines{"<new file>", "1@0 two", "<new file>", "1@0 three"}));
+}
+
 // What was delivered before had no account.
 TEST(Publisher, AStateThatCannotBeWrittenIsToldWithTheAccount) {
   const Scratch scratch;
@@ -266,6 +321,45 @@ TEST(Publisher, AStateThatCannotBeWrittenIsToldWithTheAccount) {
   EXPECT_NE(account.value().broken_by.find("cannot be written"), std::string::npos);
   EXPECT_NE(to_table(account.value()).find("broken off: the state "), std::string::npos);
   EXPECT_NE(to_json(account.value()).find(R"("broken_by":"the state )"), std::string::npos);
+}
+
+// The line that waited for room was read, and in no class of the account: the program aborted.
+TEST(Publisher, AStateThatCannotBeWrittenWhileTheQueueIsFullIsToldWithTheAccount) {
+  const Scratch scratch;
+  std::string text;
+  for (int i = 0; i < 500; ++i) text += event("id-" + std::to_string(i)) + "\n";
+  scratch.write("events", text);
+  std::filesystem::create_directory(scratch.path("folder"));
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.kafka["queue.buffering.max.messages"] = "1";
+  options.state_file = scratch.path("folder/state");
+  options.stopping = [&] {
+    std::filesystem::remove_all(scratch.path("folder"));
+    return false;
+  };
+  NdjsonRecipe recipe;
+  Input input(scratch.path("events"));
+  const auto published = publish_records(input, recipe, options);
+  ASSERT_TRUE(published) << published.error().message;
+  const PublishAccount& account = published.value();
+  EXPECT_NE(account.broken_by.find("cannot be written"), std::string::npos);
+  EXPECT_LT(account.lines, 500U);
+  EXPECT_EQ(account.delivered, account.lines);
+  // The record at hand was not sent: it is the next.
+  EXPECT_EQ(account.stopped_before_line, account.lines + 1);
+}
+
+// Kafka's client may end without a word of some: that was taken for a bug, and aborted.
+TEST(PublishAccount, WhatNobodyToldTheEndOfHasFailed) {
+  PublishAccount account;
+  account.lines = 3;
+  account.delivered = 1;
+  count_untold(account, 0);
+  EXPECT_TRUE(account.failed_by_reason.empty());
+  count_untold(account, 2);
+  EXPECT_EQ(account.failed, 2U);
+  EXPECT_NE(to_json(account).find(R"("failed_by_reason":{"UNKNOWN":2})"), std::string::npos);
 }
 
 TEST(PublishAccount, PrintsAsJson) {
