@@ -296,10 +296,11 @@ core::Result<void> Input::find(const FilePlace& place) {
       take(*found.value());
     } else if (const auto now = later_->name_of(place.inode)) {
       return core::invalid(fmt::format(
-          "the state is of {}, which is not called as a rotated {}: publish that file with this "
-          "state to its end, then each that came between, and remove the state to begin at the "
-          "start of {}",
-          *now, path_, path_));
+          "the state is of another file than {0}: of {1}, which is not called as a rotated {0}. "
+          "Give each file a state of its own; but if {1} once was {0}, publish it with this state "
+          "to its end, then each that came between, and remove the state to begin at the start of "
+          "{0}",
+          path_, *now));
     } else if (const auto packed = later_->newest_compressed()) {
       return core::invalid(fmt::format(
           "what the state tells of is no longer beside {0}; if it became {1}, then unpack that to "
