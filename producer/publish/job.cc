@@ -71,9 +71,9 @@ core::Result<void> topic_is_there(const Settings& settings) {
 }  // namespace
 
 LastLine last_line_of(const Job& job, bool is_file, bool has_state) {
-  const bool goes_on_later =
-      is_file ? job.once || job.follow || has_state : job.pipe_is_a_log && !job.pipe_is_whole_file;
-  return goes_on_later ? LastLine::kIsLeft : LastLine::kIsRecord;
+  const bool is_read_again = is_file && (job.once || job.follow || has_state);
+  const bool is_written_on = job.pipe_is_a_log && !job.pipe_is_whole_file;
+  return is_read_again || is_written_on ? LastLine::kIsLeft : LastLine::kIsRecord;
 }
 
 int fail(const std::string& sentence, int code) {

@@ -52,7 +52,7 @@ struct Job {
   bool follow = false;
   bool once = false;  // what is written goes on growing, and is read to where it ends now
   bool pipe_is_whole_file = false;
-  // A pipe of lines that somebody goes on writing: its last one may not be whole.
+  // Standard input holds lines that somebody goes on writing: its last one may not be whole.
   bool pipe_is_a_log = false;
 };
 

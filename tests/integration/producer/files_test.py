@@ -37,9 +37,9 @@ class Files(unittest.TestCase):
     def command(self, verb, *arguments):
         return [f"{BIN}/tally-producer", verb, *arguments, "--json", "--brokers", scene.BROKERS, "--topic", self.topic]
 
-    def run_to_end(self, verb, *arguments, code=0):
+    def run_to_end(self, verb, *arguments, code=0, **stdin):
         """The account, and what was said on stderr."""
-        done = subprocess.run(self.command(verb, *arguments), capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(self.command(verb, *arguments), capture_output=True, text=True, timeout=120, check=False, **stdin)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return self.balanced(done.stdout), done.stderr
 
@@ -199,6 +199,19 @@ class Files(unittest.TestCase):
         account, _ = self.run_to_end("tail", *flags, code=1)
         self.assertEqual((account["delivered"], account["left_bytes"], account["late_bytes"]), (8, len(cut), 0))
         self.assertEqual(len(read_topic(self.topic)), 18)
+
+
+    def test_a_cut_line_on_standard_input_is_no_event(self):
+        lines = "".join(f"2026-11-21T08:00:0{i}Z id-{i} acme n=512\n" for i in range(3))
+        flags = ("-", "--type", "t", "--source", "/s", "--pattern", r"^(?P<time>\S+) (?P<id>\S+) (?P<tenant>\S+) n=(?P<n>\d+)$")
+        cut = lines[:-2]  # n=51
+        left = len(cut) - len(cut[:cut.rindex("\n") + 1])
+        piped, _ = self.run_to_end("tail", *flags, code=1, input=cut)
+        with open(self.path("app.log", cut), encoding="utf-8") as file:
+            redirected, _ = self.run_to_end("tail", *flags, code=1, stdin=file)
+        for account in (piped, redirected):
+            self.assertEqual((account["delivered"], account["left_bytes"]), (2, left))
+        self.assertEqual(set(read_topic(self.topic)), {"id-0", "id-1"})
 
 
 if __name__ == "__main__":

@@ -55,6 +55,10 @@ TEST(Job, ALastLineWithoutItsEndIsARecordOnlyOfWhatIsComplete) {
   EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, false, false), LastLine::kIsLeft);
   EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, false, false),
             LastLine::kIsRecord);
+  // tally-producer tail - < app.log
+  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, true, false), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, true, false),
+            LastLine::kIsRecord);
 }
 
 // A link to dated files moves on, and those between two runs were passed over in silence.
