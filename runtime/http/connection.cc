@@ -220,6 +220,7 @@ void Connection::put_in_order(std::uint64_t request, Response response) {
 void Connection::append(std::uint64_t request, Response& response) {
   if (response.drop_connection) {
     loop_.counters.responses[0].add();
+    if (response.reset_connection) reset_on_close();
     return close();
   }
   const bool head_only = (head_only_ >> (request % 64) & 1) != 0;

@@ -49,6 +49,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual void write_rest(std::string_view bytes) = 0;        // then written(), once
   virtual void cancel_read() = 0;  // ends the reader's waiting; no write is under way
   virtual void close_stream() = 0;
+  // From now on close() tells the other side nothing but a reset.
+  virtual void reset_on_close() = 0;
 
   void written(error_code ec);
   // The reader's part.

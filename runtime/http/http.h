@@ -33,6 +33,8 @@ struct Response {
   std::string body;
   // Sandbox only: close the connection without answering (a lost answer).
   bool drop_connection = false;
+  // Sandbox only: what drop_connection closes, it closes by a TCP reset.
+  bool reset_connection = false;
   // Sandbox only: the answer (or the drop) leaves this much later; no thread waits for it.
   std::chrono::milliseconds delay{0};
   [[nodiscard]] std::string_view header(std::string_view name) const;  // "" when absent

@@ -127,6 +127,11 @@ class StreamConnection : public Connection {
     wake_.cancel();
   }
 
+  void reset_on_close() final {
+    error_code ignored;
+    socket().set_option(asio::socket_base::linger(true, 0), ignored);
+  }
+
   Stream stream_;
   Timer wake_;
   bool is_reading_ = false;
