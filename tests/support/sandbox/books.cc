@@ -1,65 +1,68 @@
 #include "tests/support/sandbox/books.h"
 
+#include "tests/support/sandbox/draws.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tally::sandbox {
 namespace {
 
-using nlohmann::json;
-
-std::int64_t bucket_start(std::int64_t timestamp, TimeWindow window) {
-  const std::int64_t size = seconds_of(window);
-  return timestamp - ((timestamp % size) + size) % size;
-}
-
-// A double, shown as Stripe shows it: 25, not 25.0.
-json number_of(Units units) {
-  const double value = double_of(units);
-  const bool whole = std::nearbyint(value) == value && std::abs(value) < 9e18;
-  if (whole) return static_cast<std::int64_t>(value);
-  return value;
-}
-
-Refused wrong_value(std::string_view text, ValueError error) {
-  switch (error) {
+std::optional<Problem> wrong_value(std::string_view text, const ParsedValue& parsed,
+                                   ValueRule rule) {
+  switch (parsed.error) {
     case ValueError::kNone:
-      return std::nullopt;
+      break;
     case ValueError::kGrammar:
-      return declined(fmt::format("Invalid value in the event payload: {} is not a number.", text),
-                      "meter_event_invalid_value");
+      return Problem{"meter_event_invalid_value",
+                     fmt::format("Invalid value in the event payload: {} is not a number.", text)};
     case ValueError::kTooManyDigits:
-      return declined(fmt::format("The value in the event payload can have at most {} digits. "
-                                  "Received {}.",
-                                  kMaxSignificantDigits, text),
-                      "meter_event_value_too_many_digits");
+      return Problem{"meter_event_value_too_many_digits",
+                     fmt::format("The value in the event payload can have at most {} digits. "
+                                 "Received {}.",
+                                 kMaxSignificantDigits, text)};
     case ValueError::kTooManyDecimals:
-      return declined(fmt::format("The value in the event payload can have at most {} decimals. "
-                                  "Received {}.",
-                                  kDecimals, text),
-                      "meter_event_invalid_value");
+      return Problem{"meter_event_invalid_value",
+                     fmt::format("The value in the event payload can have at most {} decimals. "
+                                 "Received {}.",
+                                 kDecimals, text)};
+  }
+  const bool whole = text.find('.') == std::string_view::npos;
+  if (rule == ValueRule::kInteger && !whole) {
+    return Problem{
+        "meter_event_invalid_value",
+        fmt::format("The value in the event payload must be an integer. Received {}.", text)};
+  }
+  if (rule == ValueRule::kPositiveInteger && (!whole || parsed.units <= 0)) {
+    return Problem{
+        "meter_event_invalid_value",
+        fmt::format("The value in the event payload must be a positive integer. Received {}.",
+                    text)};
   }
   return std::nullopt;
 }
 
-Refused wrong_time(std::int64_t timestamp, std::int64_t now) {
+std::optional<Problem> wrong_time(std::int64_t timestamp, std::int64_t now) {
   if (timestamp < now - kOldestEventSeconds) {
-    return declined(
-        fmt::format("The event timestamp cannot be more than 35 days in past. Expected a "
-                    "timestamp greater than or equal to {}.",
-                    now - kOldestEventSeconds),
-        "timestamp_too_far_in_past");
+    return Problem{"timestamp_too_far_in_past",
+                   fmt::format("The event timestamp cannot be more than 35 days in past. Expected "
+                               "a timestamp greater than or equal to {}.",
+                               now - kOldestEventSeconds)};
   }
   if (timestamp > now + kFutureEventSeconds) {
-    return declined(
-        fmt::format("The event timestamp cannot be more than 5 minutes in the future. Expected a "
-                    "timestamp less than or equal to {}.",
-                    now + kFutureEventSeconds),
-        "timestamp_in_future");
+    return Problem{"timestamp_in_future",
+                   fmt::format("The event timestamp cannot be more than 5 minutes in the future. "
+                               "Expected a timestamp less than or equal to {}.",
+                               now + kFutureEventSeconds)};
   }
   return std::nullopt;
+}
+
+// What is under `key`; "" when it is absent or empty.
+std::string text_at(const std::map<std::string, std::string>& payload, const std::string& key) {
+  const auto found = payload.find(key);
+  return found == payload.end() ? "" : found->second;
 }
 
 }  // namespace
@@ -91,155 +94,176 @@ std::string Books::next_meter_id() const {
   return fmt::format("mtr_test_{:08}", meters_.size() + 1);
 }
 
-Books::Judged Books::judge(std::string_view event_name,
-                           const std::map<std::string, std::string>& payload,
-                           std::string_view identifier, std::int64_t timestamp,
-                           std::int64_t now) const {
-  const Meter* meter = active_meter(event_name);
-  if (meter == nullptr) {
-    return {declined(fmt::format("No active meter found for event name \"{}\".", event_name)), {}};
-  }
-  const auto customer = payload.find(meter->customer_key);
-  if (customer == payload.end() || customer->second.empty()) {
-    return {
-        declined(fmt::format("Customer mapping key {} not found in payload.", meter->customer_key),
-                 "meter_event_no_customer_defined"),
-        {}};
-  }
-  Event event{meter->id, std::string(identifier), customer->second, payload, units_of(1), timestamp,
-              now};
-  if (meter->formula != Formula::kCount) {
-    const auto value = payload.find(meter->value_key);
-    if (value == payload.end()) {
-      return {declined(fmt::format("Value key {} not found in payload.", meter->value_key),
-                       "meter_event_value_not_found"),
-              {}};
+// Fills in what the checks after it need: value and customer.
+std::optional<Problem> Books::problem(Check check, Event& event) const {
+  const std::string& name = event.sent.event_name;
+  const Meter* of = meter(event.meter_id);
+  if (check == Check::kMeter) {
+    if (of == nullptr) {
+      return Problem{"no_meter", fmt::format("No meter was found matching event_name {}.", name)};
     }
-    const ParsedValue parsed = parse_value(value->second);
-    if (auto refused = wrong_value(value->second, parsed.error)) return {refused, {}};
-    event.value = parsed.units;
+    if (of->active()) return std::nullopt;
+    return Problem{"archived_meter", fmt::format("The meter of event_name {} is archived.", name)};
   }
-  if (auto refused = wrong_time(timestamp, now)) return {refused, {}};
-  const auto known = by_identifier_.find(identifier);
-  if (known != by_identifier_.end() && now - events_[known->second].received < kIdentifierSeconds) {
+  if (check == Check::kTimestamp) return wrong_time(event.sent.timestamp, event.received);
+  if (of == nullptr) return std::nullopt;
+  const bool has_value = of->formula != Formula::kCount;
+  switch (check) {
+    case Check::kPayload:
+      if (event.customer.empty()) {
+        return Problem{
+            "meter_event_no_customer_defined",
+            fmt::format("Customer mapping key {} not found in payload.", of->customer_key)};
+      }
+      if ((has_value || behaviour_.count_needs_value) &&
+          !event.sent.payload.contains(of->value_key)) {
+        return Problem{"meter_event_value_not_found",
+                       fmt::format("Value key {} not found in payload.", of->value_key)};
+      }
+      return std::nullopt;
+    case Check::kValue: {
+      event.value = units_of(1);
+      if (!has_value) return std::nullopt;
+      const std::string text = text_at(event.sent.payload, of->value_key);
+      const ParsedValue parsed = parse_value(text);
+      event.value = parsed.units;
+      return wrong_value(text, parsed, behaviour_.values);
+    }
+    default:
+      if (customers_.exists(event.customer)) return std::nullopt;
+      return Problem{"meter_event_customer_not_found",
+                     fmt::format("No such customer: '{}'", event.customer)};
+  }
+}
+
+// The first problem of the checks that are made at once.
+Refused Books::refuse_now(Event& event) const {
+  for (std::size_t i = 0; i < kChecks; ++i) {
+    const Check check = static_cast<Check>(i);
+    if (behaviour_.later(check)) continue;
+    const std::optional<Problem> found = problem(check, event);
+    if (!found) continue;
+    if (check != Check::kMeter) return declined(found->message, found->code);
+    return declined(
+        fmt::format("No active meter found for event name \"{}\".", event.sent.event_name));
+  }
+  return std::nullopt;
+}
+
+bool Books::is_duplicate(const Draft& draft, std::int64_t now) const {
+  for (auto known = by_identifier_.lower_bound({draft.identifier, ""});
+       known != by_identifier_.end() && known->first.first == draft.identifier; ++known) {
+    const Event& event = events_[known->second];
+    const bool in_scope = behaviour_.identifier_scope == IdentifierScope::kAccount ||
+                          event.sent.event_name == draft.event_name;
+    const bool spent = event.cancelled || event.state == EventState::kRejected;
+    const bool freed = spent && behaviour_.spent_identifiers == SpentIdentifiers::kFreed;
+    if (in_scope && !freed && now - event.received < behaviour_.identifier_window_s) return true;
+  }
+  return false;
+}
+
+Books::Judged Books::judge(Draft draft, std::int64_t now) const {
+  Event event;
+  if (const Meter* of = active_meter(draft.event_name); of != nullptr) {
+    event.meter_id = of->id;
+    event.customer = text_at(draft.payload, of->customer_key);
+  }
+  const auto span =
+      static_cast<std::uint64_t>(behaviour_.apply_delay_max_s - behaviour_.apply_delay_min_s + 1);
+  const std::uint64_t drawn = draw(static_cast<std::uint64_t>(behaviour_.seed),
+                                   draft.identifier + "|" + draft.idempotency_key);
+  event.received = now;
+  event.due = now + behaviour_.apply_delay_min_s + static_cast<std::int64_t>(drawn % span);
+  event.sent = std::move(draft);
+  if (auto refused = refuse_now(event)) return {std::move(refused), std::move(event)};
+  if (is_duplicate(event.sent, now)) {
     Reply duplicate =
-        declined(fmt::format("An event already exists with identifier {}.", identifier));
+        declined(fmt::format("An event already exists with identifier {}.", event.sent.identifier));
     duplicate.headers["Stripe-Should-Retry"] = "false";
-    return {duplicate, {}};
+    return {std::move(duplicate), std::move(event)};
   }
   return {std::nullopt, std::move(event)};
 }
 
-void Books::accept(Event event) {
-  by_series_[{event.meter_id, event.customer}].push_back(events_.size());
-  by_identifier_[event.identifier] = events_.size();
+std::size_t Books::accept(Event event) {
+  const std::size_t position = events_.size();
+  by_identifier_[{event.sent.identifier, event.sent.event_name}] = position;
+  if (event.state == EventState::kPending) waiting_.insert({event.due, position});
   events_.push_back(std::move(event));
+  if (events_.back().state == EventState::kCounted) count(position);
+  return position;
 }
 
-Refused Books::cancel(std::string_view event_name, std::string_view identifier, std::int64_t now) {
-  const auto found = by_identifier_.find(identifier);
-  const Meter* of =
-      found == by_identifier_.end() ? nullptr : meter(events_[found->second].meter_id);
-  if (of == nullptr || of->event_name != event_name) {
-    return declined(fmt::format("No event found with identifier {}.", identifier),
-                    "resource_missing");
+// Every check once more, and those that were left for later: the world may have changed.
+void Books::decide(Event& event) const {
+  event.state = EventState::kCounted;
+  if (event.cancelled) return;
+  const std::string& name = event.sent.event_name;
+  const Meter* of = event.meter_id.empty() ? active_meter(name) : meter(event.meter_id);
+  if (of == nullptr) {
+    const auto archived = std::find_if(meters_.rbegin(), meters_.rend(),
+                                       [&](const Meter& m) { return m.event_name == name; });
+    if (archived != meters_.rend()) of = &*archived;
   }
-  Event& event = events_[found->second];
+  if (of != nullptr) {
+    event.meter_id = of->id;
+    event.customer = text_at(event.sent.payload, of->customer_key);
+  }
+  for (std::size_t i = 0; i < kChecks; ++i) {
+    const std::optional<Problem> found = problem(static_cast<Check>(i), event);
+    if (!found) continue;
+    event.state = EventState::kRejected;
+    event.code = found->code;
+    event.message = found->message;
+    return;
+  }
+}
+
+// Positions stay in the order of reception, whenever each is counted.
+void Books::count(std::size_t position) {
+  const Event& event = events_[position];
+  Positions& of = by_series_[{event.meter_id, event.customer}];
+  of.insert(std::upper_bound(of.begin(), of.end(), position), position);
+}
+
+std::vector<std::size_t> Books::settle(std::int64_t now) {
+  std::vector<std::size_t> settled;
+  while (!waiting_.empty() && waiting_.begin()->first <= now) {
+    const std::size_t position = waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    decide(events_[position]);
+    if (events_[position].state == EventState::kCounted) count(position);
+    settled.push_back(position);
+  }
+  return settled;
+}
+
+void Books::restore(std::size_t position, Event event) {
+  waiting_.erase({event.due, position});
+  events_.at(position) = std::move(event);
+  if (events_[position].state == EventState::kCounted) count(position);
+}
+
+Books::Cancelled Books::cancel(std::string_view event_name, const std::string& identifier,
+                               std::int64_t now) {
+  const auto found = by_identifier_.find({identifier, std::string(event_name)});
+  if (found == by_identifier_.end() || events_[found->second].state == EventState::kRejected) {
+    return {declined(fmt::format("No event found with identifier {}.", identifier),
+                     "resource_missing")};
+  }
+  const Event& event = events_[found->second];
+  const Meter* of = meter(event.meter_id);
+  if (of != nullptr && of->window != TimeWindow::kNone && !behaviour_.cancel_preaggregated) {
+    return {declined("Events of a meter with an event_time_window cannot be cancelled.",
+                     "invalid_cancel_configuration")};
+  }
   if (now - event.received >= kDaySeconds) {
-    return declined("An event can be cancelled only within 24 hours of its reception.",
-                    "out_of_window");
+    return {declined("An event can be cancelled only within 24 hours of its reception.",
+                     "out_of_window")};
   }
-  event.cancelled = true;
-  return std::nullopt;
-}
-
-// Drops the cancelled, and on meters with a window all but the last received of each hour or day.
-Books::Positions Books::effective(const Meter& meter, const Positions& candidates) const {
-  Positions kept;
-  std::map<std::int64_t, std::size_t> newest;
-  for (const std::size_t position : candidates) {
-    if (events_[position].cancelled) continue;
-    if (meter.window == TimeWindow::kNone) {
-      kept.push_back(position);
-    } else {
-      newest[bucket_start(events_[position].timestamp, meter.window)] = position;
-    }
-  }
-  for (const auto& [start, position] : newest) kept.push_back(position);
-  return kept;
-}
-
-Units Books::aggregate(const Meter& meter, const Positions& positions) const {
-  Units result = 0;
-  const Event* last = nullptr;
-  for (const std::size_t position : positions) {
-    const Event& event = events_[position];
-    if (meter.formula != Formula::kLast) {
-      result = add(result, event.value);
-    } else if (last == nullptr || event.timestamp >= last->timestamp) {
-      last = &event;
-      result = event.value;
-    }
-  }
-  return result;
-}
-
-json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
-  const auto series = by_series_.find({meter.id, query.customer});
-  if (series == by_series_.end()) return json::array();
-  std::map<std::int64_t, Positions, std::greater<>> buckets;
-  for (const std::size_t position : effective(meter, series->second)) {
-    const std::int64_t at = events_[position].timestamp;
-    if (at < query.start || at >= query.end) continue;
-    const bool grouped = query.grouping != TimeWindow::kNone;
-    buckets[grouped ? bucket_start(at, query.grouping) : query.start].push_back(position);
-  }
-  json rows = json::array();
-  for (const auto& [start, positions] : buckets) {
-    const bool grouped = query.grouping != TimeWindow::kNone;
-    const std::int64_t end = grouped ? start + seconds_of(query.grouping) : query.end;
-    rows.push_back(
-        {{"id", fmt::format("mtrusg_test_{}_{}_{}_{}", meter.id, query.customer, start, end)},
-         {"object", "billing.meter_event_summary"},
-         {"aggregated_value", number_of(aggregate(meter, positions))},
-         {"start_time", start},
-         {"end_time", end},
-         {"livemode", false},
-         {"meter", meter.id}});
-  }
-  return rows;
-}
-
-json Books::oracle_totals() const {
-  json meters = json::object();
-  for (const Meter& meter : meters_) {
-    // A later meter may reuse the event name of a deactivated one; both are shown.
-    std::string name = meter.event_name;
-    if (meters.contains(name)) name += "@" + meter.id;
-    json customers = json::object();
-    Units total = 0;
-    std::size_t count = 0;
-    for (auto series = by_series_.lower_bound({meter.id, ""});
-         series != by_series_.end() && series->first.first == meter.id; ++series) {
-      const Positions positions = effective(meter, series->second);
-      count += positions.size();
-      if (positions.empty()) continue;
-      const Units value = aggregate(meter, positions);
-      customers[series->first.second] = text_of(value);
-      total = add(total, value);
-    }
-    meters[name] = {{"formula", name_of(meter.formula)},
-                    {"total", text_of(total)},
-                    {"customers", std::move(customers)},
-                    {"events", count}};
-  }
-  return {{"meters", std::move(meters)}};
-}
-
-json Books::oracle_events() const {
-  json rows = json::array();
-  for (const Event& event : events_) rows.push_back(json_of(event, *meter(event.meter_id)));
-  return {{"events", std::move(rows)}};
+  cancel(found->second);
+  return {std::nullopt, found->second};
 }
 
 }  // namespace tally::sandbox

@@ -2,13 +2,15 @@
 // Times are unix seconds, given by the caller. One thread at a time.
 #pragma once
 
-#include "tests/support/sandbox/reply.h"
+#include "tests/support/sandbox/behaviour.h"
+#include "tests/support/sandbox/customers.h"
 #include "tests/support/sandbox/units.h"
 
 #include <cstdint>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,10 +18,6 @@
 
 namespace tally::sandbox {
 
-constexpr std::int64_t kDaySeconds = 86'400;
-// Stripe promises "at least 24 hours"; here it is exactly that, so that a blind later resend really
-// bills twice.
-constexpr std::int64_t kIdentifierSeconds = kDaySeconds;
 constexpr std::int64_t kOldestEventSeconds = 35 * kDaySeconds;
 constexpr std::int64_t kFutureEventSeconds = 300;
 
@@ -41,15 +39,29 @@ struct Meter {
   [[nodiscard]] bool active() const { return !deactivated_at; }
 };
 
+// What a caller sends as an event.
+struct Draft {
+  std::string event_name;
+  std::map<std::string, std::string> payload;
+  std::string identifier;
+  std::string idempotency_key;
+  std::int64_t timestamp = 0;
+};
+
+// An event after its 200 waits until it is due, then it is counted or rejected.
+enum class EventState { kPending, kCounted, kRejected };
+
 // One accepted meter event, in the order of acceptance.
 struct Event {
-  std::string meter_id;
-  std::string identifier;
+  std::string meter_id;  // "": none was found (yet)
+  Draft sent;
   std::string customer;
-  std::map<std::string, std::string> payload;
   Units value = 0;
-  std::int64_t timestamp = 0;
   std::int64_t received = 0;
+  std::int64_t due = 0;
+  EventState state = EventState::kPending;
+  std::string code;     // of the rejection
+  std::string message;  // of the rejection
   bool cancelled = false;
 };
 
@@ -60,8 +72,18 @@ struct SummaryQuery {
   TimeWindow grouping = TimeWindow::kNone;
 };
 
+// Why an event is not counted; `code` is that of a report.
+struct Problem {
+  std::string code;
+  std::string message;
+};
+
 class Books {
  public:
+  // Both outlive this object; what they say may change.
+  Books(const Behaviour& behaviour, const Customers& customers)
+      : behaviour_(behaviour), customers_(customers) {}
+
   // Meters.
   [[nodiscard]] const Meter* meter(std::string_view id) const;
   [[nodiscard]] const Meter* active_meter(std::string_view event_name) const;
@@ -70,20 +92,29 @@ class Books {
   void put(Meter meter);
   [[nodiscard]] std::string next_meter_id() const;
 
-  // The event as it would be stored, or why not (§1.2-1.5 of the facts; judged in this order:
-  // meter, customer, value, timestamp, identifier). Stores nothing.
+  // The event as it would be stored, or why not: the checks made at once in the order of Check,
+  // then the identifier. Stores nothing.
   struct Judged {
     Refused refused;
     Event event;
   };
-  [[nodiscard]] Judged judge(std::string_view event_name,
-                             const std::map<std::string, std::string>& payload,
-                             std::string_view identifier, std::int64_t timestamp,
-                             std::int64_t now) const;
-  void accept(Event event);
-  // Cancels by identifier; nullopt when done, else why not.
-  [[nodiscard]] Refused cancel(std::string_view event_name, std::string_view identifier,
-                               std::int64_t now);
+  [[nodiscard]] Judged judge(Draft draft, std::int64_t now) const;
+  // Also one from a state file, in whatever state. Returns its position.
+  std::size_t accept(Event event);
+  // Counts or rejects what is due, in its order; the positions of those.
+  [[nodiscard]] std::vector<std::size_t> settle(std::int64_t now);
+  // What settle() once decided of a waiting event.
+  void restore(std::size_t position, Event event);
+  [[nodiscard]] const Event& event(std::size_t position) const { return events_[position]; }
+
+  // Cancels by identifier; a waiting event will not be counted. `position` is of the event.
+  struct Cancelled {
+    Refused refused;
+    std::size_t position = 0;
+  };
+  [[nodiscard]] Cancelled cancel(std::string_view event_name, const std::string& identifier,
+                                 std::int64_t now);
+  void cancel(std::size_t position) { events_.at(position).cancelled = true; }
 
   // Rows of the summary endpoint, newest first; empty buckets are absent.
   [[nodiscard]] nlohmann::json summaries(const Meter& meter, const SummaryQuery& query) const;
@@ -93,13 +124,23 @@ class Books {
 
  private:
   using Positions = std::vector<std::size_t>;
+  [[nodiscard]] std::optional<Problem> problem(Check check, Event& event) const;
+  [[nodiscard]] Refused refuse_now(Event& event) const;
+  [[nodiscard]] bool is_duplicate(const Draft& draft, std::int64_t now) const;
+  void decide(Event& event) const;
+  void count(std::size_t position);
   [[nodiscard]] Positions effective(const Meter& meter, const Positions& candidates) const;
   [[nodiscard]] Units aggregate(const Meter& meter, const Positions& positions) const;
+  [[nodiscard]] nlohmann::json summary_value(const Meter& meter, const Positions& positions) const;
 
+  const Behaviour& behaviour_;
+  const Customers& customers_;
   std::vector<Meter> meters_;
   std::vector<Event> events_;
-  std::map<std::pair<std::string, std::string>, Positions> by_series_;  // meter id, customer
-  std::map<std::string, std::size_t, std::less<>> by_identifier_;       // the newest under it
+  std::set<std::pair<std::int64_t, std::size_t>> waiting_;              // due, position
+  std::map<std::pair<std::string, std::string>, Positions> by_series_;  // counted: meter, customer
+  // The newest under each identifier and event name.
+  std::map<std::pair<std::string, std::string>, std::size_t> by_identifier_;
 };
 
 [[nodiscard]] std::string_view name_of(Formula formula);
@@ -108,7 +149,7 @@ class Books {
 [[nodiscard]] std::int64_t seconds_of(TimeWindow window);  // 0 for kNone
 [[nodiscard]] nlohmann::json json_of(const Meter& meter);  // as Stripe shows it
 [[nodiscard]] Meter meter_of(const nlohmann::json& shown);
-[[nodiscard]] nlohmann::json json_of(const Event& event, const Meter& meter);
+[[nodiscard]] nlohmann::json json_of(const Event& event);
 [[nodiscard]] Event event_of(const nlohmann::json& shown);
 
 }  // namespace tally::sandbox

@@ -1,4 +1,4 @@
-// One request to /v1, parsed once; the endpoints read it. Inside the sandbox only.
+// One request to /v1 or /v2, parsed once; the endpoints read it. Inside the sandbox only.
 #pragma once
 
 #include "tests/support/sandbox/sandbox.h"
@@ -8,16 +8,31 @@ namespace tally::sandbox {
 struct Sandbox::Call {
   std::string method;
   std::string path;
-  Form form;  // of the body for POST, of the query for GET
+  Form form;  // of the body for POST, of the query for others
   std::string idempotency_key;
+  std::string request_id;
+  Time at;                             // when it came
   std::chrono::milliseconds delay{0};  // how long this call stays in flight
 
   [[nodiscard]] bool is(std::string_view wanted_method, std::string_view wanted_path) const {
     return method == wanted_method && path == wanted_path;
   }
+  // Whether the path goes on after `folder` ("/v1/customers/"); `rest` is then what follows.
+  [[nodiscard]] bool is_below(std::string_view folder, std::string_view& rest) const {
+    if (!path.starts_with(folder)) return false;
+    rest = std::string_view(path).substr(folder.size());
+    return true;
+  }
 };
 
 // limit, starting_after and ending_before.
 [[nodiscard]] Refused read_page(const Form& form, PageRequest& out);
+// Refuses what `known` says is none of the allowed.
+[[nodiscard]] Refused choice(std::string_view key, std::string_view allowed, bool known);
+[[nodiscard]] Reply unknown_url(std::string_view method, std::string_view path);
+// A 404 that the endpoint decided; kept.
+[[nodiscard]] Reply no_such(std::string_view kind, std::string_view id);
+
+constexpr std::size_t kMaxName = 100;
 
 }  // namespace tally::sandbox

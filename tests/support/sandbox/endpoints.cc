@@ -1,4 +1,4 @@
-// The endpoints below /v1/billing.
+// Which endpoint answers, and the endpoints of meters and customers.
 #include "tests/support/sandbox/call.h"
 
 #include <fmt/format.h>
@@ -9,40 +9,45 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kMeters = "/v1/billing/meters";
-constexpr std::size_t kMaxName = 100;
+
+}  // namespace
 
 Reply unknown_url(std::string_view method, std::string_view path) {
   return error_reply(404, "invalid_request_error",
                      fmt::format("Unrecognized request URL ({}: {}).", method, path));
 }
 
-Refused choice(const Form& form, std::string_view key, std::string_view allowed, bool known) {
+Reply no_such(std::string_view kind, std::string_view id) {
+  Reply reply = error_reply(404, "invalid_request_error", fmt::format("No such {}: '{}'", kind, id),
+                            "resource_missing");
+  reply.keep = Keep::kYes;
+  return reply;
+}
+
+Refused read_page(const Form& form, PageRequest& out) {
+  std::optional<std::int64_t> limit;
+  if (auto refused = form.integer("limit", limit)) return refused;
+  out.limit = limit.value_or(10);
+  out.starting_after = form.get("starting_after");
+  out.ending_before = form.get("ending_before");
+  return std::nullopt;
+}
+
+Refused choice(std::string_view key, std::string_view allowed, bool known) {
   if (known) return std::nullopt;
-  return invalid_request(fmt::format("Invalid {}: must be one of {}", key, allowed, form.get(key)),
-                         "", key);
+  return invalid_request(fmt::format("Invalid {}: must be one of {}", key, allowed), "", key);
 }
-
-Refused aligned(std::string_view key, std::int64_t time, TimeWindow grouping) {
-  const std::int64_t step = grouping == TimeWindow::kNone ? 60 : seconds_of(grouping);
-  if (time % step == 0) return std::nullopt;
-  return invalid_request(fmt::format("{} must be aligned with {} boundaries.", key,
-                                     step == 60      ? "minute"
-                                     : step == 3'600 ? "hour"
-                                                     : "day"),
-                         "", key);
-}
-
-}  // namespace
 
 Reply Sandbox::route(const Call& call) {
   if (call.is("POST", "/v1/billing/meter_events")) return create_event(call);
   if (call.is("POST", "/v1/billing/meter_event_adjustments")) return cancel_event(call);
   if (call.is("POST", kMeters)) return create_meter(call);
   if (call.is("GET", kMeters)) return list_meters(call);
-  const std::string below = std::string(kMeters) + "/";
-  if (call.path.starts_with(below)) {
-    return route_meter(call, std::string_view(call.path).substr(below.size()));
-  }
+  if (call.is("POST", "/v1/customers")) return create_customer(call);
+  std::string_view rest;
+  if (call.is_below("/v1/billing/meters/", rest)) return route_meter(call, rest);
+  if (call.is_below("/v1/customers/", rest)) return route_customer(call, rest);
+  if (call.is_below("/v2/core/events/", rest)) return core_event(call, rest);
   return unknown_url(call.method, call.path);
 }
 
@@ -51,10 +56,7 @@ Reply Sandbox::route_meter(const Call& call, std::string_view rest) {
   const std::string_view id = rest.substr(0, slash);
   const std::string_view verb = rest.substr(std::min(rest.size(), slash + 1));
   const Meter* meter = books_.meter(id);
-  if (meter == nullptr) {
-    return error_reply(404, "invalid_request_error", fmt::format("No such billing meter: '{}'", id),
-                       "resource_missing");
-  }
+  if (meter == nullptr) return no_such("billing meter", id);
   if (call.method == "GET" && verb.empty()) {
     if (auto refused = call.form.check({{"expand[]"}})) return *refused;
     return {200, json_of(*meter)};
@@ -80,14 +82,19 @@ Reply Sandbox::create_meter(const Call& call) {
   const auto formula = formula_of(form.get("default_aggregation[formula]"));
   const auto window = window_of(form.get("event_time_window"));
   const bool by_id = form.get("customer_mapping[type]", "by_id") == "by_id";
-  if (auto refused = choice(form, "default_aggregation[formula]", "count, last, or sum",
-                            formula.has_value())) {
+  const bool mapped = form.find("customer_mapping[type]").has_value();
+  if (mapped != form.find("customer_mapping[event_payload_key]").has_value()) {
+    return invalid_request("Missing required param: customer_mapping.", "parameter_missing",
+                           "customer_mapping");
+  }
+  if (auto refused =
+          choice("default_aggregation[formula]", "count, last, or sum", formula.has_value())) {
     return *refused;
   }
-  if (auto refused = choice(form, "event_time_window", "day or hour", window.has_value())) {
+  if (auto refused = choice("event_time_window", "day or hour", window.has_value())) {
     return *refused;
   }
-  if (auto refused = choice(form, "customer_mapping[type]", "by_id", by_id)) return *refused;
+  if (auto refused = choice("customer_mapping[type]", "by_id", by_id)) return *refused;
   if (books_.active_meter(form.get("event_name")) != nullptr) {
     return declined(fmt::format("There is an existing active meter with event name \"{}\".",
                                 form.get("event_name")));
@@ -97,7 +104,7 @@ Reply Sandbox::create_meter(const Call& call) {
   meter.customer_key = form.get("customer_mapping[event_payload_key]", meter.customer_key);
   meter.value_key = form.get("value_settings[event_payload_key]", meter.value_key);
   meter.created = meter.updated = now();
-  record({{"meter", json_of(meter)}});
+  journal_.add({{"meter", json_of(meter)}});
   books_.put(meter);
   return {200, json_of(meter)};
 }
@@ -109,7 +116,7 @@ Reply Sandbox::list_meters(const Call& call) {
   }
   const std::string status = call.form.get("status");
   const bool known = status.empty() || status == "active" || status == "inactive";
-  if (auto refused = choice(call.form, "status", "active or inactive", known)) return *refused;
+  if (auto refused = choice("status", "active or inactive", known)) return *refused;
   PageRequest page;
   if (auto refused = read_page(call.form, page)) return *refused;
   json rows = json::array();
@@ -139,114 +146,48 @@ Reply Sandbox::change_meter(const Call& call, const Meter& meter, std::string_vi
     changed.deactivated_at.reset();
   }
   changed.updated = now();
-  record({{"meter", json_of(changed)}});
+  journal_.add({{"meter", json_of(changed)}});
   books_.put(changed);
   return {200, json_of(changed)};
 }
 
-// Stripe takes one call at a time per customer and meter; ours is in flight until its answer left.
-Refused Sandbox::occupy(const std::string& series, const Call& call) {
-  const Time at = options_.steady_now();
-  std::erase_if(in_flight_, [&](const auto& entry) { return entry.second <= at; });
-  if (in_flight_.contains(series)) {
-    Fault concurrent;
-    concurrent.kind = FaultKind::kStatus409;
-    return reply_of(concurrent);
+Reply Sandbox::create_customer(const Call& call) {
+  const Form& form = call.form;
+  if (auto refused = form.check(
+          {{"name"}, {"email"}, {"description"}, {"metadata[*]", false, 500}, {"expand[]"}})) {
+    return *refused;
   }
-  if (call.delay.count() > 0) in_flight_[series] = at + call.delay;
-  return std::nullopt;
+  json customer = new_customer(customers_.next_id(), now(), form.map_of("metadata"));
+  for (const char* field : {"name", "email", "description"}) {
+    if (const auto given = form.find(field)) customer[field] = *given;
+  }
+  journal_.add({{"customer", customer}});
+  customers_.put(customer);
+  return {200, customer};
 }
 
-Reply Sandbox::create_event(const Call& call) {
-  const Form& form = call.form;
-  if (auto refused = form.check({{"event_name", true, kMaxName},
-                                 {"payload[*]", true, kMaxName},
-                                 {"identifier", false, kMaxName},
-                                 {"timestamp"},
-                                 {"expand[]"}})) {
-    return *refused;
+Reply Sandbox::route_customer(const Call& call, std::string_view id) {
+  if (auto refused = call.form.check({{"expand[]"}})) return *refused;
+  const bool reads = call.method == "GET";
+  if (!reads && call.method != "DELETE") return unknown_url(call.method, call.path);
+  const json customer = customers_.shown(id);
+  if (customer.is_null() || (!reads && customer.contains("deleted"))) {
+    return no_such("customer", id);
   }
-  std::optional<std::int64_t> timestamp;
-  if (auto refused = form.integer("timestamp", timestamp)) return *refused;
-  const auto payload = form.map_of("payload");
-  for (const auto& [key, value] : payload) {
-    if (count_characters(key) > kMaxName) {
-      return invalid_request("A payload key has at most 100 characters.", "", "payload");
-    }
-  }
-  const std::string identifier =
-      form.get("identifier", fmt::format("evt_test_{}_{}", now(), books_.event_count()));
-  Books::Judged judged =
-      books_.judge(form.get("event_name"), payload, identifier, timestamp.value_or(now()), now());
-  if (!judged.event.meter_id.empty()) {
-    if (auto busy = occupy(judged.event.meter_id + "|" + judged.event.customer, call)) return *busy;
-  }
-  if (judged.refused) return *judged.refused;
-  const Event& event = judged.event;
-  record({{"event", json_of(event, *books_.meter(event.meter_id))}});
-  Reply reply{200,
-              {{"object", "billing.meter_event"},
-               {"created", event.received},
-               {"event_name", form.get("event_name")},
-               {"identifier", identifier},
-               {"livemode", false},
-               {"payload", payload},
-               {"timestamp", event.timestamp}}};
-  books_.accept(std::move(judged.event));
-  return reply;
+  if (reads) return {200, customer};
+  const json deleted = deleted_customer(id);
+  journal_.add({{"customer", deleted}});
+  customers_.put(deleted);
+  return {200, deleted};
 }
 
-Reply Sandbox::cancel_event(const Call& call) {
-  const Form& form = call.form;
-  if (auto refused = form.check({{"event_name", true, kMaxName},
-                                 {"type", true},
-                                 {"cancel[identifier]", true, kMaxName},
-                                 {"expand[]"}})) {
-    return *refused;
-  }
-  if (auto refused = choice(form, "type", "cancel", form.get("type") == "cancel")) return *refused;
-  const std::string event_name = form.get("event_name");
-  const std::string identifier = form.get("cancel[identifier]");
-  if (auto refused = books_.cancel(event_name, identifier, now())) return *refused;
-  record({{"cancel", {{"event_name", event_name}, {"identifier", identifier}, {"now", now()}}}});
-  return {200,
-          {{"object", "billing.meter_event_adjustment"},
-           {"cancel", {{"identifier", identifier}}},
-           {"event_name", event_name},
-           {"livemode", false},
-           {"status", "complete"},
-           {"type", "cancel"}}};
-}
-
-Reply Sandbox::event_summaries(const Call& call, const Meter& meter) {
-  const Form& form = call.form;
-  if (auto refused = form.check({{"customer", true},
-                                 {"start_time", true},
-                                 {"end_time", true},
-                                 {"value_grouping_window"},
-                                 {"limit"},
-                                 {"starting_after"},
-                                 {"ending_before"},
-                                 {"expand[]"}})) {
-    return *refused;
-  }
-  std::optional<std::int64_t> start;
-  std::optional<std::int64_t> end;
-  if (auto refused = form.integer("start_time", start)) return *refused;
-  if (auto refused = form.integer("end_time", end)) return *refused;
-  const auto grouping = window_of(form.get("value_grouping_window"));
-  if (auto refused = choice(form, "value_grouping_window", "day or hour", grouping.has_value())) {
-    return *refused;
-  }
-  if (auto refused = aligned("start_time", *start, *grouping)) return *refused;
-  if (auto refused = aligned("end_time", *end, *grouping)) return *refused;
-  if (*start >= *end) {
-    return invalid_request("start_time must be before end_time.", "", "start_time");
-  }
-  PageRequest page;
-  if (auto refused = read_page(form, page)) return *refused;
-  return page_of(books_.summaries(meter, {form.get("customer"), *start, *end, *grouping}), page,
-                 fmt::format("{}/{}/event_summaries", kMeters, meter.id));
+// v2 answers errors in a shape of its own.
+Reply Sandbox::core_event(const Call& call, std::string_view id) {
+  const json* event = reports_.find(id, now());
+  if (call.method == "GET" && event != nullptr) return {200, *event};
+  return {404,
+          {{"error", {{"code", "not_found"}, {"message", fmt::format("No such event: {}", id)}}}},
+          Keep::kNo};
 }
 
 }  // namespace tally::sandbox

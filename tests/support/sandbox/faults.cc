@@ -1,5 +1,8 @@
 #include "tests/support/sandbox/faults.h"
 
+#include "tests/support/sandbox/draws.h"
+#include "tests/support/sandbox/limits.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,103 +13,186 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, FaultKind>, 8> kKinds = {{
-    {"status_500", FaultKind::kStatus500},
-    {"status_500_after", FaultKind::kStatus500After},
-    {"status_503", FaultKind::kStatus503},
-    {"status_429", FaultKind::kStatus429},
-    {"status_409", FaultKind::kStatus409},
-    {"drop_before", FaultKind::kDropBefore},
-    {"drop_after", FaultKind::kDropAfter},
-    {"delay_ms", FaultKind::kDelay},
-}};
+constexpr std::int64_t kMaxLaterMs = 600'000;
+constexpr std::int64_t kHangMs = 60'000;  // longer than most clients wait
 
-std::string_view name_of(FaultKind kind) {
-  for (const auto& [name, known] : kKinds) {
-    if (known == kind) return name;
-  }
-  return "none";
+constexpr std::array kKinds = {
+    FaultKind{"status_500", 500, false, Kept::kFault},
+    FaultKind{"status_500_after", 500, true, Kept::kFault},
+    FaultKind{"status_500_unstored", 500, false},
+    FaultKind{"status_500_after_unstored", 500, true},
+    FaultKind{"status_502", 502, false},
+    FaultKind{"status_502_after", 502, true, Kept::kWork},
+    FaultKind{"status_503", 503, false},
+    FaultKind{"status_503_after", 503, true, Kept::kWork},
+    FaultKind{"status_429", 429, false},
+    FaultKind{"status_409", 409, false},
+    FaultKind{"drop_before", 0, false, Kept::kNothing, Cut::kClose},
+    FaultKind{"drop_after", 0, true, Kept::kWork, Cut::kClose},
+    FaultKind{"reset_before", 0, false, Kept::kNothing, Cut::kReset},
+    FaultKind{"reset_after", 0, true, Kept::kWork, Cut::kReset},
+    FaultKind{"timeout_before", 0, false, Kept::kNothing, Cut::kHang},
+    FaultKind{"timeout_after", 0, true, Kept::kWork, Cut::kHang},
+    FaultKind{"delay_ms", 0, true, Kept::kWork},
+};
+
+const FaultKind* kind_of(std::string_view name) {
+  const auto* found = std::find_if(kKinds.begin(), kKinds.end(),
+                                   [&](const FaultKind& kind) { return kind.name == name; });
+  return found == kKinds.end() ? nullptr : found;
 }
 
-FaultKind kind_of(std::string_view name) {
-  for (const auto& [known, kind] : kKinds) {
-    if (known == name) return kind;
+Refused unknown_member(const json& wanted, std::string_view frequency) {
+  for (const auto& [name, value] : wanted.items()) {
+    const bool known = name == frequency || name == "match" || name == "kind" || name == "value" ||
+                       name == "should_retry" || name == "limit_reason" || name == "retry_after_s";
+    if (!known) return invalid_request(fmt::format("a fault has no {} here", name), "", name);
   }
-  return FaultKind::kNone;
+  return std::nullopt;
+}
+
+// `frequency` is "count" or "rate". Throws json::exception when a member has another type.
+Refused parse(const json& wanted, std::string_view frequency, Fault& fault) {
+  if (!wanted.is_object()) return invalid_request("a fault is an object");
+  if (auto refused = unknown_member(wanted, frequency)) return refused;
+  fault.kind = kind_of(wanted.value("kind", ""));
+  fault.match = wanted.value("match", "");
+  fault.count = wanted.value("count", std::int64_t{1});
+  fault.rate = wanted.value("rate", 0.0);
+  fault.value = wanted.value("value", std::int64_t{0});
+  fault.should_retry = wanted.value("should_retry", "absent");
+  fault.limit_reason = wanted.value("limit_reason", "");
+  fault.retry_after_s = wanted.value("retry_after_s", std::int64_t{0});
+  if (fault.kind == nullptr) {
+    std::string known;
+    for (const FaultKind& kind : kKinds) known += fmt::format(" {}", kind.name);
+    return invalid_request("kind is one of:" + known, "", "kind");
+  }
+  if (fault.count < 1 || fault.value < 0 || fault.value > kMaxLaterMs || fault.retry_after_s < 0) {
+    return invalid_request("count is at least 1, value from 0 to 600000, retry_after_s at least 0");
+  }
+  if (fault.should_retry == "absent") fault.should_retry.clear();
+  if (!fault.should_retry.empty() && fault.should_retry != "true" &&
+      fault.should_retry != "false") {
+    return invalid_request("should_retry is true, false or absent", "", "should_retry");
+  }
+  if (fault.kind->cut == Cut::kHang && fault.value == 0) fault.value = kHangMs;
+  return std::nullopt;
+}
+
+json row_of(const Fault& fault) {
+  return {{"match", fault.match},
+          {"kind", fault.kind->name},
+          {"value", fault.value},
+          {"should_retry", fault.should_retry.empty() ? "absent" : fault.should_retry},
+          {"limit_reason", fault.limit_reason},
+          {"retry_after_s", fault.retry_after_s}};
+}
+
+bool matches(const Fault& fault, std::string_view path) {
+  return path.find(fault.match) != std::string_view::npos;
 }
 
 }  // namespace
 
 Refused Faults::add(const json& wanted) {
   const json list = wanted.is_array() ? wanted : json::array({wanted});
-  std::vector<Fault> parsed;
-  for (const json& one : list) {
-    if (!one.is_object()) return invalid_request("a fault is an object");
-    Fault fault;
-    fault.match = one.value("match", "");
-    fault.kind = kind_of(one.value("kind", ""));
-    fault.count = one.value("count", std::int64_t{1});
-    fault.value = one.value("value", std::int64_t{0});
-    fault.should_retry = one.value("should_retry", "absent");
-    fault.limit_reason = one.value("limit_reason", "");
-    fault.retry_after_s = one.value("retry_after_s", std::int64_t{0});
-    if (fault.kind == FaultKind::kNone) {
-      std::string known;
-      for (const auto& [name, kind] : kKinds) known += fmt::format(" {}", name);
-      return invalid_request("kind is one of:" + known, "", "kind");
-    }
-    if (fault.count < 1 || fault.value < 0 || fault.value > 600'000) {
-      return invalid_request("count is at least 1, value from 0 to 600000", "", "count");
-    }
-    if (fault.should_retry == "absent") fault.should_retry.clear();
-    parsed.push_back(std::move(fault));
+  std::vector<Fault> parsed(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (auto refused = parse(list[i], "count", parsed[i])) return refused;
   }
   faults_.insert(faults_.end(), parsed.begin(), parsed.end());
   return std::nullopt;
 }
 
-Fault Faults::strike(std::string_view path) {
-  const auto found = std::find_if(faults_.begin(), faults_.end(), [&](const Fault& fault) {
-    return path.find(fault.match) != std::string_view::npos;
-  });
-  if (found == faults_.end()) return {};
-  Fault struck = *found;
-  if (--found->count == 0) faults_.erase(found);
+Refused Faults::set_plan(const json& wanted) {
+  const std::uint64_t seed = wanted.at("seed");
+  const json& list = wanted.at("faults");
+  std::vector<Fault> parsed(list.size());
+  double sum = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (auto refused = parse(list[i], "rate", parsed[i])) return refused;
+    if (parsed[i].rate <= 0) return invalid_request("rate is above 0", "", "rate");
+    sum += parsed[i].rate;
+  }
+  // A little over 1 is ten times a tenth.
+  if (sum > 1 + 1e-9) return invalid_request("the rates add up to 1 at most", "", "rate");
+  clear_plan();
+  plan_ = std::move(parsed);
+  seed_ = seed;
+  return std::nullopt;
+}
+
+void Faults::clear_plan() {
+  plan_.clear();
+  tries_.clear();
+}
+
+Fault Faults::find(std::string_view path, const std::string& identity) {
+  const auto found = std::find_if(faults_.begin(), faults_.end(),
+                                  [&](const Fault& fault) { return matches(fault, path); });
+  if (found != faults_.end()) {
+    Fault struck = *found;
+    if (--found->count == 0) faults_.erase(found);
+    return struck;
+  }
+  if (plan_.empty()) return {};
+  double left = fraction_of(draw(seed_, identity, tries_[identity]++));
+  for (const Fault& fault : plan_) {
+    left -= fault.rate;
+    if (left < 0) return matches(fault, path) ? fault : Fault{};
+  }
+  return {};
+}
+
+Fault Faults::strike(std::string_view path, const std::string& identity) {
+  Fault struck = find(path, identity);
+  if (struck) ++struck_[std::string(struck.kind->name)];
   return struck;
 }
 
 json Faults::shown() const {
   json rows = json::array();
   for (const Fault& fault : faults_) {
-    rows.push_back({{"match", fault.match},
-                    {"kind", name_of(fault.kind)},
-                    {"count", fault.count},
-                    {"value", fault.value},
-                    {"should_retry", fault.should_retry.empty() ? "absent" : fault.should_retry}});
+    rows.push_back(row_of(fault));
+    rows.back()["count"] = fault.count;
   }
   return {{"faults", std::move(rows)}};
 }
 
+json Faults::shown_plan() const {
+  json rows = json::array();
+  for (const Fault& fault : plan_) {
+    rows.push_back(row_of(fault));
+    rows.back()["rate"] = fault.rate;
+  }
+  return {{"seed", seed_}, {"faults", std::move(rows)}};
+}
+
 Reply reply_of(const Fault& fault) {
   Reply reply;
-  switch (fault.kind) {
-    case FaultKind::kStatus500:
-    case FaultKind::kStatus500After:
+  switch (fault.kind->status) {
+    case 500:
       reply = error_reply(500, "api_error", "An unknown error occurred.");
       reply.keep = Keep::kYes;
       break;
-    case FaultKind::kStatus503:
-      reply = {503, "<html><body>503 Service Unavailable</body></html>", Keep::kNo};
-      reply.headers["Content-Type"] = "text/html";
-      break;
-    case FaultKind::kStatus429:
+    case 429:
       reply = error_reply(429, "invalid_request_error", "Request rate limit exceeded.",
                           fault.limit_reason.empty() ? "lock_timeout" : "rate_limit");
       break;
+    case 409:
+      reply = concurrent_call(Concurrency::kConflict);
+      break;
+    case 502:
+    case 503:
+      reply = {fault.kind->status,
+               fmt::format("<html><body>{} {}</body></html>", fault.kind->status,
+                           fault.kind->status == 502 ? "Bad Gateway" : "Service Unavailable"),
+               Keep::kNo};
+      reply.headers["Content-Type"] = "text/html";
+      break;
     default:
-      reply = error_reply(409, "invalid_request_error",
-                          "Cannot create multiple usage events for the same customer, meter "
-                          "concurrently.");
+      reply.keep = Keep::kNo;  // nobody sees it: the connection ends
       break;
   }
   if (!fault.should_retry.empty()) reply.headers["Stripe-Should-Retry"] = fault.should_retry;

@@ -16,7 +16,7 @@ bool takes(const Parameter& parameter, std::string_view key) {
   const std::string_view stem = name.substr(0, name.rfind('['));
   const std::size_t least = stem.size() + (name.ends_with("[*]") ? 3 : 2);
   return key.size() >= least && key.starts_with(stem) && key[stem.size()] == '[' &&
-         key.ends_with(']');
+         key.find(']') == key.size() - 1;
 }
 
 }  // namespace
@@ -67,6 +67,13 @@ Refused Form::check(const std::vector<Parameter>& known) const {
     if (parameter == known.end()) {
       return invalid_request(fmt::format("Received unknown parameter: {}", key),
                              "parameter_unknown", key);
+    }
+    if (value.empty() && !parameter->name.ends_with("[*]")) {
+      return invalid_request(
+          fmt::format("You passed an empty string for '{0}'. We assume empty values are an attempt "
+                      "to unset a field; however '{0}' cannot be unset.",
+                      key),
+          "parameter_invalid_empty", key);
     }
     if (parameter->max_characters > 0 && count_characters(value) > parameter->max_characters) {
       return invalid_request(fmt::format("Invalid string: {}...; must be at most {} characters",

@@ -13,7 +13,8 @@
 namespace tally::sandbox {
 
 // One parameter that an endpoint takes. `name` is the whole key ("cancel[identifier]"); a name that
-// ends in "[]" takes any index there or none, "[*]" any key.
+// ends in "[]" takes any index there or none, "[*]" any key without brackets. Only values under
+// "[*]" may be empty.
 struct Parameter {
   std::string_view name;
   bool required = false;
@@ -28,7 +29,7 @@ class Form {
   [[nodiscard]] std::string get(std::string_view key, std::string_view otherwise = "") const;
   // "payload" -> what payload[…] holds, by inner key.
   [[nodiscard]] std::map<std::string, std::string> map_of(std::string_view name) const;
-  // A parameter that is unknown, missing or too long, as Stripe words it.
+  // A parameter that is unknown, too long, empty or missing, as Stripe words it.
   [[nodiscard]] Refused check(const std::vector<Parameter>& known) const;
   // The integer under `key`; a text that is none is refused.
   [[nodiscard]] Refused integer(std::string_view key, std::optional<std::int64_t>& out) const;

@@ -1,6 +1,7 @@
 // tally-stripe-sandbox: the sandbox behind a socket.
 #include "runtime/config/settings.h"
 #include "runtime/http/server.h"
+#include "runtime/lifecycle/open_files.h"
 #include "runtime/log/log.h"
 #include "tests/support/sandbox/sandbox.h"
 
@@ -29,10 +30,18 @@ constexpr std::array kOptions = {
            .sentence = "Journal of JSON lines, re-read at start; without it all is forgotten."},
     Option{.name = "answer-delay-ms",
            .kind = Kind::kInteger,
-           .default_value = "0",
-           .sentence = "How long each Stripe answer takes.",
+           .sentence = "How long each Stripe answer takes; wins over --settings.",
            .min = 0,
            .max = 600'000},
+    Option{.name = "settings",
+           .default_value = "{}",
+           .sentence = "A JSON object as POST /sandbox/settings takes it."},
+    Option{.name = "max-connections",
+           .kind = Kind::kInteger,
+           .default_value = "4096",
+           .sentence = "Connections at once; over it: 503.",
+           .min = 1,
+           .max = 100'000},
     Option{.name = "threads",
            .kind = Kind::kInteger,
            .default_value = "4",
@@ -73,13 +82,20 @@ void serve(const Settings& settings) {
   }
   tally::sandbox::SandboxOptions options;
   options.state_file = settings.text("state-file");
-  options.answer_delay = std::chrono::milliseconds(settings.integer("answer-delay-ms"));
+  options.settings = nlohmann::json::parse(settings.text("settings"), nullptr, false);
+  if (!options.settings.is_object()) throw std::runtime_error("--settings is no JSON object");
+  if (settings.has("answer-delay-ms")) {
+    options.settings["answer_delay_ms"] = settings.integer("answer-delay-ms");
+  }
   tally::sandbox::Sandbox sandbox(options);
 
   http::ServerOptions server_options;
   server_options.address = endpoint->host;
   server_options.port = endpoint->port;
+  server_options.max_connections = static_cast<std::size_t>(settings.integer("max-connections"));
   server_options.threads = static_cast<int>(settings.integer("threads"));
+  // A hanging answer holds its connection.
+  tally::runtime::lifecycle::raise_open_files();
   const http::Server server(server_options,
                             [&](const http::Request& request) { return sandbox.handle(request); });
   if (settings.has("port-file")) write_port(settings.text("port-file"), server.port());

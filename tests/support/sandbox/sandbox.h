@@ -7,49 +7,63 @@
 #pragma once
 
 #include "runtime/http/http.h"
+#include "tests/support/sandbox/behaviour.h"
 #include "tests/support/sandbox/books.h"
+#include "tests/support/sandbox/customers.h"
 #include "tests/support/sandbox/faults.h"
 #include "tests/support/sandbox/form.h"
+#include "tests/support/sandbox/journal.h"
+#include "tests/support/sandbox/key_store.h"
+#include "tests/support/sandbox/limits.h"
+#include "tests/support/sandbox/reports.h"
 
 #include <chrono>
 #include <cstdint>
-#include <fstream>
 #include <functional>
-#include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 
 namespace tally::sandbox {
 
-constexpr std::int64_t kIdempotencySeconds = kDaySeconds;
-
 struct SandboxOptions {
-  std::string state_file;                     // "": forget everything at the end
-  std::chrono::milliseconds answer_delay{0};  // of every /v1 answer
-  // The clocks, replaceable in tests: unix seconds, and a steady one for what is in flight.
+  std::string state_file;  // "": forget everything at the end
+  // As POST /sandbox/settings takes them; they win over those in the state file.
+  nlohmann::json settings = nlohmann::json::object();
+  // The clocks, replaceable in tests: unix seconds, and a steady one for rates and what is in
+  // flight.
   std::function<std::int64_t()> real_now;
   std::function<std::chrono::steady_clock::time_point()> steady_now;
 };
 
 // handle() is the whole service without its socket: any thread, one request at a time inside. With
 // a state file each change is a JSON line, flushed before the answer, and re-read by the
-// constructor, which throws std::runtime_error when it cannot be read; a torn last line is cut off.
+// constructor, which throws std::runtime_error when it cannot be read or a setting is none; a torn
+// last line is cut off.
 class Sandbox {
  public:
   explicit Sandbox(SandboxOptions options);
   [[nodiscard]] runtime::http::Response handle(const runtime::http::Request& request);
 
  private:
-  struct Call;  // one request to /v1, parsed
+  struct Call;  // one request to /v1 or /v2, parsed
   using Time = std::chrono::steady_clock::time_point;
 
   [[nodiscard]] std::int64_t now() const;
+  // Does what is due: counts and rejects events, makes their reports.
+  void settle();
+  void note(const Event& settled);
   // /sandbox
   [[nodiscard]] Reply sandbox_call(const runtime::http::Request& request);
   [[nodiscard]] Reply clock_call(const runtime::http::Request& request);
-  // /v1
+  [[nodiscard]] Reply settings_call(const runtime::http::Request& request);
+  [[nodiscard]] Reply faults_call(const runtime::http::Request& request);
+  [[nodiscard]] Reply customers_call(const runtime::http::Request& request);
+  // /v1 and /v2
   [[nodiscard]] runtime::http::Response stripe_call(const runtime::http::Request& request);
-  [[nodiscard]] Reply once(const Call& call, Fault& fault);
+  [[nodiscard]] Refused refuse_early(const runtime::http::Request& request, const Call& call);
+  [[nodiscard]] Reply once(const Call& call, const Fault& fault);
+  void complete(Reply& reply, const Call& call) const;
   [[nodiscard]] Reply route(const Call& call);
   [[nodiscard]] Reply route_meter(const Call& call, std::string_view rest);
   [[nodiscard]] Reply create_meter(const Call& call);
@@ -58,28 +72,25 @@ class Sandbox {
   [[nodiscard]] Reply create_event(const Call& call);
   [[nodiscard]] Reply cancel_event(const Call& call);
   [[nodiscard]] Reply event_summaries(const Call& call, const Meter& meter);
-  [[nodiscard]] Refused occupy(const std::string& series, const Call& call);
+  [[nodiscard]] Reply create_customer(const Call& call);
+  [[nodiscard]] Reply route_customer(const Call& call, std::string_view id);
+  [[nodiscard]] Reply core_event(const Call& call, std::string_view id);
   // The journal.
-  void load();
   void replay(const nlohmann::json& line);
-  void record(const nlohmann::json& line);
 
   SandboxOptions options_;
   std::mutex mutex_;  // over everything below
-  std::ofstream journal_;
-  Books books_;
+  Behaviour behaviour_;
+  Customers customers_{behaviour_};
+  Books books_{behaviour_, customers_};
+  Reports reports_;
   Faults faults_;
-  struct Stored {
-    std::string fingerprint;
-    Reply reply;
-    std::int64_t created = 0;
-    Time in_flight_until;
-  };
-  std::map<std::string, Stored, std::less<>> stored_;
-  std::map<std::string, Time> in_flight_;  // meter and customer -> until
+  Limits limits_;
+  KeyStore keys_;
   std::optional<std::int64_t> frozen_now_;
   std::int64_t clock_offset_s_ = 0;
   std::uint64_t requests_ = 0;
+  Journal journal_;  // last: reading it fills what stands above
 };
 
 }  // namespace tally::sandbox

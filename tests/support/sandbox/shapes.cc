@@ -1,6 +1,10 @@
 // How meters and events look in JSON, and the names of their enums.
 #include "tests/support/sandbox/books.h"
 
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
 namespace tally::sandbox {
 
 using nlohmann::json;
@@ -83,23 +87,46 @@ Meter meter_of(const json& shown) {
   return meter;
 }
 
-json json_of(const Event& event, const Meter& meter) {
-  return {{"meter", event.meter_id},        {"event_name", meter.event_name},
-          {"identifier", event.identifier}, {"customer", event.customer},
-          {"payload", event.payload},       {"value", text_of(event.value)},
-          {"timestamp", event.timestamp},   {"received", event.received},
+namespace {
+
+constexpr std::array<std::string_view, 3> kStates = {"pending", "counted", "rejected"};
+
+}  // namespace
+
+json json_of(const Event& event) {
+  return {{"meter", event.meter_id},
+          {"event_name", event.sent.event_name},
+          {"identifier", event.sent.identifier},
+          {"idempotency_key", event.sent.idempotency_key},
+          {"customer", event.customer},
+          {"payload", event.sent.payload},
+          {"value", text_of(event.value)},
+          {"timestamp", event.sent.timestamp},
+          {"received", event.received},
+          {"due", event.due},
+          {"state", kStates[static_cast<std::size_t>(event.state)]},
+          {"code", event.code},
+          {"message", event.message},
           {"cancelled", event.cancelled}};
 }
 
 Event event_of(const json& shown) {
   Event event;
   event.meter_id = shown.at("meter");
-  event.identifier = shown.at("identifier");
+  event.sent.event_name = shown.at("event_name");
+  event.sent.identifier = shown.at("identifier");
+  event.sent.idempotency_key = shown.at("idempotency_key");
+  event.sent.payload = shown.at("payload").get<std::map<std::string, std::string>>();
+  event.sent.timestamp = shown.at("timestamp");
   event.customer = shown.at("customer");
-  event.payload = shown.at("payload").get<std::map<std::string, std::string>>();
   event.value = parse_value(shown.at("value").get<std::string>()).units;
-  event.timestamp = shown.at("timestamp");
   event.received = shown.at("received");
+  event.due = shown.at("due");
+  const auto state = std::find(kStates.begin(), kStates.end(), shown.at("state"));
+  if (state == kStates.end()) throw std::runtime_error("the state file has an event of no state");
+  event.state = static_cast<EventState>(state - kStates.begin());
+  event.code = shown.at("code");
+  event.message = shown.at("message");
   event.cancelled = shown.at("cancelled");
   return event;
 }

@@ -41,6 +41,55 @@ TEST_F(EventsTest, IdentifierIsKnownForExactly24Hours) {
   EXPECT_EQ(totals()["tokens"]["total"], "2") << "a late blind resend bills twice";
 }
 
+TEST_F(EventsTest, IdentifierWindowCanBeLonger) {
+  set({{"identifier_window_s", 2 * 86'400}});
+  ASSERT_EQ(event("a", "1").status, 200);
+  now_ = kStart + 2 * 86'400 - 1;
+  EXPECT_EQ(message(event("a", "1")), "An event already exists with identifier a.");
+  now_ = kStart + 2 * 86'400;
+  EXPECT_EQ(event("a", "1").status, 200);
+}
+
+TEST_F(EventsTest, IdentifiersAreTheAccountsOrTheEventNames) {
+  const auto other = [&](const std::string& identifier) {
+    return call("POST", "/v1/billing/meter_events",
+                "event_name=other&payload[stripe_customer_id]=cus_1&payload[value]=1&identifier=" +
+                    identifier);
+  };
+  meter("other");
+  ASSERT_EQ(event("a", "1").status, 200);
+  EXPECT_EQ(other("a").status, 400) << "one account, one space of identifiers";
+  set({{"identifier_scope", "event_name"}});
+  EXPECT_EQ(other("a").status, 200);
+  EXPECT_EQ(other("a").status, 400);
+  EXPECT_EQ(event("a", "1").status, 400);
+}
+
+TEST_F(EventsTest, ValuesMayBeWholeOnly) {
+  set({{"values", "integer"}});
+  EXPECT_THAT(message(event("a", "1.5")), HasSubstr("must be an integer"));
+  EXPECT_EQ(event("b", "-2").status, 200);
+  EXPECT_EQ(event("c", "1.0").status, 400) << "a fraction by its text";
+  set({{"values", "positive_integer"}});
+  EXPECT_THAT(message(event("d", "-2")), HasSubstr("must be a positive integer"));
+  EXPECT_EQ(event("e", "0").status, 400);
+  EXPECT_EQ(event("f", "3").status, 200);
+  EXPECT_EQ(totals()["tokens"]["total"], "1");
+}
+
+TEST_F(EventsTest, CountMetersMayAskForAValue) {
+  meter("calls", "count");
+  const auto send = [&](const std::string& more) {
+    return call("POST", "/v1/billing/meter_events",
+                "event_name=calls&payload[stripe_customer_id]=cus_1" + more);
+  };
+  EXPECT_EQ(send("").status, 200);
+  set({{"count_needs_value", true}});
+  EXPECT_EQ(send("").status, 400);
+  EXPECT_EQ(send("&payload[value]=9").status, 200);
+  EXPECT_EQ(totals()["calls"]["total"], "2");
+}
+
 TEST_F(EventsTest, RefusedEventsDoNotBurnTheirIdentifier) {
   EXPECT_EQ(event("a", "abc").status, 400);
   EXPECT_EQ(event("a", "1").status, 200);
@@ -104,21 +153,6 @@ TEST_F(EventsTest, OneCallAtATimePerCustomerAndMeter) {
   EXPECT_EQ(totals()["tokens"]["total"], "3");
 }
 
-TEST_F(EventsTest, CancelledWithin24Hours) {
-  ASSERT_EQ(event("a", "5").status, 200);
-  ASSERT_EQ(event("b", "7").status, 200);
-  const auto cancel = [&](const std::string& id) {
-    return call("POST", "/v1/billing/meter_event_adjustments",
-                "event_name=tokens&type=cancel&cancel[identifier]=" + id);
-  };
-  EXPECT_EQ(cancel("a").status, 200);
-  EXPECT_EQ(totals()["tokens"]["total"], "7");
-  EXPECT_EQ(cancel("none").status, 400);
-  now_ += 86'400;
-  EXPECT_EQ(cancel("b").status, 400);
-  EXPECT_EQ(totals()["tokens"]["total"], "7");
-}
-
 TEST_F(EventsTest, ClockCanBeSetAndMoved) {
   EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], kStart);
   EXPECT_EQ(json(call("POST", "/sandbox/clock", R"({"now":1700000000})"))["now"], 1'700'000'000);
@@ -130,46 +164,6 @@ TEST_F(EventsTest, ClockCanBeSetAndMoved) {
   now_ += 5;
   EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], kStart + 65);
   EXPECT_EQ(call("POST", "/sandbox/clock", "nonsense").status, 400);
-}
-
-TEST_F(EventsTest, FaultsStrikeTheirNumberOfTimes) {
-  faults(R"([{"match":"meter_events","kind":"status_429","count":2,"should_retry":"true"}])");
-  const auto limited = event("a", "1");
-  EXPECT_EQ(limited.status, 429);
-  EXPECT_EQ(limited.header("Stripe-Should-Retry"), "true");
-  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 200);
-  EXPECT_EQ(event("a", "1").status, 429);
-  EXPECT_EQ(event("a", "1").status, 200);
-  EXPECT_EQ(totals()["tokens"]["events"], 1);
-}
-
-TEST_F(EventsTest, DroppedBeforeIsNotCountedDroppedAfterIs) {
-  faults(R"([{"match":"meter","kind":"drop_before"},{"match":"meter","kind":"drop_after"}])");
-  EXPECT_TRUE(event("a", "1").drop_connection);
-  EXPECT_EQ(totals()["tokens"]["events"], 0);
-  EXPECT_TRUE(event("a", "1").drop_connection);
-  EXPECT_EQ(totals()["tokens"]["events"], 1);
-  EXPECT_THAT(message(event("a", "1")), HasSubstr("already exists"));
-}
-
-TEST_F(EventsTest, DelayAndHtmlFaults) {
-  faults(R"([{"kind":"delay_ms","value":1500},{"kind":"status_503","retry_after_s":7}])");
-  EXPECT_EQ(event("a", "1").delay, std::chrono::milliseconds(1500));
-  steady_ += std::chrono::seconds(2);
-  const auto down = event("b", "1");
-  EXPECT_EQ(down.status, 503);
-  EXPECT_EQ(down.header("Retry-After"), "7");
-  EXPECT_THAT(down.body, testing::StartsWith("<html>"));
-}
-
-TEST_F(EventsTest, WrongFaultsAreRefusedWhole) {
-  EXPECT_EQ(call("POST", "/sandbox/faults", R"([{"kind":"drop_after"},{"kind":"explode"}])").status,
-            400);
-  EXPECT_EQ(call("POST", "/sandbox/faults", R"([{"kind":"drop_after","count":0}])").status, 400);
-  EXPECT_EQ(call("POST", "/sandbox/faults", R"([{"kind":"drop_after","count":"x"}])").status, 400);
-  EXPECT_EQ(json(call("GET", "/sandbox/faults"))["faults"].size(), 0U);
-  faults(R"({"kind":"drop_after"})");
-  EXPECT_EQ(json(call("DELETE", "/sandbox/faults"))["faults"].size(), 0U);
 }
 
 }  // namespace

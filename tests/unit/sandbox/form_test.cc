@@ -25,7 +25,10 @@ TEST(FormTest, UnknownMissingAndTooLong) {
   EXPECT_FALSE(Form::parse("name=abc&payload[x]=1&expand[]=a&expand[0]=b").check(known));
   EXPECT_EQ(Form::parse("name=a&other=1").check(known)->body["error"]["code"], "parameter_unknown");
   EXPECT_EQ(Form::parse("payload[x]=1").check(known)->body["error"]["param"], "name");
-  EXPECT_EQ(Form::parse("name=").check(known)->body["error"]["code"], "parameter_missing");
+  EXPECT_EQ(Form::parse("name=").check(known)->body["error"]["code"], "parameter_invalid_empty");
+  EXPECT_EQ(Form::parse("payload[x]=").check({{"payload[*]"}}), std::nullopt)
+      << "values inside a map may be empty";
+  EXPECT_TRUE(Form::parse("name=a&payload[x][y]=1").check(known)) << "not flat";
   EXPECT_TRUE(Form::parse("name=abcd").check(known));
   EXPECT_FALSE(Form::parse("name=%C3%A9%C3%A9%C3%A9").check(known)) << "characters, not bytes";
   EXPECT_TRUE(Form::parse("name=a&payload=1").check(known));

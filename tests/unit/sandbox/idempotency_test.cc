@@ -84,6 +84,48 @@ TEST_F(IdempotencyTest, SameKeyInFlightIs409) {
   EXPECT_EQ(event("a", "1", "", "k").header("Idempotent-Replayed"), "true");
 }
 
+TEST_F(IdempotencyTest, KeysOlderThan24HoursArePruned) {
+  for (int i = 0; i < 5; ++i) event("a" + std::to_string(i), "1", "", "k" + std::to_string(i));
+  EXPECT_EQ(counters()["idempotency_keys"], 5);
+  now_ = kStart + 86'399;
+  event("b", "1", "", "kb");
+  EXPECT_EQ(counters()["idempotency_keys"], 6);
+  now_ = kStart + 86'400;
+  event("c", "1", "", "kc");
+  EXPECT_EQ(counters()["idempotency_keys"], 2);
+}
+
+TEST_F(IdempotencyTest, AnotherPathIsAnotherRequest) {
+  ASSERT_EQ(event("a", "1", "", "k").status, 200);
+  const auto other = call("POST", "/v1/billing/meters/" + meter_id_, "display_name=N", "k");
+  EXPECT_EQ(json(other)["error"]["type"], "idempotency_error");
+}
+
+TEST_F(IdempotencyTest, AMissingObjectIsADecisionAndKept) {
+  const std::string url = "/v1/billing/meters/mtr_none/deactivate";
+  EXPECT_EQ(call("POST", url, "", "k").status, 404);
+  const auto again = call("POST", url, "", "k");
+  EXPECT_EQ(again.status, 404);
+  EXPECT_EQ(again.header("Idempotent-Replayed"), "true");
+}
+
+TEST_F(IdempotencyTest, KeysOfReadsMeanNothing) {
+  const auto first = call("GET", "/v1/billing/meters", "", "k");
+  meter("other");
+  const auto second = call("GET", "/v1/billing/meters", "", "k");
+  EXPECT_NE(second.body, first.body);
+  EXPECT_TRUE(second.header("Idempotent-Replayed").empty());
+  EXPECT_EQ(counters()["idempotency_keys"], 0);
+}
+
+TEST_F(IdempotencyTest, ARefusedApiKeyKeepsNothing) {
+  runtime::http::Request request{"POST", "/v1/billing/meters", {}, ""};
+  request.headers.set("Authorization", "Bearer sk_test_forbidden");
+  request.headers.set("Idempotency-Key", "k");
+  EXPECT_EQ(sandbox_->handle(request).status, 403);
+  EXPECT_EQ(event("a", "1", "", "k").status, 200);
+}
+
 TEST_F(IdempotencyTest, KeysAreBounded) {
   EXPECT_EQ(event("a", "1", "", std::string(255, 'k')).status, 200);
   EXPECT_EQ(event("b", "1", "", std::string(256, 'k')).status, 400);

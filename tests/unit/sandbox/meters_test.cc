@@ -7,19 +7,6 @@ using testing::HasSubstr;
 
 class MetersTest : public SandboxTest {};
 
-TEST_F(MetersTest, KeysAreAsked) {
-  runtime::http::Request request{"GET", "/v1/billing/meters", {}, ""};
-  EXPECT_EQ(sandbox_->handle(request).status, 401);
-  request.headers.set("Authorization", "Bearer sk_live_1");
-  const auto refused = sandbox_->handle(request);
-  EXPECT_EQ(refused.status, 401);
-  EXPECT_EQ(json(refused)["error"]["type"], "invalid_request_error");
-  request.headers.set("Authorization", "Basic c2tfdGVzdF8xOg==");  // sk_test_1:
-  EXPECT_EQ(sandbox_->handle(request).status, 200);
-  request.headers.set("Authorization", "Bearer sk_test_forbidden");
-  EXPECT_EQ(sandbox_->handle(request).status, 403);
-}
-
 TEST_F(MetersTest, CreatedListedAndRead) {
   const std::string id =
       meter("tokens", "last", "&event_time_window=hour&value_settings[event_payload_key]=n");
@@ -68,6 +55,40 @@ TEST_F(MetersTest, DeactivatedMetersTakeNoEvents) {
   EXPECT_EQ(message(event("a", "1")), "No active meter found for event name \"tokens\".");
   call("POST", "/v1/billing/meters/" + id + "/reactivate");
   EXPECT_EQ(event("a", "1").status, 200);
+}
+
+TEST_F(MetersTest, OtherPayloadKeysAreUsed) {
+  const std::string id =
+      meter("tokens", "sum",
+            "&customer_mapping[event_payload_key]=who&customer_mapping[type]=by_id"
+            "&value_settings[event_payload_key]=much");
+  EXPECT_EQ(event("a", "1").status, 400);
+  EXPECT_EQ(call("POST", "/v1/billing/meter_events",
+                 "event_name=tokens&payload[who]=cus_1&payload[much]=4")
+                .status,
+            200);
+  EXPECT_EQ(totals()["tokens"]["customers"]["cus_1"], "4");
+}
+
+TEST_F(MetersTest, OnlyTheDisplayNameChanges) {
+  const std::string url = "/v1/billing/meters/" + meter();
+  now_ += 5;
+  const auto changed = json(call("POST", url, "display_name=Other"));
+  EXPECT_EQ(changed["display_name"], "Other");
+  EXPECT_EQ(changed["updated"], kStart + 5);
+  EXPECT_EQ(changed["created"], kStart);
+  EXPECT_EQ(call("POST", url, "event_name=other").status, 400);
+  EXPECT_EQ(call("POST", url, "display_name=" + std::string(251, 'x')).status, 400);
+}
+
+TEST_F(MetersTest, AMappingIsWholeOrAbsent) {
+  const std::string body = "display_name=M&event_name=t&default_aggregation[formula]=sum";
+  for (const char* half :
+       {"&customer_mapping[event_payload_key]=who", "&customer_mapping[type]=by_id",
+        "&customer_mapping[type]=by_name"
+        "&customer_mapping[event_payload_key]=who"}) {
+    EXPECT_EQ(call("POST", "/v1/billing/meters", body + half).status, 400) << half;
+  }
 }
 
 TEST_F(MetersTest, WrongShapesAreRefused) {

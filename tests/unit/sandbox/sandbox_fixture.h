@@ -18,7 +18,7 @@ class SandboxTest : public testing::Test {
   void start(const std::string& state_file = "", std::int64_t answer_delay_ms = 0) {
     SandboxOptions options;
     options.state_file = state_file;
-    options.answer_delay = std::chrono::milliseconds(answer_delay_ms);
+    if (answer_delay_ms > 0) options.settings["answer_delay_ms"] = answer_delay_ms;
     options.real_now = [this] { return now_; };
     options.steady_now = [this] { return steady_; };
     sandbox_ = std::make_unique<Sandbox>(options);
@@ -58,6 +58,18 @@ class SandboxTest : public testing::Test {
   void faults(const std::string& body) {
     const auto response = call("POST", "/sandbox/faults", body);
     ASSERT_EQ(response.status, 200) << response.body;
+  }
+
+  runtime::http::Response settings(const nlohmann::json& wanted) {
+    return call("POST", "/sandbox/settings", wanted.dump());
+  }
+  void set(const nlohmann::json& wanted) {
+    const auto response = settings(wanted);
+    ASSERT_EQ(response.status, 200) << response.body;
+  }
+  nlohmann::json counters() { return json(call("GET", "/sandbox/counters")); }
+  static std::string code(const runtime::http::Response& response) {
+    return json(response)["error"].value("code", "");
   }
 
   std::int64_t now_ = kStart;

@@ -76,6 +76,40 @@ TEST_F(SummariesTest, NumbersTravelThroughADouble) {
   EXPECT_EQ(json(ask(-60, 0))["data"][0]["aggregated_value"], 19999999999999980);
 }
 
+TEST_F(SummariesTest, SumsMayBeMadeOfDoubles) {
+  set({{"summary_arithmetic", "doubles"}});
+  at(-60, "0.1");
+  at(-60, "0.2");
+  EXPECT_EQ(json(ask(-60, 0))["data"][0]["aggregated_value"], 0.1 + 0.2);
+  EXPECT_EQ(totals()["tokens"]["total"], "0.3") << "the oracle is exact";
+}
+
+TEST_F(SummariesTest, DaysAreUtcDays) {
+  const std::int64_t day = kStart / 86'400 * 86'400 - kStart;  // the day's start, from kStart
+  at(day, "1");
+  at(day - 1, "2");
+  const auto rows = json(ask(day - 86'400, day + 86'400, "&value_grouping_window=day"))["data"];
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0]["aggregated_value"], 1);
+  EXPECT_EQ(rows[0]["start_time"], kStart + day);
+  EXPECT_EQ(rows[0]["end_time"], kStart + day + 86'400);
+  EXPECT_EQ(rows[1]["aggregated_value"], 2);
+  EXPECT_EQ(ask(day - 3'600, day + 86'400, "&value_grouping_window=day").status, 400);
+}
+
+TEST_F(SummariesTest, PagesGoBackwardsToo) {
+  for (int hour = 1; hour <= 5; ++hour) at(-3600 * hour, std::to_string(hour));
+  const auto all = json(ask(-5 * 3600, 0, "&value_grouping_window=hour"))["data"];
+  ASSERT_EQ(all.size(), 5U);
+  const std::string fourth = all[3]["id"];
+  const auto before =
+      json(ask(-5 * 3600, 0, "&value_grouping_window=hour&limit=2&ending_before=" + fourth));
+  ASSERT_EQ(before["data"].size(), 2U);
+  EXPECT_EQ(before["data"][0]["aggregated_value"], 2);
+  EXPECT_EQ(before["has_more"], true);
+  EXPECT_EQ(ask(-60, 0, "&starting_after=mtrusg_none").status, 400);
+}
+
 TEST_F(SummariesTest, LastTakesTheLatestAndOnATieTheLaterReceived) {
   call("POST", "/v1/billing/meters/" + id_ + "/deactivate");
   id_ = meter("tokens", "last");

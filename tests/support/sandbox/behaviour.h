@@ -1,0 +1,71 @@
+// What of the sandbox can be switched: what Stripe leaves open, what differs between accounts, and
+// what a drill needs. Each default is the harder one for a client where the facts do not decide.
+#pragma once
+
+#include "tests/support/sandbox/reply.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace tally::sandbox {
+
+constexpr std::int64_t kDaySeconds = 86'400;
+// Stripe promises "at least 24 hours"; here it is exactly that unless told otherwise, so that a
+// later blind resend really bills twice.
+constexpr std::int64_t kIdentifierSeconds = kDaySeconds;
+
+enum class IdentifierScope { kAccount, kEventName };
+// What becomes of the identifier of an event that was rejected later or cancelled.
+enum class SpentIdentifiers { kBurnt, kFreed };
+enum class UnknownCustomers { kAccept, kReject };
+enum class ValueRule { kDecimal, kInteger, kPositiveInteger };
+// The answer to a second call at once for one customer and meter.
+enum class Concurrency { kConflict, kLockTimeout, kRateLimited, kOff };
+enum class RateLimits { kOff, kTest, kLive };
+enum class SummaryArithmetic { kExact, kDoubles };
+enum class ErrorRequest { kIdentifier, kIdempotencyKey };
+enum class HeaderFlag { kAbsent, kTrue, kFalse };
+
+// What is judged of an event. Each is judged at once (a 400) or later (a report).
+enum class Check { kMeter, kPayload, kValue, kTimestamp, kCustomer };
+constexpr std::size_t kChecks = 5;
+
+// Plain value; README.md has a line for each member, which has the name of its setting.
+struct Behaviour {
+  std::int64_t answer_delay_ms = 0;
+  std::int64_t identifier_window_s = kIdentifierSeconds;
+  std::int64_t apply_delay_min_s = 0;
+  std::int64_t apply_delay_max_s = 0;
+  std::int64_t seed = 1;
+  std::int64_t error_samples = 5;
+  std::int64_t concurrent_calls = 0;
+  std::int64_t limiter_retry_after_s = 0;
+  std::int64_t read_budget = 10'000;
+  bool version_echo = true;
+  bool count_needs_value = false;
+  bool cancel_preaggregated = false;
+  IdentifierScope identifier_scope = IdentifierScope::kAccount;
+  SpentIdentifiers spent_identifiers = SpentIdentifiers::kBurnt;
+  UnknownCustomers unknown_customers = UnknownCustomers::kAccept;
+  ValueRule values = ValueRule::kDecimal;
+  Concurrency concurrency = Concurrency::kConflict;
+  RateLimits rate_limits = RateLimits::kOff;
+  SummaryArithmetic summary_arithmetic = SummaryArithmetic::kExact;
+  ErrorRequest error_request = ErrorRequest::kIdentifier;
+  HeaderFlag limiter_should_retry = HeaderFlag::kAbsent;
+  std::array<bool, kChecks> async_checks = {false, false, false, false, true};
+  std::map<std::string, std::string> error_codes = {};
+
+  [[nodiscard]] bool later(Check check) const {
+    return async_checks[static_cast<std::size_t>(check)];
+  }
+  [[nodiscard]] nlohmann::json shown() const;
+  // Takes over the members that `wanted` names; refused whole when a name or a value is none.
+  [[nodiscard]] Refused change(const nlohmann::json& wanted);
+};
+
+}  // namespace tally::sandbox

@@ -1,0 +1,43 @@
+// The answers kept under idempotency keys. Times are unix seconds; in flight is counted on a steady
+// clock. One thread at a time.
+#pragma once
+
+#include "tests/support/sandbox/behaviour.h"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace tally::sandbox {
+
+constexpr std::int64_t kIdempotencySeconds = kDaySeconds;
+
+class KeyStore {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  // What a request under a known key gets instead of its endpoint: the kept answer, a 400 for other
+  // parameters, a 409 while the first is in flight. nullopt: the key is new (again).
+  [[nodiscard]] Refused answer(std::string_view key, std::string_view fingerprint, std::int64_t now,
+                               Time at) const;
+  // From now on `reply` is what the key gets; also forgets what is older than 24 hours.
+  void keep(const std::string& key, std::string fingerprint, Reply reply, std::int64_t now,
+            Time in_flight_until);
+  [[nodiscard]] std::size_t size() const { return kept_.size(); }
+
+ private:
+  struct Kept {
+    std::string fingerprint;
+    Reply reply;
+    std::int64_t created = 0;
+    Time in_flight_until;
+  };
+  std::map<std::string, Kept, std::less<>> kept_;
+  std::deque<std::pair<std::int64_t, std::string>> by_age_;  // created, key
+};
+
+}  // namespace tally::sandbox

@@ -1,0 +1,136 @@
+// How Books adds up: summaries as Stripe shows them, and the oracle.
+#include "tests/support/sandbox/books.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace tally::sandbox {
+namespace {
+
+using nlohmann::json;
+
+std::int64_t bucket_start(std::int64_t timestamp, TimeWindow window) {
+  const std::int64_t size = seconds_of(window);
+  return timestamp - ((timestamp % size) + size) % size;
+}
+
+// A double, shown as Stripe shows it: 25, not 25.0.
+json number_of(double value) {
+  const bool whole = std::nearbyint(value) == value && std::abs(value) < 9e18;
+  if (whole) return static_cast<std::int64_t>(value);
+  return value;
+}
+
+}  // namespace
+
+// Drops the cancelled, and on meters with a window all but the last received of each hour or day.
+Books::Positions Books::effective(const Meter& meter, const Positions& candidates) const {
+  Positions kept;
+  std::map<std::int64_t, std::size_t> newest;
+  for (const std::size_t position : candidates) {
+    if (events_[position].cancelled) continue;
+    if (meter.window == TimeWindow::kNone) {
+      kept.push_back(position);
+    } else {
+      newest[bucket_start(events_[position].sent.timestamp, meter.window)] = position;
+    }
+  }
+  for (const auto& [start, position] : newest) kept.push_back(position);
+  return kept;
+}
+
+Units Books::aggregate(const Meter& meter, const Positions& positions) const {
+  Units result = 0;
+  const Event* last = nullptr;
+  for (const std::size_t position : positions) {
+    const Event& event = events_[position];
+    if (meter.formula != Formula::kLast) {
+      result = add(result, event.value);
+    } else if (last == nullptr || event.sent.timestamp >= last->sent.timestamp) {
+      last = &event;
+      result = event.value;
+    }
+  }
+  return result;
+}
+
+json Books::summary_value(const Meter& meter, const Positions& positions) const {
+  const bool adds_doubles = behaviour_.summary_arithmetic == SummaryArithmetic::kDoubles &&
+                            meter.formula != Formula::kLast;
+  if (!adds_doubles) return number_of(double_of(aggregate(meter, positions)));
+  double sum = 0;
+  for (const std::size_t position : positions) sum += double_of(events_[position].value);
+  return number_of(sum);
+}
+
+json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
+  const auto series = by_series_.find({meter.id, query.customer});
+  if (series == by_series_.end()) return json::array();
+  std::map<std::int64_t, Positions, std::greater<>> buckets;
+  for (const std::size_t position : effective(meter, series->second)) {
+    const std::int64_t at = events_[position].sent.timestamp;
+    if (at < query.start || at >= query.end) continue;
+    const bool grouped = query.grouping != TimeWindow::kNone;
+    buckets[grouped ? bucket_start(at, query.grouping) : query.start].push_back(position);
+  }
+  json rows = json::array();
+  for (const auto& [start, positions] : buckets) {
+    const bool grouped = query.grouping != TimeWindow::kNone;
+    const std::int64_t end = grouped ? start + seconds_of(query.grouping) : query.end;
+    rows.push_back(
+        {{"id", fmt::format("mtrusg_test_{}_{}_{}_{}", meter.id, query.customer, start, end)},
+         {"object", "billing.meter_event_summary"},
+         {"aggregated_value", summary_value(meter, positions)},
+         {"start_time", start},
+         {"end_time", end},
+         {"livemode", false},
+         {"meter", meter.id}});
+  }
+  return rows;
+}
+
+json Books::oracle_totals() const {
+  const auto of_state = [&](EventState state, std::string_view id) {
+    return std::count_if(events_.begin(), events_.end(), [&](const Event& event) {
+      return event.state == state && event.meter_id == id;
+    });
+  };
+  json meters = json::object();
+  for (const Meter& meter : meters_) {
+    // A later meter may reuse the event name of a deactivated one; both are shown.
+    std::string name = meter.event_name;
+    if (meters.contains(name)) name += "@" + meter.id;
+    json customers = json::object();
+    Units total = 0;
+    std::size_t events = 0;
+    for (auto series = by_series_.lower_bound({meter.id, ""});
+         series != by_series_.end() && series->first.first == meter.id; ++series) {
+      const Positions positions = effective(meter, series->second);
+      events += positions.size();
+      if (positions.empty()) continue;
+      const Units value = aggregate(meter, positions);
+      customers[series->first.second] = text_of(value);
+      total = add(total, value);
+    }
+    meters[name] = {{"formula", name_of(meter.formula)},
+                    {"total", text_of(total)},
+                    {"customers", std::move(customers)},
+                    {"events", events},
+                    {"pending", of_state(EventState::kPending, meter.id)},
+                    {"rejected", of_state(EventState::kRejected, meter.id)}};
+  }
+  return {{"meters", std::move(meters)},
+          {"without_meter",
+           {{"pending", of_state(EventState::kPending, "")},
+            {"rejected", of_state(EventState::kRejected, "")}}}};
+}
+
+json Books::oracle_events() const {
+  json rows = json::array();
+  for (const Event& event : events_) rows.push_back(json_of(event));
+  return {{"events", std::move(rows)}};
+}
+
+}  // namespace tally::sandbox
