@@ -7,6 +7,7 @@ Starts a sandbox on a free port, drives it through the SDK, and compares with th
 only when every check holds.
 """
 
+import http.client
 import json
 import pathlib
 import subprocess
@@ -17,6 +18,11 @@ import urllib.request
 
 import stripe
 
+NOW = 1_800_000_000  # on a minute and an hour
+HOUR = 3_600
+DAY = 86_400
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 
 class Sandbox:
     """The program under test; stopped by its own process handle."""
@@ -25,7 +31,7 @@ class Sandbox:
         port_file = pathlib.Path(directory) / "port"
         command = [binary, "--port-file", str(port_file)]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("the sandbox did not start")
@@ -34,20 +40,23 @@ class Sandbox:
 
     def ask(self, path: str, body=None):
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, data=data)) as answer:
+        with NO_PROXY.open(urllib.request.Request(self.url + path, data=data), timeout=30) as answer:
             return json.load(answer)
 
     def total(self, event_name: str) -> str:
         return self.ask("/sandbox/oracle/totals")["meters"][event_name]["total"]
+
+    def advance(self, seconds: int):
+        self.ask("/sandbox/clock", {"advance_seconds": seconds})
 
     def stop(self):
         self.process.terminate()
         self.process.wait()
 
 
-def client(sandbox: Sandbox, retries: int) -> stripe.StripeClient:
+def client(sandbox: Sandbox, retries: int = 0, key: str = "sk_test_sdk") -> stripe.StripeClient:
     addresses = {"api": sandbox.url, "meter_events": sandbox.url}
-    return stripe.StripeClient("sk_test_sdk", base_addresses=addresses, max_network_retries=retries)
+    return stripe.StripeClient(key, base_addresses=addresses, max_network_retries=retries)
 
 
 def event(value: str, identifier: str, customer: str = "cus_1", **more) -> dict:
@@ -61,19 +70,28 @@ def expect(holds: bool, what: str):
         raise SystemExit(1)
 
 
-def raises(kind, call) -> bool:
+def raised(call):
+    """The exact error that the SDK made of the answer; None when it made none."""
     try:
         call()
-    except kind:
-        return True
-    return False
+    except stripe.StripeError as error:
+        return error
+    return None
+
+
+def raises(kind, call) -> bool:
+    return type(raised(call)) is kind
 
 
 def check_meters(sandbox: Sandbox) -> str:
-    meters = client(sandbox, 0).v1.billing.meters
+    meters = client(sandbox).v1.billing.meters
     meter = meters.create({"display_name": "Tokens", "event_name": "tokens",
-                           "default_aggregation": {"formula": "sum"}})
+                           "default_aggregation": {"formula": "sum"},
+                           "customer_mapping": {"event_payload_key": "stripe_customer_id",
+                                                "type": "by_id"},
+                           "value_settings": {"event_payload_key": "value"}})
     expect(meters.retrieve(meter.id).event_name == "tokens", "a meter is created and read back")
+    expect(meters.update(meter.id, {"display_name": "T"}).display_name == "T", "and renamed")
     for i in range(12):
         meters.create({"display_name": "M", "event_name": f"other{i}",
                        "default_aggregation": {"formula": "count"}})
@@ -81,50 +99,148 @@ def check_meters(sandbox: Sandbox) -> str:
     expect(len(listed) == len(set(listed)) == 13, "auto paging sees every meter once")
     other = meters.list({"limit": 1}).data[0].id
     expect(meters.deactivate(other).status == "inactive", "a meter is deactivated")
+    inactive = [m.id for m in meters.list({"status": "inactive"})]
+    expect(inactive == [other], "and listed so")
+    expect(meters.reactivate(other).status == "active", "and reactivated")
     return meter.id
 
 
 def check_events(sandbox: Sandbox):
-    events = client(sandbox, 0).v1.billing.meter_events
+    events = client(sandbox).v1.billing.meter_events
     made = events.create(event("25.5", "a"))
     expect(made.payload["value"] == "25.5", "an event is accepted")
-    duplicate = lambda: events.create(event("25.5", "a"))
-    expect(raises(stripe.InvalidRequestError, duplicate), "its identifier is known")
+    expect(made.last_response.headers["request-id"].startswith("req_"), "with a request id")
+    duplicate = raised(lambda: events.create(event("25.5", "a")))
+    expect("An event already exists with identifier a." in str(duplicate) and duplicate.code is None,
+           "its identifier is known")
     once = lambda value: events.create(event(value, "b"), {"idempotency_key": "k"})
     once("1")
-    expect(once("1").identifier == "b", "an idempotency key replays")
+    again = once("1").last_response.headers
+    expect(again["idempotent-replayed"] == "true" and again["idempotency-key"] == "k",
+           "an idempotency key replays")
     expect(raises(stripe.IdempotencyError, lambda: once("2")), "and refuses other parameters")
-    exponent = lambda: events.create(event("1e3", "c"))
-    expect(raises(stripe.InvalidRequestError, exponent), "1e3 is no value")
+    expect(raises(stripe.InvalidRequestError, lambda: events.create(event("1e3", "c"))),
+           "1e3 is no value")
     expect(sandbox.total("tokens") == "26.5", "the oracle agrees: 26.5")
+
+
+def check_errors(sandbox: Sandbox):
+    events = client(sandbox).v1.billing.meter_events
+    unknown = raised(lambda: events.create(event("1", "e", surprise="x")))
+    expect((type(unknown), unknown.param, unknown.code, unknown.http_status)
+           == (stripe.InvalidRequestError, "surprise", "parameter_unknown", 400),
+           "an unknown parameter is named")
+    missing = raised(lambda: client(sandbox).v1.billing.meters.retrieve("mtr_none"))
+    expect((type(missing), missing.code, missing.http_status)
+           == (stripe.InvalidRequestError, "resource_missing", 404), "a missing meter is a 404")
+    refused = {"sk_live_x": stripe.AuthenticationError, "sk_test_forbidden": stripe.PermissionError}
+    for key, kind in refused.items():
+        expect(raises(kind, client(sandbox, key=key).v1.billing.meters.list),
+               f"{key} is a {kind.__name__}")
+    faults = {"status_429": stripe.RateLimitError, "status_409": stripe.APIError,
+              "status_500": stripe.APIError, "status_502": stripe.APIError,
+              "status_503": stripe.APIError, "drop_before": stripe.APIConnectionError,
+              "reset_before": stripe.APIConnectionError}
+    for kind, error in faults.items():
+        sandbox.ask("/sandbox/faults", {"kind": kind, "limit_reason": "global-rate"})
+        expect(raises(error, lambda: events.create(event("1", "f"))), f"{kind} is {error.__name__}")
+    expect(sandbox.total("tokens") == "26.5", "nothing of that was counted")
+
+
+def check_limits(sandbox: Sandbox):
+    sandbox.ask("/sandbox/settings", {"concurrent_calls": 1, "answer_delay_ms": 600_000})
+    held = http.client.HTTPConnection(sandbox.url.removeprefix("http://"), timeout=30)
+    held.request("GET", "/v1/billing/meters", headers={"Authorization": "Bearer sk_test_held"})
+    while sandbox.ask("/sandbox/counters")["in_flight"] == 0:
+        time.sleep(0.02)
+    sandbox.ask("/sandbox/settings", {"answer_delay_ms": 0})
+    limited = raised(client(sandbox).v1.billing.meters.list)
+    expect(isinstance(limited, stripe.RateLimitError)
+           and limited.headers["stripe-rate-limited-reason"] == "global-concurrency",
+           "the limiter says why")
+    sandbox.ask("/sandbox/settings", {"concurrent_calls": 0})
+    held.close()
 
 
 def check_retries(sandbox: Sandbox):
     events = client(sandbox, 4).v1.billing.meter_events
-    kinds = ["status_409", "drop_before", "status_503", "drop_after"]
+    kinds = ["status_409", "drop_before", "status_503", "reset_after"]
     sandbox.ask("/sandbox/faults", [{"match": "meter_events", "kind": kind} for kind in kinds])
     events.create(event("10", "r"))
     expect(sandbox.total("tokens") == "36.5", "the SDK's retries through four faults count once")
-    sandbox.ask("/sandbox/faults", {"kind": "status_429", "limit_reason": "global-rate"})
-    limited = lambda: client(sandbox, 0).v1.billing.meter_events.create(event("1", "s"))
-    expect(raises(stripe.RateLimitError, limited), "429 is a RateLimitError")
+    sandbox.ask("/sandbox/faults", {"kind": "status_429", "should_retry": "true", "count": 2})
+    events.create(event("1", "s"))
+    expect(sandbox.total("tokens") == "37.5", "a 429 that says retry is retried")
+    sandbox.ask("/sandbox/faults", {"kind": "status_500", "should_retry": "false"})
+    expect(raises(stripe.APIError, lambda: events.create(event("1", "t"))),
+           "a 500 that says otherwise is not")
 
 
 def check_summaries(sandbox: Sandbox, meter_id: str):
-    c = client(sandbox, 0)
-    hour = int(time.time()) // 3600 * 3600
-    for i in range(1, 13):
-        c.v1.billing.meter_events.create(event(str(i), f"h{i}", "cus_2", timestamp=hour - i * 3600))
-    summaries = c.v1.billing.meters.event_summaries.list(
-        meter_id, {"customer": "cus_2", "start_time": hour - 12 * 3600, "end_time": hour,
-                   "value_grouping_window": "hour"})
-    values = [row.aggregated_value for row in summaries.auto_paging_iter()]
-    expect(values == list(range(1, 13)), "hourly summaries page newest first")
-    c.v1.billing.meter_event_adjustments.create(
-        {"event_name": "tokens", "type": "cancel", "cancel": {"identifier": "h12"}})
-    expect(sandbox.total("tokens") == "102.5", "a cancelled event is taken out")
-    bad = stripe.StripeClient("sk_live_x", base_addresses={"api": sandbox.url})
-    expect(raises(stripe.AuthenticationError, bad.v1.billing.meters.list), "live keys are refused")
+    c = client(sandbox)
+    for i in range(1, 26):
+        c.v1.billing.meter_events.create(event(str(i), f"h{i}", "cus_2", timestamp=NOW - i * HOUR))
+    asked = {"customer": "cus_2", "start_time": NOW - 25 * HOUR, "end_time": NOW}
+    ask = lambda **more: c.v1.billing.meters.event_summaries.list(meter_id, {**asked, **more})
+    first = ask(value_grouping_window="hour")
+    expect(len(first.data) == 10 and first.has_more, "a page has ten rows")
+    values = [row.aggregated_value for row in first.auto_paging_iter()]
+    expect(values == list(range(1, 26)), "hourly summaries page newest first")
+    expect(len(ask(value_grouping_window="hour", limit=100).data) == 25, "or a hundred at once")
+    starts = [(row.start_time, row.end_time) for row in first.data[:2]]
+    expect(starts == [(NOW - HOUR, NOW), (NOW - 2 * HOUR, NOW - HOUR)], "each of one hour")
+    whole = ask().data
+    expect([row.aggregated_value for row in whole] == [325], "ungrouped it is one row")
+    expect([row.aggregated_value for row in ask(end_time=NOW - 24 * HOUR).data] == [25],
+           "the end is exclusive")
+    for wrong in ({"start_time": NOW - 61}, {"limit": 101}, {"value_grouping_window": "week"},
+                  {"value_grouping_window": "day"}):
+        expect(raises(stripe.InvalidRequestError, lambda: ask(**wrong)), f"{wrong} is refused")
+
+
+def check_adjustments(sandbox: Sandbox):
+    c = client(sandbox)
+    cancel = lambda identifier: c.v1.billing.meter_event_adjustments.create(
+        {"event_name": "tokens", "type": "cancel", "cancel": {"identifier": identifier}})
+    done = cancel("h12")
+    expect((done.object, done.status, done.cancel.identifier)
+           == ("billing.meter_event_adjustment", "complete", "h12"), "an event is cancelled")
+    expect(sandbox.total("tokens") == "350.5", "and taken out")
+    expect(raised(lambda: cancel("none")).code == "resource_missing", "an unknown one is not")
+    sandbox.ask("/sandbox/settings", {"apply_delay_min_s": 60, "apply_delay_max_s": 60})
+    c.v1.billing.meter_events.create(event("7", "waits"))
+    expect(cancel("waits").status == "pending", "a waiting event's cancelling waits")
+    sandbox.ask("/sandbox/settings", {"apply_delay_min_s": 0, "apply_delay_max_s": 0})
+    sandbox.advance(DAY)
+    expect(raised(lambda: cancel("h11")).code == "out_of_window", "after 24 hours it is too late")
+    expect(sandbox.total("tokens") == "350.5", "the oracle agrees: 350.5")
+
+
+def check_reports(sandbox: Sandbox, meter_id: str):
+    c = client(sandbox)
+    customer = c.v1.customers.create({"name": "N", "metadata": {"tally_tenant": "t"}})
+    expect(c.v1.customers.retrieve(customer.id).metadata["tally_tenant"] == "t",
+           "a customer is created and read back")
+    expect(c.v1.customers.delete(customer.id).deleted, "and deleted")
+    for i in range(3):
+        c.v1.billing.meter_events.create(event("1", f"late{i}", customer.id))
+    sandbox.advance(20)
+    thin = sandbox.ask("/sandbox/notifications")["notifications"]
+    expect(len(thin) == 1, "its events are taken, and reported later")
+    body, secret = json.dumps(thin[0]), "whsec_test"
+    header = stripe.WebhookSignature.generate_signature_header(body, secret, int(time.time()))
+    note = c.parse_event_notification(body, header, secret)
+    expect(note.type == "v1.billing.meter.error_report_triggered", "as a thin event")
+    expect(note.fetch_related_object().id == meter_id, "of the meter")
+    reason = note.fetch_event().data.reason
+    expect(reason.error_count == 3, "whose data is fetched")
+    error = reason.error_types[0]
+    expect((error.code, error.error_count) == ("meter_event_customer_not_found", 3), "with a code")
+    named = {sample.request.identifier for sample in error.sample_errors}
+    expect(named == {"late0", "late1", "late2"}, "and the events named")
+    missing = raised(lambda: c.v2.core.events.retrieve("evt_none"))
+    expect((missing.code, missing.http_status) == ("not_found", 404), "an unknown one is a 404")
+    expect(sandbox.total("tokens") == "350.5", "and nothing of it was counted")
 
 
 def main():
@@ -133,10 +249,15 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         sandbox = Sandbox(sys.argv[1], directory)
         try:
+            sandbox.ask("/sandbox/clock", {"now": NOW})
             meter_id = check_meters(sandbox)
             check_events(sandbox)
+            check_errors(sandbox)
+            check_limits(sandbox)
             check_retries(sandbox)
             check_summaries(sandbox, meter_id)
+            check_adjustments(sandbox)
+            check_reports(sandbox, meter_id)
         finally:
             sandbox.stop()
     print("The SDK and the sandbox agree.")
