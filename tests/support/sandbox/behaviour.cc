@@ -90,15 +90,24 @@ auto find(const Fields& fields, std::string_view name) {
                       [&](const auto& field) { return field.name == name; });
 }
 
+// The place of `value` among `names`; nullopt when it is none of them.
+template <typename List>
+std::optional<std::size_t> index_of(const List& names, const json& value) {
+  if (!value.is_string()) return std::nullopt;
+  const auto found = std::find(names.begin(), names.end(), value.get<std::string>());
+  if (found == names.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - names.begin());
+}
+
 Refused change_checks(const json& value, std::array<bool, kChecks>& out) {
   const Refused refused =
       wrong("async_checks", fmt::format("a list of: {}", fmt::join(kCheckNames, ", ")));
   if (!value.is_array()) return refused;
   out = {};
   for (const json& name : value) {
-    const auto found = std::find(kCheckNames.begin(), kCheckNames.end(), name);
-    if (found == kCheckNames.end()) return refused;
-    out[static_cast<std::size_t>(found - kCheckNames.begin())] = true;
+    const auto index = index_of(kCheckNames, name);
+    if (!index) return refused;
+    out[*index] = true;
   }
   return std::nullopt;
 }
@@ -125,11 +134,9 @@ Refused change_one(Behaviour& of, const std::string& name, const json& value) {
     return std::nullopt;
   }
   if (const auto field = find(choices(), name); field != choices().end()) {
-    const auto found = std::find(field->names.begin(), field->names.end(), value);
-    if (found == field->names.end()) {
-      return wrong(name, fmt::format("one of: {}", fmt::join(field->names, ", ")));
-    }
-    field->set(of, static_cast<std::size_t>(found - field->names.begin()));
+    const auto index = index_of(field->names, value);
+    if (!index) return wrong(name, fmt::format("one of: {}", fmt::join(field->names, ", ")));
+    field->set(of, *index);
     return std::nullopt;
   }
   if (name == "async_checks") return change_checks(value, of.async_checks);

@@ -106,8 +106,12 @@ Refused Faults::add(const json& wanted) {
 }
 
 Refused Faults::set_plan(const json& wanted) {
-  const std::uint64_t seed = wanted.at("seed");
-  const json& list = wanted.at("faults");
+  const bool is_plan = wanted.is_object() && wanted.contains("seed") &&
+                       wanted["seed"].is_number_unsigned() && wanted.contains("faults") &&
+                       wanted["faults"].is_array();
+  if (!is_plan) return invalid_request("a plan is {\"seed\": N, \"faults\": […]}");
+  const std::uint64_t seed = wanted["seed"];
+  const json& list = wanted["faults"];
   std::vector<Fault> parsed(list.size());
   double sum = 0;
   for (std::size_t i = 0; i < list.size(); ++i) {

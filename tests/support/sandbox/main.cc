@@ -36,6 +36,9 @@ constexpr std::array kOptions = {
     Option{.name = "settings",
            .default_value = "{}",
            .sentence = "A JSON object as POST /sandbox/settings takes it."},
+    Option{.name = "fault-plan",
+           .default_value = "null",
+           .sentence = "A JSON object as POST /sandbox/fault_plan takes it."},
     Option{.name = "max-connections",
            .kind = Kind::kInteger,
            .default_value = "4096",
@@ -84,6 +87,8 @@ void serve(const Settings& settings) {
   options.state_file = settings.text("state-file");
   options.settings = nlohmann::json::parse(settings.text("settings"), nullptr, false);
   if (!options.settings.is_object()) throw std::runtime_error("--settings is no JSON object");
+  options.fault_plan = nlohmann::json::parse(settings.text("fault-plan"), nullptr, false);
+  if (options.fault_plan.is_discarded()) throw std::runtime_error("--fault-plan is no JSON");
   if (settings.has("answer-delay-ms")) {
     options.settings["answer_delay_ms"] = settings.integer("answer-delay-ms");
   }

@@ -55,8 +55,14 @@ bool hides_the_answer(const Fault& fault) {
 Sandbox::Sandbox(SandboxOptions options)
     : options_(with_clocks(std::move(options))),
       journal_(options_.state_file, [this](const json& line) { replay(line); }) {
-  if (auto refused = behaviour_.change(options_.settings)) {
-    throw std::runtime_error("settings: " + refused->body["error"]["message"].get<std::string>());
+  const auto require = [](std::string_view what, const Refused& refused) {
+    if (!refused) return;
+    throw std::runtime_error(
+        fmt::format("{}: {}", what, refused->body["error"]["message"].get<std::string>()));
+  };
+  require("settings", behaviour_.change(options_.settings));
+  if (!options_.fault_plan.is_null()) {
+    require("fault plan", faults_.set_plan(options_.fault_plan));
   }
 }
 

@@ -30,6 +30,8 @@ struct SandboxOptions {
   std::string state_file;  // "": forget everything at the end
   // As POST /sandbox/settings takes them; they win over those in the state file.
   nlohmann::json settings = nlohmann::json::object();
+  // As POST /sandbox/fault_plan takes it; null: none.
+  nlohmann::json fault_plan = nullptr;
   // The clocks, replaceable in tests: unix seconds, and a steady one for rates and what is in
   // flight.
   std::function<std::int64_t()> real_now;
@@ -38,8 +40,8 @@ struct SandboxOptions {
 
 // handle() is the whole service without its socket: any thread, one request at a time inside. With
 // a state file each change is a JSON line, flushed before the answer, and re-read by the
-// constructor, which throws std::runtime_error when it cannot be read or a setting is none; a torn
-// last line is cut off.
+// constructor, which throws std::runtime_error when it cannot be read, a setting is none or the
+// plan is none; a torn last line is cut off.
 class Sandbox {
  public:
   explicit Sandbox(SandboxOptions options);

@@ -122,7 +122,8 @@ Event event_of(const json& shown) {
   event.value = parse_value(shown.at("value").get<std::string>()).units;
   event.received = shown.at("received");
   event.due = shown.at("due");
-  const auto state = std::find(kStates.begin(), kStates.end(), shown.at("state"));
+  const auto state =
+      std::find(kStates.begin(), kStates.end(), shown.at("state").get<std::string>());
   if (state == kStates.end()) throw std::runtime_error("the state file has an event of no state");
   event.state = static_cast<EventState>(state - kStates.begin());
   event.code = shown.at("code");

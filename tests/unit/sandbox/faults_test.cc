@@ -207,6 +207,18 @@ TEST_F(FaultPlanTest, IsTheSameForEachRequestWhateverComesBetween) {
   EXPECT_GT(second.size(), 1U) << "another try draws anew";
 }
 
+TEST_F(FaultPlanTest, MayBeThereFromTheStart) {
+  SandboxOptions options;
+  options.fault_plan =
+      nlohmann::json::parse(R"({"seed":1,"faults":[{"kind":"status_502","rate":1}]})");
+  sandbox_ = std::make_unique<Sandbox>(options);
+  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 502);
+  for (const char* wrong : {"[]", R"({"seed":-1,"faults":[]})", R"({"seed":1,"faults":[{}]})"}) {
+    options.fault_plan = nlohmann::json::parse(wrong);
+    EXPECT_THROW(Sandbox{options}, std::runtime_error) << wrong;
+  }
+}
+
 TEST_F(FaultPlanTest, EndsWhenRemovedAndComesAfterWhatWasAskedFor) {
   plan(R"({"seed":1,"faults":[{"kind":"status_503","rate":1}]})");
   faults(R"({"kind":"drop_before"})");

@@ -72,6 +72,16 @@ TEST_F(LimitsTest, ALiveAccountHas1000MeterEventsApartFromTheRest) {
   EXPECT_EQ(let_in(1), 1);
 }
 
+TEST_F(LimitsTest, AnEndpointIsTheSameForAllItsObjects) {
+  const std::string other = meter("other");
+  set({{"rate_limits", "live"}});
+  int taken = 0;
+  for (int i = 0; i < 30; ++i) {
+    taken += call("GET", "/v1/billing/meters/" + (i % 2 == 0 ? meter_ : other)).status == 200;
+  }
+  EXPECT_EQ(taken, 25);
+}
+
 TEST_F(LimitsTest, TheRefusalsHeadersAreSettings) {
   set({{"rate_limits", "test"}, {"limiter_retry_after_s", 2}, {"limiter_should_retry", "true"}});
   let_in(26);
