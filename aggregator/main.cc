@@ -116,7 +116,7 @@ runtime::kafka::ConsumerSettings consumer_settings(const runtime::config::Settin
   kafka.client_id = "tally-aggregator-" + worker;
   if (!instance.empty()) kafka.instance_id = instance + "-" + worker;
   kafka.extra =
-      runtime::kafka::merged({{"fetch.message.max.bytes", "262144"}, {"fetch.wait.max.ms", "10"}},
+      runtime::kafka::merged({{"fetch.message.max.bytes", "1048576"}, {"fetch.wait.max.ms", "10"}},
                              settings.family("kafka"));
   return kafka;
 }

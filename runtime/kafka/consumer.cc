@@ -75,6 +75,7 @@ struct Consumer::Impl {
   bool closing = false;                                // of the polling thread
   bool subscribed = false;                             // of the polling thread
   std::chrono::steady_clock::time_point ask_again_at;  // of the polling thread
+  std::vector<std::int32_t> read_from;  // what is assigned and read; of the polling thread
   // Since the fetcher was last woken, and when to do it again.
   std::size_t taken_bytes = 0;
   std::size_t taken_records = 0;
@@ -104,10 +105,14 @@ struct Consumer::Impl {
       self->assign(client, list);
       return;
     }
+    const std::vector<std::int32_t> given_up = numbers_of(list);
+    std::erase_if(self->read_from, [&](std::int32_t partition) {
+      return std::find(given_up.begin(), given_up.end(), partition) != given_up.end();
+    });
     const Revocation kind =
         rd_kafka_assignment_lost(client) != 0 ? Revocation::kLost : Revocation::kOrderly;
     try {
-      self->listener->revoked(numbers_of(list), kind);
+      self->listener->revoked(given_up, kind);
     } catch (...) {
       self->listener_failure = std::current_exception();
     }
@@ -143,7 +148,10 @@ struct Consumer::Impl {
     if (refused) {
       listener_failure = std::make_exception_ptr(FatalError(
           std::string("Kafka refused the assignment: ") + rd_kafka_error_string(refused.get())));
+      return;
     }
+    const std::vector<std::int32_t> taken = numbers_of(list);
+    read_from.insert(read_from.end(), taken.begin(), taken.end());
   }
 
   // Sorts one message into the batch; true when the batch's storage keeps it.
@@ -211,17 +219,19 @@ struct Consumer::Impl {
 
   // A full queue stops librdkafka 2.0.2 from fetching, and whether there is room again it finds out
   // when something else wakes its thread, or a second later. Any request does; this one asks each
-  // leader where its partitions end, whenever half a queue was taken.
+  // leader where its partitions end, whenever half a queue was taken. The answers go nowhere.
   void wake_fetcher() {
     if (taken_bytes < wake_after_bytes && taken_records < wake_after_records) return;
     taken_bytes = 0;
     taken_records = 0;
-    rd_kafka_topic_partition_list_t* assigned = nullptr;
-    if (rd_kafka_assignment(client, &assigned) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
-    const PartitionList list(assigned);
-    for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = RD_KAFKA_OFFSET_END;
-    constexpr int kAnswerTimeMs = 100;
-    rd_kafka_offsets_for_times(client, list.get(), kAnswerTimeMs);
+    if (read_from.empty()) return;
+    const PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(read_from.size())));
+    for (const std::int32_t partition : read_from) {
+      rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset =
+          RD_KAFKA_OFFSET_END;
+    }
+    constexpr int kNotWaitedFor = 0;
+    rd_kafka_offsets_for_times(client, list.get(), kNotWaitedFor);
   }
 
   // At the first poll, not before: librdkafka 2.0.2 ends the process by an assertion when a

@@ -77,8 +77,8 @@ struct ConsumerSettings {
   std::string instance_id;  // static membership; empty: dynamic
   // How far the client fetches ahead of poll(), about: the bytes of records, and their number (each
   // takes half a kilobyte besides). In flight are fetch.message.max.bytes per partition more.
-  std::size_t queue_bytes = std::size_t{8} * 1024 * 1024;
-  std::size_t queue_records = 25'000;
+  std::size_t queue_bytes = std::size_t{32} * 1024 * 1024;
+  std::size_t queue_records = 100'000;
   std::map<std::string, std::string> extra;  // librdkafka's own names; see settings.h
 };
 
