@@ -71,6 +71,7 @@ std::size_t fit_together(std::span<const BatchPlan* const> plans) {
   const BatchPlan& first = *plans.front();
   std::int64_t records = 0;
   std::size_t rows = 0;
+  std::size_t text_bytes = 0;
   std::size_t rejects = 0;
   std::int64_t bytes = 0;
   std::set<core::PartitionId> partitions;
@@ -78,6 +79,7 @@ std::size_t fit_together(std::span<const BatchPlan* const> plans) {
   const auto fits = [&](const BatchPlan* plan) {
     records += plan->records;
     rows += plan->totals.rows();
+    text_bytes += plan->totals.texts->bytes();
     rejects += plan->rejects.size() + plan->reject_overflow.size() + plan->lost.size();
     bytes += plan->reject_bytes + plan->handoff_bytes;
     bool apart = true;
@@ -88,6 +90,7 @@ std::size_t fit_together(std::span<const BatchPlan* const> plans) {
     topic_partitions = std::max(topic_partitions, plan->topic_partitions);
     return apart && of_one_topology && plan->meters->version() == first.meters->version() &&
            records <= core::kMaxRecordsPerTransaction && rows <= core::kMaxRowsPerTransaction &&
+           text_bytes <= core::kMaxTextBytesPerTransaction &&
            rejects <= core::kMaxRejectRowsPerTransaction && bytes <= core::kMaxBytesPerTransaction;
   };
   const auto rest = plans.subspan(1);

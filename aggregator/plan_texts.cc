@@ -32,6 +32,7 @@ const PlanText* PlanTexts::born(std::string_view text) {
     free_bytes_ = std::max(bytes, usual);
     chunks_.push_back(std::make_unique_for_overwrite<std::byte[]>(free_bytes_));
     free_ = chunks_.back().get();
+    bytes_ += free_bytes_;
   }
   const auto* const made = new (free_)
       PlanText(static_cast<std::uint32_t>(text.size()), static_cast<std::uint32_t>(texts_.size()));

@@ -1,8 +1,8 @@
 // The texts by which a plan's windows are named (tenants, dimensions), each once: so a window's key
 // is of fixed size, owns no memory, and two keys of one plan are compared without their texts.
 //
-// Bounded by the records of the plan. Append-only: a text stays where it is, and as it is, as long
-// as its PlanTexts lives. Threads: one at a time.
+// Bounded by core::kMaxTextBytesPerCommit: the session ends a plan that has more. Append-only: a
+// text stays where it is, and as it is, as long as its PlanTexts lives. Threads: one at a time.
 #pragma once
 
 #include "aggregator/row_table.h"
@@ -55,6 +55,8 @@ class PlanTexts {
   [[nodiscard]] auto begin() const { return texts_.begin(); }
   [[nodiscard]] auto end() const { return texts_.end(); }
   [[nodiscard]] std::size_t size() const { return texts_.size(); }
+  // That they take in memory, without the table that finds them.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
   [[nodiscard]] const PlanText* born(std::string_view text);
@@ -63,6 +65,7 @@ class PlanTexts {
   std::vector<std::unique_ptr<std::byte[]>> chunks_;
   std::byte* free_ = nullptr;  // of the last chunk
   std::size_t free_bytes_ = 0;
+  std::size_t bytes_ = 0;  // of all chunks
 };
 
 }  // namespace tally::aggregator

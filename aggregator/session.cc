@@ -371,6 +371,7 @@ bool Session::plan_full() const {
   return plan_ &&
          (plan_->records + static_cast<std::int64_t>(kPollRecords) > core::kMaxRecordsPerCommit ||
           plan_->totals.rows() >= core::kMaxRowsPerCommit ||
+          plan_->totals.texts->bytes() >= core::kMaxTextBytesPerCommit ||
           plan_->handoff_bytes > core::kMaxHandoffBytesPerCommit);
 }
 

@@ -66,6 +66,9 @@ inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
 // Rows of the totals: windows, and values of unique counts. And as many as what comes last brings:
 // a poll's records, or those of a handoff row, times the meters that read them.
 inline constexpr std::size_t kMaxRowsPerCommit = 400'000;
+// The texts that name its windows, and those of events that turned out to be copies or late: they
+// are read before that is known. And what comes last brings, as above.
+inline constexpr std::size_t kMaxTextBytesPerCommit = 64UL * 1024 * 1024;
 // The verdict of a replayed record is a row, without bytes, past both: the records of a handoff
 // block at most, for a plan that has as many rows takes no further block.
 inline constexpr std::int64_t kMaxRejectRowsPerCommit = 20'000;
@@ -74,6 +77,7 @@ inline constexpr std::int64_t kMaxRejectBytesPerCommit = 64 * 1024 * 1024;
 inline constexpr std::int64_t kMaxRecordsPerTransaction = 4 * kMaxRecordsPerCommit;
 // The same rows. Other processes wait for the locks of those that they add to, too.
 inline constexpr std::size_t kMaxRowsPerTransaction = 900'000;
+inline constexpr std::size_t kMaxTextBytesPerTransaction = 3 * kMaxTextBytesPerCommit;
 inline constexpr int kCommitLockSeconds = 20;  // instead of the 5 of all else
 // That a worker waits for its last commit when it is told to stop, or gives up partitions.
 inline constexpr int kDrainSeconds = 25;

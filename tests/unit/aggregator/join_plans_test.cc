@@ -178,6 +178,12 @@ TEST(JoinPlans, OnlySoMuchInOneTransaction) {
   };
   EXPECT_EQ(fitting([](BatchPlan&) {}), 3U);
   EXPECT_EQ(fitting([](BatchPlan& one) { one.records = core::kMaxRecordsPerTransaction / 2; }), 2U);
+  EXPECT_EQ(
+      fitting([](BatchPlan& one) {
+        one.totals.texts = std::make_shared<PlanTexts>();
+        one.totals.texts->intern(std::string(core::kMaxTextBytesPerTransaction / 2 - 64, 'x'));
+      }),
+      2U);
   EXPECT_EQ(fitting([](BatchPlan& one) { one.reject_bytes = core::kMaxBytesPerTransaction / 2; }),
             2U);
   EXPECT_EQ(fitting([](BatchPlan& one) { one.handoff_bytes = core::kMaxBytesPerTransaction; }), 1U);

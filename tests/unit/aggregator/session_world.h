@@ -32,6 +32,7 @@ struct World final : Pace {
   }
 
   Clock::time_point time{};
+  std::vector<core::Meter> meters = {count_meter("calls", "api")};
   int polls_left = 20;
   int waits_left = 20;
 
@@ -128,9 +129,8 @@ class WorldStore final : public TotalsStore {
 
   Deployment open(const OpenRequest& request) override {
     Deployment deployment;
-    deployment.meters =
-        std::make_shared<const MeterSet>(std::vector{count_meter("calls", "api")},
-                                         core::CatalogueVersion(1), core::CatalogueVersion(1));
+    deployment.meters = std::make_shared<const MeterSet>(world_.meters, core::CatalogueVersion(1),
+                                                         core::CatalogueVersion(1));
     deployment.generation = core::Generation(1);
     deployment.partitions = request.partitions;
     return deployment;
