@@ -115,7 +115,7 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
     const auto looked = Clock::now();
     // It may have been emptied and have grown past the old place meanwhile.
     const bool waited = looked - last_read_ >= std::chrono::milliseconds(kPollMs);
-    if (follow_ && waited && was_emptied()) return begin_again();
+    if (follow_ && waited && is_emptied()) return begin_again();
     bytes = read_some(to);
     last_read_ = Clock::now();
     if (bytes > 0) {
@@ -123,7 +123,7 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
       return Got::kBytes;
     }
     if (!follow_) return Got::kEnd;
-    if (was_emptied()) return begin_again();
+    if (is_emptied()) return begin_again();
     if (follow_->to_end) next_look_ = looked;
     watch();
     if (follow_->to_end && later_->empty()) return Got::kEnd;
@@ -133,7 +133,7 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
   }
 }
 
-bool Input::was_emptied() const {
+bool Input::is_emptied() const {
   struct stat about = {};
   if (::fstat(descriptor_, &about) != 0) fail("reading failed");
   if (static_cast<std::uint64_t>(about.st_size) < at_) return true;
@@ -159,9 +159,9 @@ void Input::not_taken(std::uint64_t bytes) {
   }
   late_bytes_ += bytes;
   troubles_.push_back(fmt::format(
-      "{} was emptied within a line, of which {} bytes had been read: that line is not published "
-      "but its copy may hold it, and the first line that follows may be its rest; rotate by "
-      "renaming",
+      "{} was emptied within a line, of which {} bytes had been read: neither they nor what "
+      "follows "
+      "up to the first line end, which may be its rest, are published; rotate by renaming",
       path_, bytes));
 }
 

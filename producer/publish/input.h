@@ -79,6 +79,10 @@ class Input {
   [[nodiscard]] Got read(std::span<char> to, std::size_t& bytes);
   // Of what was read before the last kNewFile so many bytes at the end were no record.
   void not_taken(std::uint64_t bytes);
+  // And so many of what was read since, where it was emptied.
+  void rest_not_taken(std::uint64_t bytes) { late_bytes_ += bytes; }
+  // Whether what came with the last kNewFile is the same file's.
+  [[nodiscard]] bool was_emptied() const { return emptied_; }
 
   // Makes the place's file the one at hand, at its begin: the file, or where it is followed the one
   // in its folder that had its name; then those come that were born later. Before anything was
@@ -93,7 +97,7 @@ class Input {
   // The file at hand.
   [[nodiscard]] std::shared_ptr<const FileMark> file() const { return file_; }
   // Of files that were rotated away or emptied, and read no more: what was written after they were
-  // left, pieces without a line end, and files that were removed before they could be opened.
+  // left, pieces of lines, and files that were passed over, or removed before they could be opened.
   [[nodiscard]] std::uint64_t late_bytes() const;
   // Of all files, and what was passed over by seek().
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
@@ -107,7 +111,7 @@ class Input {
   Got read_pipe(std::span<char> to, std::size_t& bytes);
   [[nodiscard]] std::size_t read_some(std::span<char> to) const;
   void note(std::span<const char> bytes);
-  [[nodiscard]] bool was_emptied() const;
+  [[nodiscard]] bool is_emptied() const;
   Got begin_again();
   [[nodiscard]] bool has_rested(Clock::time_point looked) const;
   [[nodiscard]] bool change_to_new_file(Clock::time_point looked);

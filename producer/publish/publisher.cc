@@ -320,7 +320,6 @@ Publish::Then Publish::take() {
 }
 
 Publish::Then Publish::begin_new_file() {
-  record_ = {};
   const auto header = read_header();
   if (!header) {
     ++account_.lines;

@@ -97,19 +97,32 @@ Next RecordReader::take(std::size_t bytes, std::uint64_t dropped, Record& record
 // What stands behind the last line end of a file.
 Next RecordReader::rest(Input::Got got, std::uint64_t dropped, Record& record) {
   const std::size_t left = end_ - begin_;
-  if (got == Input::Got::kStopped || (left == 0 && dropped == 0)) return next_of(got);
+  const bool is_piece = left > 0 || dropped > 0;
+  const bool unclosed = edge_ && edge_->within_quotes();
   if (got == Input::Got::kNewFile) {
-    input_.not_taken(dropped + left);
-    return Next::kNewFile;
+    if (is_piece) input_.not_taken(dropped + left);
+    is_rest_ = (is_piece || is_rest_) && input_.was_emptied();
+    if (!is_rest_ || !unclosed) return Next::kNewFile;
+    ended_ = true;
+    static_cast<void>(take(left, dropped, record));
+    return Next::kBroken;
   }
-  if (last_line_ == LastLine::kIsLeft) {
+  if (got == Input::Got::kStopped || !is_piece) return next_of(got);
+  if (is_rest_ || last_line_ == LastLine::kIsLeft) {
     left_bytes_ = dropped + left;
     return Next::kEnd;
   }
-  const bool unclosed = edge_ && edge_->within_quotes();
   ended_ = true;
   const Next taken = take(left, dropped, record);
   return unclosed ? Next::kBroken : taken;
+}
+
+// Up to the first line end of a file that was emptied within a line.
+Next RecordReader::pass_over(std::size_t bytes, std::uint64_t dropped, Record& record) {
+  is_rest_ = false;
+  static_cast<void>(take(bytes, dropped, record));
+  input_.rest_not_taken(record.end);
+  return Next::kNewFile;
 }
 
 Next RecordReader::next(Record& record) {
@@ -119,6 +132,7 @@ Next RecordReader::next(Record& record) {
   for (;;) {
     const Look looked = look(seen);
     if (looked == Look::kEnd) {
+      if (is_rest_) return pass_over(seen, dropped, record);
       const Next taken = take(seen, dropped, record);
       // Whether its end was in the buffer by chance must change nothing.
       return edge_ && taken == Next::kTooLong ? Next::kBroken : taken;
@@ -137,8 +151,12 @@ Next RecordReader::next(Record& record) {
     const Input::Got got = fill();
     if (got == Input::Got::kBytes) continue;
     const Next told = rest(got, dropped, record);
-    if (told == Next::kNewFile) go_on_at(0, 1);
-    return told;
+    if (told != Next::kNewFile) return told;
+    go_on_at(0, 1);
+    record = {};
+    if (!is_rest_) return told;
+    seen = 0;
+    dropped = 0;
   }
 }
 

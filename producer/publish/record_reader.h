@@ -27,13 +27,14 @@ enum class Next {
   kTooLong,  // longer than the bound; it has been passed over
   kBroken,   // CSV: a quote out of place or never closed, or a row beyond the bound; nothing after
              // it can be read
-  kNewFile,  // the input goes on with another file, from its begin
+  kNewFile,  // the input goes on with another file, where the record says
   kEnd,
   kStopped,  // the input was told to wait no longer
 };
 
 // What stands behind the last line end of an input that ends. Where the input goes on with another
-// file it is never a record, for a number may be cut off there: Input counts it among late_bytes().
+// file it is never a record, for a number may be cut off there, nor is, where the file was emptied,
+// what follows up to the first line end: Input counts both among late_bytes().
 enum class LastLine {
   kIsRecord,  // of an input that is known to be complete
   kIsLeft,    // whoever writes may not be done with it
@@ -45,9 +46,9 @@ class RecordReader {
   // `delimiter`: of CSV; nullopt reads lines.
   RecordReader(Input& input, std::size_t max_bytes, std::optional<char> delimiter,
                LastLine last_line = LastLine::kIsRecord);
-  // `record.text` is valid until the next call. The places are told of kTooLong and kBroken, too.
-  // After kStopped, kEnd and kBroken it is not called again. Throws std::system_error when reading
-  // fails.
+  // `record.text` is valid until the next call. The places are told of kTooLong and kBroken, too;
+  // of kNewFile that behind what is passed over. After kStopped, kEnd and kBroken it is not called
+  // again. Throws std::system_error when reading fails.
   [[nodiscard]] Next next(Record& record);
   // The next record is the one at that place of the input's file, which the caller moved there.
   void go_on_at(std::uint64_t offset, std::uint64_t line);
@@ -62,6 +63,7 @@ class RecordReader {
   Look look(std::size_t& seen);
   Next take(std::size_t bytes, std::uint64_t dropped, Record& record);
   Next rest(Input::Got got, std::uint64_t dropped, Record& record);
+  Next pass_over(std::size_t bytes, std::uint64_t dropped, Record& record);
   Input::Got fill();
 
   Input& input_;
@@ -75,7 +77,8 @@ class RecordReader {
   std::size_t end_ = 0;
   std::uint64_t offset_ = 0;  // of begin_ in the file
   std::uint64_t line_ = 1;
-  bool ended_ = false;  // the last record was handed out
+  bool ended_ = false;    // the last record was handed out
+  bool is_rest_ = false;  // what comes next may be the rest of a line that an emptying cut
 };
 
 }  // namespace tally::producer::publish

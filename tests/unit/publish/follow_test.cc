@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 namespace tally::producer::publish {
 namespace {
@@ -136,14 +137,68 @@ TEST(Follow, AnEmptiedFileIsReadFromItsBegin) {
             (Lines{"1@0 one", "2@4 two", "<new file>", "1@0 three"}));
 }
 
-// Who writes in blocks has half a line out when the file is copied and emptied: "n=51" of 512.
-TEST(Follow, APieceOfALineIsNoRecordWhereAFileIsEmptied) {
+// Who writes in blocks has half a line out when the file is copied and emptied: "n=51" of 512. Its
+// other half, "2", was billed.
+TEST(Follow, NoPieceOfALineIsARecordWhereAFileIsEmptied) {
   const Scratch scratch;
   scratch.write("log", "one\nn=51");
   Input input(scratch.path("log"), kAtOnce);
   RecordReader reader(input, 100, std::nullopt);
-  EXPECT_EQ(follow(input, reader, {[&] { scratch.write("log", "2\nthree\n"); }}),
-            (Lines{"1@0 one", "<new file>", "1@0 2", "2@2 three"}));
+  EXPECT_EQ(follow(input, reader,
+                   {[&] { scratch.write("log", ""); }, [] {}, [&] { scratch.append("log", "2"); },
+                    [&] { scratch.append("log", "\nthree\n"); }}),
+            (Lines{"1@0 one", "<new file>", "2@2 three"}));
+  EXPECT_EQ(input.late_bytes(), 4U + 2U);
+  const std::string told = input.take_trouble().value_or("");
+  EXPECT_NE(told.find("was emptied within a line, of which 4 bytes had been read: neither they "),
+            std::string::npos)
+      << told;
+  EXPECT_FALSE(input.take_trouble());
+}
+
+TEST(Follow, ThePieceBehindAnEmptyingIsOneAlsoWhereItIsEmptiedOrRotatedAgain) {
+  const Scratch scratch;
+  scratch.write("log", "one\nn=51");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  Steps steps = {[&] { scratch.write("log", "2"); },
+                 [] {},
+                 [&] { scratch.write("log", ""); },
+                 [&] { scratch.append("log", "3\nfour\nn=6"); },
+                 [&] { scratch.write("log", "5"); },
+                 [&] {
+                   scratch.rename("log", "log.1");
+                   scratch.give_birth("log", "six\n");
+                 }};
+  steps.insert(steps.end(), 4, [] {});
+  EXPECT_EQ(follow(input, reader, steps),
+            (Lines{"1@0 one", "<new file>", "2@2 four", "<new file>", "1@0 six"}));
+  EXPECT_EQ(input.late_bytes(), 4U + 1U + 2U + 3U + 1U);
+}
+
+TEST(Follow, NoPieceOfARowIsARecordWhereAFileIsEmptied) {
+  const Scratch scratch;
+  scratch.write("log", "a,1\nb,5");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, ',');
+  EXPECT_EQ(follow(input, reader, {[&] { scratch.write("log", "1,x\nc,3\n"); }}),
+            (Lines{"1@0 a,1", "<new file>", "2@4 c,3"}));
+  EXPECT_EQ(input.late_bytes(), 3U + 4U);
+}
+
+// Nothing tells which line end is the row's: what a customer wrote was read as a row.
+TEST(Follow, WhereAFileIsEmptiedWithinQuotesReadingEnds) {
+  const Scratch scratch;
+  scratch.write("log", "a,1\nb,\"5");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, ',');
+  input.keep_waiting([&, emptied = false]() mutable {
+    if (!std::exchange(emptied, true)) scratch.write("log", "x\nc,3\n");
+    return true;
+  });
+  Record record;
+  EXPECT_EQ(reader.next(record), Next::kRecord);
+  EXPECT_EQ(reader.next(record), Next::kBroken);
   EXPECT_EQ(input.late_bytes(), 4U);
 }
 
