@@ -91,7 +91,7 @@ core::Result<void> fits(const Job& job, const Input& input, const std::string& p
         "state {} is called as a rotated {} may be, and would be read as one: name it otherwise",
         state, path));
   }
-  if (job.follow && std::filesystem::is_symlink(path)) {
+  if (job.follow && input.has_places() && std::filesystem::is_symlink(path)) {
     return core::invalid(fmt::format(
         "{} is a symbolic link to {}: what it points to later would not be known as the file that "
         "comes next; follow the file itself, by a name that the newest one always has",

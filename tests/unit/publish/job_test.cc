@@ -4,6 +4,7 @@
 #include "tests/unit/publish/scratch.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -73,6 +74,20 @@ TEST(Job, ASymbolicLinkIsNotFollowed) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("is a symbolic link to app.22.log: "), std::string::npos);
   EXPECT_TRUE(fits({.recipe = std::make_unique<NdjsonRecipe>()}, input, link));
+}
+
+// /dev/stdin is a link: a pipe behind it was said to be one that the wrong name was given of.
+TEST(Job, ALinkToAPipeIsRefusedAsAPipe) {
+  const Scratch scratch;
+  ASSERT_EQ(::mkfifo(scratch.path("fifo").c_str(), 0600), 0);
+  const std::string link = scratch.path("stdin");
+  std::filesystem::create_symlink("fifo", link);
+  const auto refused =
+      fits({.recipe = std::make_unique<NdjsonRecipe>(), .follow = true}, Input(link), link);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find(" is no file: a pipe is read as it comes"),
+            std::string::npos)
+      << refused.error().message;
 }
 
 TEST(Job, AStateIsNotCalledAsARotatedLog) {
