@@ -21,8 +21,9 @@ struct PublishAccount {
   std::chrono::duration<double> spent{0};
   // Behind the last line end, and not read: whoever writes may not be done with that line.
   std::uint64_t left_bytes = 0;
-  // Of files that were rotated away or emptied: what they got after they were left, a piece without
-  // a line end, and all of one that was removed before it could be opened. Nobody read it.
+  // Of files that were rotated away or emptied: what they got after they were left, pieces of
+  // lines, and all of one that was passed over or, without a state, could not be opened. Nobody
+  // read it.
   std::uint64_t late_bytes = 0;
   // Set when it ended before the end of the input: the first line that was not read.
   std::optional<std::uint64_t> stopped_before_line;

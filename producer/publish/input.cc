@@ -42,6 +42,7 @@ Input::Input(int descriptor) { take(descriptor); }
 Input::Input(const std::string& path, std::optional<Follow> follow)
     : path_(path), follow_(follow), ours_(path != "-") {
   if (follow_) later_.emplace(path_);
+  if (is_followed()) later_->must_be_listed();
   if (follow_ && !later_->has_birth_times()) {
     troubles_.push_back(fmt::format(
         "the file system of {} keeps no birth times: rotated files are read in the order of their "
@@ -119,14 +120,17 @@ Input::Got Input::read_regular(std::span<char> to, std::size_t& bytes) {
     bytes = read_some(to);
     last_read_ = Clock::now();
     if (bytes > 0) {
-      if (renamed_) renamed_ = last_read_;
+      if (renamed_ && is_followed()) renamed_ = last_read_;
       return Got::kBytes;
     }
     if (!follow_) return Got::kEnd;
     if (is_emptied()) return begin_again();
     if (follow_->to_end) next_look_ = looked;
     watch();
-    if (follow_->to_end && later_->empty()) return Got::kEnd;
+    if (follow_->to_end && later_->empty()) {
+      if (later_->problem()) throw std::system_error(*later_->problem());
+      return Got::kEnd;
+    }
     if (change_to_new_file(looked)) return Got::kNewFile;
     ::poll(nullptr, 0, kPollMs);
     if (!keep_waiting_()) return Got::kStopped;
@@ -157,6 +161,13 @@ void Input::not_taken(std::uint64_t bytes) {
     left_.back().piece = bytes;
     return;
   }
+  if (bytes == 0) {
+    troubles_.push_back(fmt::format(
+        "{} was emptied: what it got after it was last read is lost, and what follows may begin "
+        "with the rest of a line; rotate by renaming",
+        path_));
+    return;
+  }
   late_bytes_ += bytes;
   troubles_.push_back(fmt::format(
       "{} was emptied within a line, of which {} bytes had been read: neither they nor what "
@@ -178,23 +189,30 @@ void Input::watch() {
   next_look_ = Clock::now() + std::chrono::milliseconds(kPollMs);
   later_->look(file_->inode);
   if (!later_->empty() && !renamed_) renamed_ = Clock::now();
-  if (later_->problem() == told_problem_) return;
-  told_problem_ = later_->problem();
-  if (!told_problem_.empty()) {
-    troubles_.push_back(told_problem_ + "; what follows is read once it can be");
-  }
+  while (auto trouble = later_->take_trouble()) troubles_.push_back(std::move(*trouble));
+  if (is_followed()) tell_problem();
+}
+
+void Input::tell_problem() {
+  const std::string problem = later_->problem() ? later_->problem()->what() : "";
+  const auto now = Clock::now();
+  if (problem == told_problem_ && now < told_problem_at_ + follow_->tell_again) return;
+  told_problem_ = problem;
+  told_problem_at_ = now;
+  if (!problem.empty()) troubles_.push_back(problem + "; what follows is read once it can be");
 }
 
 void Input::look_at_left() {
   for (Left& left : left_) {
-    if (left.told || late_bytes(left) == 0) continue;
-    left.told = true;
-    const bool is_late = late_bytes(left) > left.piece;
+    const std::uint64_t late = late_bytes(left);
+    if (left.told > 0 || late == 0) continue;
+    left.told = left.bytes + late;
+    const bool is_late = late > left.piece;
     troubles_.push_back(fmt::format(
         "{}, which was rotated away, {}: once its last line is whole, publish that file again to "
         "its end with the same settings, but without a state (what was published before is counted "
         "once)",
-        later_->name_of(left.inode).value_or("a file that is gone"),
+        later_->name_of(left.identity.first).value_or("a file that is gone"),
         is_late ? "was written to after it was left, and that is not read (give a longer "
                   "--rotate-grace-ms)"
                 : fmt::format("ends with {} bytes without a line end, which are no event",
@@ -229,23 +247,48 @@ std::uint64_t Input::late_bytes() const {
 
 void Input::leave() {
   look_at_left();
-  if (left_.size() == kMaxLeft) {
+  while (left_.size() >= kMaxLeft) {
     late_bytes_ += late_bytes(left_.front());
     ::close(left_.front().descriptor);
     left_.pop_front();
   }
+  const FileIdentity identity = Succession::identity_of(descriptor_);
   left_.push_back(
-      {.descriptor = std::exchange(descriptor_, -1), .inode = file_->inode, .bytes = at_});
+      {.descriptor = std::exchange(descriptor_, -1), .identity = identity, .bytes = at_});
   emptied_ = false;
 }
 
+void Input::look_on_at(const std::vector<LeftFile>& left) {
+  if (!later_) return;
+  for (const LeftFile& file : left) {
+    const auto descriptor = later_->find(file.identity);
+    if (!descriptor) continue;
+    left_.push_back({.descriptor = *descriptor, .identity = file.identity, .bytes = file.bytes});
+  }
+}
+
+std::vector<LeftFile> Input::left_before(std::uint64_t inode) const {
+  std::vector<LeftFile> out;
+  for (const Left& left : left_) {
+    // It and those behind it are read again.
+    if (left.identity.first == inode) return out;
+    out.push_back({left.identity, left.told > 0 ? left.told : left.bytes});
+  }
+  return inode == file_->inode ? out : std::vector<LeftFile>();
+}
+
 bool Input::change_to_new_file(Clock::time_point looked) {
-  if (later_->empty() || !later_->is_open() || !has_rested(looked)) return false;
+  if (later_->empty() || !has_rested(looked)) return false;
+  if (!later_->is_open()) {
+    if (follow_->to_end && later_->problem()) throw std::system_error(*later_->problem());
+    return false;
+  }
   leave();
   take(later_->take());
   // One that was given its name back is read again.
-  const auto again = std::find_if(left_.begin(), left_.end(),
-                                  [&](const Left& left) { return left.inode == file_->inode; });
+  const auto again = std::find_if(left_.begin(), left_.end(), [&](const Left& left) {
+    return left.identity.first == file_->inode;
+  });
   if (again != left_.end()) {
     ::close(again->descriptor);
     left_.erase(again);

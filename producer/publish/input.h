@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace tally::producer::publish {
 
@@ -37,6 +38,13 @@ struct FilePlace {
 
 [[nodiscard]] FilePlace place_in(const FileMark& file, std::uint64_t offset, std::uint64_t line);
 
+// A rotated file that was left: what it gets later is not read, but told.
+struct LeftFile {
+  FileIdentity identity;
+  std::uint64_t bytes = 0;  // that were read, or that it had when that was told
+  friend bool operator==(const LeftFile&, const LeftFile&) = default;
+};
+
 // How to follow a file: where it ends, more is waited for. When another file has its name, the old
 // one is read until it has not grown for `grace`, since whoever writes may have it open yet; then
 // each that has had the name since, in the order of their birth, from its begin. When it is shorter
@@ -45,7 +53,11 @@ struct FilePlace {
 struct Follow {
   std::chrono::milliseconds grace{5'000};
   // What has the name is read to where it ends then; only files from before it are gone through.
+  // One that cannot be opened ends the reading with an error, and `grace` is no longer waited for
+  // where the old one goes on growing.
   bool to_end = false;
+  // After so long what cannot be opened is told again.
+  std::chrono::milliseconds tell_again{60'000};
 };
 
 // One thread.
@@ -62,7 +74,7 @@ class Input {
   using KeepWaiting = std::function<bool()>;
 
   // "-" is standard input, which cannot be followed. Throws std::system_error when it cannot be
-  // opened.
+  // opened, or it is followed and its folder cannot be listed.
   explicit Input(const std::string& path, std::optional<Follow> follow = std::nullopt);
   // Reads, and does not close, the descriptor.
   explicit Input(int descriptor);
@@ -90,6 +102,11 @@ class Input {
   [[nodiscard]] core::Result<void> find(const FilePlace& place);
   // Throws std::system_error.
   void seek(std::uint64_t offset);
+  // Goes on looking at files that an earlier run left and that are in the folder yet; after find().
+  // Throws std::system_error.
+  void look_on_at(const std::vector<LeftFile>& left);
+  // The files that were left last, of before the file with that inode came.
+  [[nodiscard]] std::vector<LeftFile> left_before(std::uint64_t inode) const;
 
   [[nodiscard]] bool has_places() const { return regular_; }
   // Whether more is waited for at its end.
@@ -99,6 +116,10 @@ class Input {
   // Of files that were rotated away or emptied, and read no more: what was written after they were
   // left, pieces of lines, and files that were passed over, or removed before they could be opened.
   [[nodiscard]] std::uint64_t late_bytes() const;
+  // Of files that had the name and cannot be opened yet, and of those behind them.
+  [[nodiscard]] std::uint64_t unopened_bytes() const {
+    return later_ ? later_->unopened_bytes() : 0;
+  }
   // Of all files, and what was passed over by seek().
   [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
   // Of the file, when it was opened; 0: it is a pipe or followed, and has no end.
@@ -132,23 +153,25 @@ class Input {
   // more.
   struct Left {
     int descriptor = -1;
-    std::uint64_t inode = 0;
+    FileIdentity identity;
     std::uint64_t bytes = 0;  // that were read, and were whole records
     std::uint64_t piece = 0;  // that were read behind them
-    bool told = false;
+    std::uint64_t told = 0;   // how many it had when that was told; 0: nothing was
   };
   static constexpr std::size_t kMaxLeft = 4;
   static std::uint64_t late_bytes(const Left& left);
   void leave();
   void look_at_left();
+  void tell_problem();
   std::deque<Left> left_;
   std::uint64_t late_bytes_ = 0;  // of those that are looked at no more, or were emptied
   bool emptied_ = false;          // that was the last kNewFile
   std::deque<std::string> troubles_;
   std::string told_problem_;  // of later_
+  Clock::time_point told_problem_at_ = Clock::now();
   Clock::time_point next_look_ = Clock::now();
   Clock::time_point last_read_ = Clock::now();
-  // Since when another file has the name and the one at hand has not grown.
+  // Since when another file has the name and, where it is followed, the one at hand has not grown.
   std::optional<Clock::time_point> renamed_;
   KeepWaiting keep_waiting_ = [] { return true; };
 };

@@ -75,6 +75,7 @@ class Publish {
   void tell(const std::string& sentence) const;
   void tell_troubles();
   void tell_standstill();
+  void count_unopened();
   void close();
 
   const PublishOptions& options_;
@@ -139,6 +140,7 @@ core::Result<void> Publish::go_on_from_state() {
     }
     const auto found = input_.find(kept_->place);
     if (!found) return found;
+    input_.look_on_at(kept_->left);
     reader_.go_on_at(0, 1);
   }
   const auto header = read_header();
@@ -228,9 +230,22 @@ void Publish::tell_troubles() {
   while (const auto trouble = input_.take_trouble()) tell(*trouble);
 }
 
+// A state goes on before them; without one nobody comes back.
+void Publish::count_unopened() {
+  const std::uint64_t bytes = input_.unopened_bytes();
+  if (bytes == 0) return;
+  if (!keeps_state()) {
+    account_.late_bytes += bytes;
+    return;
+  }
+  tell(fmt::format("{} bytes are left to the next run, of what could not be opened and follows it",
+                   bytes));
+}
+
 void Publish::keep_state() {
   const Place place = prefix_.acked();
-  State now{options_.topic, place_in(*place.file, place.offset, place.line)};
+  State now{options_.topic, place_in(*place.file, place.offset, place.line),
+            input_.left_before(place.file->inode)};
   if (kept_ == now) return;
   store_state(options_.state_file, now);
   kept_ = std::move(now);
@@ -372,6 +387,7 @@ void Publish::close() {
   // What is still outstanding is given up and called back as failed.
   producer_.reset();
   tell_troubles();
+  count_unopened();
   account_.delivered = delivered_;
   account_.delivered_bytes = delivered_bytes_;
   account_.failed_by_reason = failed_;

@@ -100,7 +100,7 @@ Next RecordReader::rest(Input::Got got, std::uint64_t dropped, Record& record) {
   const bool is_piece = left > 0 || dropped > 0;
   const bool unclosed = edge_ && edge_->within_quotes();
   if (got == Input::Got::kNewFile) {
-    if (is_piece) input_.not_taken(dropped + left);
+    input_.not_taken(dropped + left);
     is_rest_ = (is_piece || is_rest_) && input_.was_emptied();
     if (!is_rest_ || !unclosed) return Next::kNewFile;
     ended_ = true;

@@ -67,6 +67,20 @@ bool is_number(std::string_view text) {
          text.find_first_not_of(kDigits, 1) == std::string_view::npos;
 }
 
+// The name but for its figures: app.#.log of app.12.log.
+std::string kind_of(std::string_view name) {
+  std::string out;
+  for (const char c : name) {
+    const bool is_digit = kDigits.find(c) != std::string_view::npos;
+    if (!is_digit || !out.ends_with('#')) out += is_digit ? '#' : c;
+  }
+  return out;
+}
+
+bool contains(const std::vector<FileIdentity>& files, const FileIdentity& file) {
+  return std::find(files.begin(), files.end(), file) != files.end();
+}
+
 std::int64_t nanoseconds(const statx_timestamp& time) {
   return time.tv_sec * 1'000'000'000 + time.tv_nsec;
 }
@@ -89,18 +103,24 @@ bool is_log_name(std::string_view log, std::string_view name) {
   return is_moment(plain.substr(stem.size(), plain.size() - log.size()));
 }
 
-std::pair<std::uint64_t, std::int64_t> Succession::File::identity() const {
-  return {inode, has_birth ? born_ns : 0};
-}
+FileIdentity Succession::File::identity() const { return {inode, has_birth ? born_ns : 0}; }
 
 Succession::Succession(const std::string& path) {
   const std::filesystem::path whole = std::filesystem::absolute(path);
   folder_ = whole.parent_path();
   name_ = whole.filename().string();
-  for (const File& file : files()) {
-    if (is_log(file)) known_.push_back(file.identity());
-    has_birth_times_ = has_birth_times_ && (file.has_birth || !is_log(file));
+  try {
+    for (const File& file : files()) {
+      (is_log(file) ? known_ : others_).push_back(file.identity());
+      has_birth_times_ = has_birth_times_ && (file.has_birth || !is_log(file));
+    }
+  } catch (const std::system_error& error) {
+    unlisted_ = error;
   }
+}
+
+void Succession::must_be_listed() const {
+  if (unlisted_) throw std::system_error(*unlisted_);
 }
 
 Succession::~Succession() {
@@ -128,8 +148,14 @@ std::optional<Succession::File> Succession::about(int folder, const std::string&
 
 std::vector<Succession::File> Succession::files() const {
   std::vector<File> out;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    if (auto file = about(AT_FDCWD, entry.path().string())) out.push_back(std::move(*file));
+  try {
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      if (auto file = about(AT_FDCWD, entry.path().string())) out.push_back(std::move(*file));
+    }
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw std::system_error(
+        error.code(), fmt::format("{}, in which rotated files are looked for, cannot be listed",
+                                  folder_.string()));
   }
   return out;
 }
@@ -145,8 +171,7 @@ bool Succession::is_new(const File& file, std::uint64_t inode_at_hand,
     return false;
   }
   // Who has the name is read, were it a file from before that was given its name back.
-  return file.name == name_ ||
-         std::find(known_.begin(), known_.end(), file.identity()) == known_.end();
+  return file.name == name_ || !contains(known_, file.identity());
 }
 
 std::optional<int> Succession::open(const File& file) const {
@@ -166,7 +191,7 @@ std::optional<int> Succession::try_to_open(const File& file) {
   try {
     return open(file);
   } catch (const std::system_error& error) {
-    problem_ = error.what();
+    problem_ = error;
     return -1;
   }
 }
@@ -193,35 +218,63 @@ void Succession::open_what_waits() {
       return file.identity() == held.file.identity();
     });
     held.missed = now == all.end() ? held.missed + 1 : 0;
-    if (now == all.end()) {
-      problem_ = (folder_ / held.file.name).string() + " could not be opened, and is gone";
-      continue;
-    }
+    if (now == all.end()) continue;
     held.file = *now;
     held.descriptor = try_to_open(held.file).value_or(-1);
   }
   // Names change while they are listed: what one look did not see may be there.
   std::erase_if(next_, [&](const Held& held) {
     if (held.missed < 2) return false;
+    troubles_.push_back(fmt::format("the file that was {} could not be opened, and is gone",
+                                    (folder_ / held.file.name).string()));
     lost_bytes_ += held.file.bytes;
     return true;
   });
 }
 
+// Names may be another log's that the file which had this one's before has now. Where others of
+// that kind were born after it, and before what has the name, they are not read, but most likely
+// had it.
+void Succession::tell_passed_over(std::uint64_t before) {
+  const auto all = files();
+  const auto last =
+      std::find_if(all.begin(), all.end(), [&](const File& file) { return file.inode == before; });
+  const auto named =
+      std::find_if(all.begin(), all.end(), [&](const File& file) { return file.name == name_; });
+  if (last == all.end() || named == all.end() || is_log(*last)) return;
+  for (const File& file : all) {
+    if (is_log(file) || kind_of(file.name) != kind_of(last->name) || file.inode == before ||
+        file.bytes == 0 || file.born_ns < last->born_ns || file.born_ns > named->born_ns ||
+        contains(known_, file.identity()) || contains(others_, file.identity())) {
+      continue;
+    }
+    others_.push_back(file.identity());
+    lost_bytes_ += file.bytes;
+    troubles_.push_back(fmt::format(
+        "{}, which seems to have been {} between two looks, is called as another log may be, and "
+        "is not read: if it was, publish it with the same settings, but without a state",
+        (folder_ / file.name).string(), name_));
+  }
+}
+
 void Succession::look(std::uint64_t inode_at_hand) {
   const auto named = about(AT_FDCWD, (folder_ / name_).string());
-  const bool is_newest =
-      !named || named->inode == (next_.empty() ? inode_at_hand : next_.back().file.inode);
+  const std::uint64_t newest = next_.empty() ? inode_at_hand : next_.back().file.inode;
+  const bool is_newest = !named || named->inode == newest;
   const bool waits =
       std::any_of(next_.begin(), next_.end(), [](const Held& held) { return held.descriptor < 0; });
-  if (is_newest && !waits && problem_.empty()) return;
-  problem_.clear();
+  if (is_newest && !waits && !problem_) return;
+  problem_.reset();
+  unlisted_bytes_ = 0;
   std::vector<Held> found;
   try {
+    must_be_listed();
     if (waits) open_what_waits();
     find_new(inode_at_hand, found);
+    if (!is_newest) tell_passed_over(newest);
   } catch (const std::system_error& error) {
-    problem_ = error.what();
+    problem_ = error;
+    if (!is_newest) unlisted_bytes_ = named->bytes;
   }
   std::sort(found.begin(), found.end(), [&](const Held& a, const Held& b) {
     return std::tuple(a.file.born_ns, a.file.name == name_) <
@@ -237,6 +290,37 @@ int Succession::take() {
   const int descriptor = next_.front().descriptor;
   next_.pop_front();
   return descriptor;
+}
+
+std::optional<std::string> Succession::take_trouble() {
+  if (troubles_.empty()) return std::nullopt;
+  std::string oldest = std::move(troubles_.front());
+  troubles_.pop_front();
+  return oldest;
+}
+
+std::uint64_t Succession::unopened_bytes() const {
+  std::uint64_t sum = unlisted_bytes_;
+  bool waits = false;
+  for (const Held& held : next_) {
+    waits = waits || held.descriptor < 0;
+    if (!waits) continue;
+    const auto now = held.descriptor < 0 ? std::nullopt : about(held.descriptor, "");
+    sum += now.value_or(held.file).bytes;
+  }
+  return sum;
+}
+
+FileIdentity Succession::identity_of(int descriptor) {
+  const auto file = about(descriptor, "");
+  return file ? file->identity() : FileIdentity();
+}
+
+std::optional<int> Succession::find(const FileIdentity& identity) const {
+  const auto all = files();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const File& file) { return file.identity() == identity; });
+  return found == all.end() ? std::nullopt : open(*found);
 }
 
 std::optional<std::string> Succession::name_of(std::uint64_t inode) const {
@@ -265,7 +349,7 @@ core::Result<std::optional<int>> Succession::begin_at(std::uint64_t inode) {
     return file.inode == inode && is_log(file) && without_compression(file.name) == file.name;
   });
   if (first == all.end()) return std::optional<int>();
-  known_.clear();
+  known_ = {first->identity()};
   for (const File& file : all) {
     if (!is_log(file) || &file == &*first) continue;
     if (without_compression(file.name) == file.name) {

@@ -7,12 +7,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <system_error>
 
@@ -49,7 +51,8 @@ void write_all(int descriptor, std::string_view text, const std::string& path) {
   }
 }
 
-bool read_number(const core::JsonValue& object, std::string_view name, std::uint64_t& out) {
+template <typename Number>
+bool read_number(const core::JsonValue& object, std::string_view name, Number& out) {
   const core::JsonValue* member = object.find(name);
   if (member == nullptr || member->kind != core::JsonValue::Kind::kNumber) return false;
   const char* const end = member->text.data() + member->text.size();
@@ -64,16 +67,35 @@ bool read_text(const core::JsonValue& object, std::string_view name, std::string
   return true;
 }
 
+// States of before these were kept have none.
+bool read_left(const core::JsonValue& object, std::vector<LeftFile>& out) {
+  const core::JsonValue* member = object.find("left");
+  if (member == nullptr) return true;
+  return member->kind == core::JsonValue::Kind::kArray &&
+         std::all_of(member->children.begin(), member->children.end(),
+                     [&](const core::JsonValue& one) {
+                       LeftFile& file = out.emplace_back();
+                       return read_number(one, "inode", file.identity.first) &&
+                              read_number(one, "born_ns", file.identity.second) &&
+                              read_number(one, "bytes", file.bytes);
+                     });
+}
+
 }  // namespace
 
 std::string to_json(const State& state) {
   std::string topic;
   core::append_json_string(state.topic, topic);
+  std::string left;
+  for (const LeftFile& file : state.left) {
+    fmt::format_to(std::back_inserter(left), R"({}{{"inode":{},"born_ns":{},"bytes":{}}})",
+                   left.empty() ? "" : ",", file.identity.first, file.identity.second, file.bytes);
+  }
   return fmt::format(R"({{"tally_publish_state":{},"topic":{},"inode":{},"head_bytes":{},)"
-                     R"("head_sha256":"{}","offset":{},"line":{}}})"
+                     R"("head_sha256":"{}","offset":{},"line":{},"left":[{}]}})"
                      "\n",
                      kVersion, topic, state.place.inode, state.place.head_bytes,
-                     state.place.head_hash, state.place.offset, state.place.line);
+                     state.place.head_hash, state.place.offset, state.place.line, left);
 }
 
 core::Result<State> parse_state(std::string_view json) {
@@ -86,7 +108,8 @@ core::Result<State> parse_state(std::string_view json) {
                     read_number(parsed.value(), "head_bytes", state.place.head_bytes) &&
                     read_text(parsed.value(), "head_sha256", state.place.head_hash) &&
                     read_number(parsed.value(), "offset", state.place.offset) &&
-                    read_number(parsed.value(), "line", state.place.line);
+                    read_number(parsed.value(), "line", state.place.line) &&
+                    read_left(parsed.value(), state.left);
   if (!good) return core::invalid("no state of this version");
   return state;
 }

@@ -11,12 +11,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tally::producer::publish {
 
 struct State {
   std::string topic;
   FilePlace place;
+  // Of before the place's file, the newest last.
+  std::vector<LeftFile> left = {};
   friend bool operator==(const State&, const State&) = default;
 };
 

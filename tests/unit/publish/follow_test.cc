@@ -7,8 +7,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace tally::producer::publish {
 namespace {
@@ -128,6 +130,38 @@ TEST(Follow, WhatWasToldOfFilesLongLeftStaysCounted) {
   EXPECT_EQ(input.late_bytes(), 2U);
 }
 
+// A state that stands in a file reads it again, and those behind it: they are not left yet.
+TEST(Follow, FilesAreLeftForAStateOnlyBeforeItsOwn) {
+  const Scratch scratch;
+  scratch.write("log", "one\n");
+  Input input(scratch.path("log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  std::vector<std::uint64_t> inodes = {input.file()->inode};
+  Steps steps;
+  for (const std::string name : {"log.1", "log.2"}) {
+    steps.insert(steps.end(), {[&, name] {
+                                 scratch.rename("log", name);
+                                 scratch.give_birth("log", "more\n");
+                               },
+                               [] {}, [] {}, [&] { inodes.push_back(input.file()->inode); }});
+  }
+  follow(input, reader, steps);
+  const auto bytes_before = [&](std::uint64_t inode) {
+    std::vector<std::uint64_t> out;
+    for (const LeftFile& file : input.left_before(inode)) out.push_back(file.bytes);
+    return out;
+  };
+  ASSERT_EQ(inodes.size(), 3U);
+  EXPECT_EQ(bytes_before(inodes[0]), std::vector<std::uint64_t>());
+  EXPECT_EQ(bytes_before(inodes[1]), (std::vector<std::uint64_t>{4}));
+  EXPECT_EQ(bytes_before(inodes[2]), (std::vector<std::uint64_t>{4, 5}));
+  EXPECT_EQ(bytes_before(inodes[0] + 1'000'000), std::vector<std::uint64_t>());
+  // What was told is not told again.
+  scratch.append("log.1", "late\n");
+  EXPECT_TRUE(input.take_trouble());
+  EXPECT_EQ(bytes_before(inodes[2]), (std::vector<std::uint64_t>{9, 5}));
+}
+
 TEST(Follow, AnEmptiedFileIsReadFromItsBegin) {
   const Scratch scratch;
   scratch.write("log", "one\ntwo\n");
@@ -135,6 +169,11 @@ TEST(Follow, AnEmptiedFileIsReadFromItsBegin) {
   RecordReader reader(input, 100, std::nullopt);
   EXPECT_EQ(follow(input, reader, {[&] { scratch.write("log", "three\n"); }}),
             (Lines{"1@0 one", "2@4 two", "<new file>", "1@0 three"}));
+  // What was not read is lost, and nothing else may say so.
+  EXPECT_NE(input.take_trouble().value_or("").find("/log was emptied: what it got after "),
+            std::string::npos);
+  EXPECT_FALSE(input.take_trouble());
+  EXPECT_EQ(input.late_bytes(), 0U);
 }
 
 // Who writes in blocks has half a line out when the file is copied and emptied: "n=51" of 512. Its

@@ -2,6 +2,7 @@
 #include "producer/publish/publisher.h"
 #include "producer/publish/csv_recipe.h"
 #include "producer/publish/mapping.h"
+#include "tests/unit/publish/forbidden.h"
 #include "tests/unit/publish/scratch.h"
 #include "tests/unit/publish/steps.h"
 
@@ -156,6 +157,72 @@ TEST(Publisher, AStateStaysBeforeWhatFailed) {
   const PublishAccount stuck = publish_file();
   EXPECT_EQ(stuck.resumed_at_line, 4U);
   EXPECT_EQ(stuck.refused, 1U);
+}
+
+// Run by cron, what a rotated file got after the run that had left it was seen by nobody.
+TEST(Publisher, WhatALeftFileGetsAfterTheRunIsToldByTheNext) {
+  const Scratch scratch;
+  scratch.write("log", event("a") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.state_file = scratch.path("state");
+  options.last_line = LastLine::kIsLeft;
+  std::vector<std::string> told;
+  options.on_trouble = [&](const std::string& sentence) { told.push_back(sentence); };
+  const auto run = [&] {
+    Input input(scratch.path("log"), Follow{.grace = kAtOnce.grace, .to_end = true});
+    NdjsonRecipe recipe;
+    const auto account = publish_records(input, recipe, options);
+    EXPECT_TRUE(account) << account.error().message;
+    return account ? account.value() : PublishAccount{};
+  };
+  EXPECT_TRUE(run().whole());
+  scratch.rename("log", "log.1");
+  scratch.give_birth("log", event("b") + "\n");
+  EXPECT_TRUE(run().whole());
+  EXPECT_TRUE(told.empty());
+  scratch.append("log.1", "late\n");
+  const PublishAccount late = run();
+  EXPECT_EQ(late.late_bytes, 5U);
+  EXPECT_FALSE(late.whole());
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find("/log.1, which was rotated away, was written to after it was left"),
+            std::string::npos)
+      << told[0];
+  // Once; and what comes later again.
+  EXPECT_TRUE(run().whole());
+  scratch.append("log.1", "later\n");
+  EXPECT_EQ(run().late_bytes, 6U);
+}
+
+// It ended with exit code 0, and had read nothing of the new log.
+TEST_F(Forbidden, WhatCouldNotBeOpenedByTheEndIsCounted) {
+  for (const bool has_state : {false, true}) {
+    scratch.write("log", event("a") + "\n");
+    Problems problems;
+    PublishOptions options = options_to(problems);
+    if (has_state) options.state_file = scratch.path("state");
+    std::vector<std::string> told;
+    options.on_trouble = [&](const std::string& sentence) { told.push_back(sentence); };
+    int asked = 0;
+    options.stopping = [&] {
+      if (++asked == 1) rotate_to_what_is_forbidden();
+      return asked == 6;
+    };
+    Input input(scratch.path("log"), kAtOnce);
+    NdjsonRecipe recipe;
+    const auto account = publish_records(input, recipe, options);
+    become(me_);
+    ASSERT_TRUE(account) << account.error().message;
+    EXPECT_EQ(account.value().delivered, 1U);
+    EXPECT_EQ(account.value().late_bytes, has_state ? 0U : 4U);
+    EXPECT_EQ(account.value().whole(), has_state);
+    ASSERT_EQ(told.size(), has_state ? 2U : 1U);
+    EXPECT_NE(told[0].find("/log cannot be opened: "), std::string::npos) << told[0];
+    EXPECT_EQ(told.back().find("4 bytes are left to the next run") == 0, has_state) << told.back();
+    std::filesystem::remove(scratch.path("log"));
+    std::filesystem::remove(scratch.path("log.1"));
+  }
 }
 
 TEST(PublishAccount, ALineThatWasLeftIsNotWhole) {

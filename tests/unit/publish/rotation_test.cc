@@ -1,13 +1,14 @@
 // Which files had a log's name, and in which order they are read.
 #include "producer/publish/rotation.h"
+#include "tests/unit/publish/forbidden.h"
 #include "tests/unit/publish/scratch.h"
 #include "tests/unit/publish/steps.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 namespace tally::producer::publish {
 namespace {
@@ -66,6 +67,40 @@ TEST(Rotation, TwiceBetweenTwoLooksLosesNoFile) {
             (Lines{"1@0 one", "<new file>", "1@0 two", "<new file>", "1@0 three"}));
 }
 
+// A rotation that gives names which may be another log's: the file between was passed over, exit
+// code 0.
+TEST(Rotation, AFileThatWasPassedOverForItsNameIsToldAndCounted) {
+  const Scratch scratch;
+  scratch.write("app.log", "one\n");
+  scratch.write("app-8080.log", "a neighbour's\n");
+  Input input(scratch.path("app.log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  Steps steps = {[&] {
+    scratch.rename("app.log", "app.1.log");
+    scratch.give_birth("app.log", "two\n");
+    scratch.give_birth("app-8081.log", "another neighbour's\n");
+    scratch.rename("app.1.log", "app.2.log");
+    scratch.rename("app.log", "app.1.log");
+    scratch.give_birth("app.log", "three\n");
+    scratch.give_birth("app.9.log", "born later\n");
+  }};
+  steps.insert(steps.end(), kFourWaits.begin(), kFourWaits.end());
+  // Once more: each is told once.
+  steps.emplace_back([&] {
+    scratch.rename("app.log", "app.3.log");
+    scratch.give_birth("app.log", "four\n");
+  });
+  steps.insert(steps.end(), kFourWaits.begin(), kFourWaits.end());
+  EXPECT_EQ(follow(input, reader, steps),
+            (Lines{"1@0 one", "<new file>", "1@0 three", "<new file>", "1@0 four"}));
+  EXPECT_NE(input.take_trouble().value_or("").find("/app.1.log, which seems to have been "),
+            std::string::npos);
+  // What cannot be told from a log that was rotated is told, too.
+  EXPECT_NE(input.take_trouble().value_or("").find("/app.9.log, "), std::string::npos);
+  EXPECT_FALSE(input.take_trouble());
+  EXPECT_EQ(input.late_bytes(), 4U + 11U);
+}
+
 // The neighbour's lines were counted twice: by its own tail, and here under other ids.
 TEST(Rotation, ANeighboursLogThatIsRotatedTooIsNotRead) {
   const Scratch scratch;
@@ -84,10 +119,33 @@ TEST(Rotation, ANeighboursLogThatIsRotatedTooIsNotRead) {
   Steps steps = {rotate};
   steps.insert(steps.end(), kFourWaits.begin(), kFourWaits.end());
   EXPECT_EQ(follow(input, reader, steps), ours);
+  EXPECT_FALSE(input.take_trouble());
+  EXPECT_EQ(input.late_bytes(), 0U);
   Input later(scratch.path("app.log"), kAtOnce);
   ASSERT_TRUE(later.find(place));
   RecordReader again(later, 100, std::nullopt);
   EXPECT_EQ(follow(later, again, kFourWaits), ours);
+  EXPECT_FALSE(later.take_trouble());
+}
+
+// Another rotation in the same moment, of a neighbour with names of the same kind.
+TEST(Rotation, ANeighboursLogIsNotToldAsPassedOver) {
+  const Scratch scratch;
+  scratch.write("app.log", "one\n");
+  scratch.give_birth("app.7.log", "theirs\n");
+  scratch.give_birth("app-2.log", "theirs\n");
+  Input input(scratch.path("app.log"), kAtOnce);
+  RecordReader reader(input, 100, std::nullopt);
+  Steps steps = {[&] {
+    scratch.rename("app.log", "app.1.log");
+    scratch.rename("app-2.log", "app-2.1.log");
+    scratch.give_birth("app-2.log", "theirs too\n");
+    scratch.give_birth("app.log", "two\n");
+  }};
+  steps.insert(steps.end(), kFourWaits.begin(), kFourWaits.end());
+  EXPECT_EQ(follow(input, reader, steps), (Lines{"1@0 one", "<new file>", "1@0 two"}));
+  EXPECT_FALSE(input.take_trouble());
+  EXPECT_EQ(input.late_bytes(), 0U);
 }
 
 // A symbolic link moves on from file to file: those between two runs were passed over in silence.
@@ -210,29 +268,19 @@ TEST(Rotation, WhoReadsToTheEndGoesThroughWhatWasRotatedSince) {
   EXPECT_EQ(reader.left_bytes(), 2U);
 }
 
-// Between logrotate's making of a file and its chown nobody else may read it.
-class Forbidden : public ::testing::Test {
- protected:
-  Forbidden() { std::filesystem::permissions(scratch.path(""), std::filesystem::perms(0777)); }
-  ~Forbidden() override { become(me_); }
-  void forbid(const std::string& name) {
-    std::filesystem::permissions(scratch.path(name), std::filesystem::perms::none);
-    if (me_ == 0) become(kNobody);
-  }
-  void allow(const std::string& name) {
-    become(me_);
-    std::filesystem::permissions(scratch.path(name), std::filesystem::perms(0644));
-  }
-  void become(uid_t user) { EXPECT_EQ(::seteuid(user), 0); }
-  void rotate_to_what_is_forbidden() {
-    scratch.rename("log", "log.1");
-    scratch.give_birth("log", "two\n");
-    forbid("log");
-  }
-  static constexpr uid_t kNobody = 65'534;
+// It was read for as long as somebody wrote to it, and the new file was not.
+TEST(Rotation, WhoReadsToTheEndWaitsOnceForARotatedFileThatGrows) {
   const Scratch scratch;
-  const uid_t me_ = ::geteuid();
-};
+  scratch.write("log", "one\n");
+  Input input(scratch.path("log"), Follow{.grace = std::chrono::milliseconds(150), .to_end = true});
+  RecordReader reader(input, 100, std::nullopt, LastLine::kIsLeft);
+  scratch.rename("log", "log.1");
+  scratch.give_birth("log", "two\n");
+  Steps steps(100, [&] { scratch.append("log.1", "more\n"); });
+  const Lines lines = follow(input, reader, steps);
+  ASSERT_LT(lines.size(), 100U);
+  EXPECT_EQ(lines.back(), "1@0 two");
+}
 
 TEST_F(Forbidden, WhatCannotBeOpenedYetIsToldAndTriedAgain) {
   scratch.write("log", "one\n");
@@ -258,6 +306,88 @@ TEST_F(Forbidden, WhatCannotBeOpenedYetIsToldAndTriedAgain) {
   EXPECT_EQ(follow(input, reader, steps),
             (Lines{"1@0 one", "<new file>", "1@0 two", "<new file>", "1@0 three"}));
   EXPECT_EQ(input.late_bytes(), 0U);
+}
+
+// By cron each run waited for ever, and the next one beside it.
+TEST_F(Forbidden, WhoReadsToTheEndDoesNotWaitForWhatCannotBeOpened) {
+  scratch.write("log", "one\n");
+  Input input(scratch.path("log"), Follow{.grace = kAtOnce.grace, .to_end = true});
+  RecordReader reader(input, 100, std::nullopt, LastLine::kIsLeft);
+  rotate_to_what_is_forbidden();
+  Record record;
+  EXPECT_EQ(reader.next(record), Next::kRecord);
+  input.keep_waiting([waits = 0]() mutable { return ++waits < 10; });
+  try {
+    static_cast<void>(reader.next(record));
+    ADD_FAILURE() << "it ended as if all had been read, or waited";
+  } catch (const std::system_error& error) {
+    EXPECT_NE(std::string(error.what()).find("/log cannot be opened: "), std::string::npos)
+        << error.what();
+  }
+}
+
+// A file that is published with a state, and was not rotated, needs no look at its neighbours.
+TEST_F(Forbidden, AFolderThatCannotBeListedIsToldWhereItIsNeeded) {
+  scratch.write("log", "one\n");
+  std::filesystem::permissions(scratch.path(""), std::filesystem::perms(0711));
+  if (me_ == 0)
+    become(kNobody);
+  else
+    std::filesystem::permissions(scratch.path(""), std::filesystem::perms(0311));
+  const Follow to_end{.grace = kAtOnce.grace, .to_end = true};
+  {
+    Input input(scratch.path("log"), to_end);
+    RecordReader reader(input, 100, std::nullopt, LastLine::kIsLeft);
+    EXPECT_EQ(follow(input, reader, {}), Lines{"1@0 one"});
+    EXPECT_FALSE(input.take_trouble());
+  }
+  Input input(scratch.path("log"), to_end);
+  become(me_);
+  scratch.rename("log", "log.1");
+  scratch.write("log", "two\n");
+  if (me_ == 0) become(kNobody);
+  const auto what_is_thrown = [](const auto& does) {
+    try {
+      does();
+    } catch (const std::system_error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  RecordReader reader(input, 100, std::nullopt, LastLine::kIsLeft);
+  const std::string sentence = ", in which rotated files are looked for, cannot be listed: ";
+  EXPECT_NE(what_is_thrown([&] { follow(input, reader, kFourWaits); }).find(sentence),
+            std::string::npos);
+  EXPECT_NE(
+      what_is_thrown([&] { const Input follows(scratch.path("log"), kAtOnce); }).find(sentence),
+      std::string::npos);
+  become(me_);
+  std::filesystem::permissions(scratch.path(""), std::filesystem::perms(0777));
+}
+
+// Metering stood still for as long as nobody had read that one line.
+TEST_F(Forbidden, WhatCannotBeOpenedIsCountedWhileItWaitsAndToldAgain) {
+  scratch.write("log", "one\n");
+  Input input(scratch.path("log"),
+              Follow{.grace = kAtOnce.grace, .tell_again = std::chrono::milliseconds(0)});
+  RecordReader reader(input, 100, std::nullopt);
+  const Steps steps = {[&] { rotate_to_what_is_forbidden(); },
+                       [] {},
+                       [] {},
+                       [&] {
+                         become(me_);
+                         scratch.rename("log", "log.0");
+                         scratch.give_birth("log", "three\n");
+                         if (me_ == 0) become(kNobody);
+                       },
+                       [] {},
+                       [] {}};
+  EXPECT_EQ(follow(input, reader, steps), Lines{"1@0 one"});
+  EXPECT_EQ(input.unopened_bytes(), 4U + 6U);
+  EXPECT_EQ(input.late_bytes(), 0U);
+  const auto told = input.take_trouble();
+  EXPECT_TRUE(told);
+  EXPECT_EQ(input.take_trouble(), told);
 }
 
 TEST_F(Forbidden, WhatIsRemovedBeforeItCouldBeOpenedIsCounted) {

@@ -76,7 +76,9 @@ State some_state() {
            .head_bytes = 4,
            .head_hash = "00ff",
            .offset = 9'007'199'254'740'993U,
-           .line = 3}};
+           .line = 3},
+          {{.identity = {5, 1'763'810'000'123'456'789}, .bytes = 6},
+           {.identity = {0xffff'ffff'ffff'ffffU, 0}, .bytes = 9'007'199'254'740'993U}}};
 }
 
 TEST(StateFile, ComesBackAsItWasStored) {
@@ -109,11 +111,25 @@ TEST(StateFile, OneThatIsTornOrForeignIsRefused) {
                                  {R"("offset":9)", R"("offset":-9)"},
                                  {R"("offset":9)", R"("offset":99999999999)"},
                                  {R"("line":3)", R"("line":3.0)"},
-                                 {R"("line":3)", R"("row":3)"}}) {
+                                 {R"("line":3)", R"("row":3)"},
+                                 {R"("left":[)", R"("left":[{},)"},
+                                 {R"("bytes":6)", R"("bytes":-6)"},
+                                 {R"("left":[{)", R"("left":{"0":{)"}}) {
     std::string text = whole;
     text.replace(text.find(from), std::string(from).size(), to);
     EXPECT_FALSE(parse_state(text)) << text;
   }
+}
+
+TEST(StateFile, OneOfBeforeLeftFilesWereKeptIsTaken) {
+  State state = some_state();
+  state.left.clear();
+  std::string old = to_json(state);
+  const std::string member = R"(,"left":[])";
+  old.replace(old.find(member), member.size(), "");
+  const auto parsed = parse_state(old);
+  ASSERT_TRUE(parsed);
+  EXPECT_EQ(parsed.value(), state);
 }
 
 TEST(StateFile, OneThatCannotBeReadSaysWhy) {
