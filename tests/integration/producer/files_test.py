@@ -199,7 +199,15 @@ class Files(unittest.TestCase):
         account, _ = self.run_to_end("tail", *flags, code=1)
         self.assertEqual((account["delivered"], account["left_bytes"], account["late_bytes"]), (8, len(cut), 0))
         self.assertEqual(len(read_topic(self.topic)), 18)
-
+        # An old worker writes on: no run reads it, so the next one tells it, once.
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(self.log_line(18)[20:])
+        with open(log + ".1", "a", encoding="utf-8") as file:
+            file.write(self.log_line(19))
+        account, said = self.run_to_end("tail", *flags, code=1)
+        self.assertEqual((account["delivered"], account["late_bytes"]), (1, len(self.log_line(19))))
+        self.assertIn(f"{log}.1, which was rotated away, was written to after it was left", said)
+        self.run_to_end("tail", *flags)
 
     def test_a_cut_line_on_standard_input_is_no_event(self):
         lines = "".join(f"2026-11-21T08:00:0{i}Z id-{i} acme n=512\n" for i in range(3))
