@@ -22,11 +22,12 @@ void shed(std::string& text) {
 
 }  // namespace
 
-Connection::Connection(Loop& loop)
-    : loop_(loop),
-      options_(loop.shared().options),
-      id_(loop.add(*this)),
-      charge_(loop.shared().receiving, options_) {}
+Connection::Connection(Place place)
+    : place_(std::move(place)),
+      loop_(place_.loop()),
+      options_(loop_.shared().options),
+      id_(loop_.add(*this)),
+      charge_(loop_.shared().receiving, options_) {}
 
 Connection::~Connection() {
   if (!closed_) loop_.remove(id_);
@@ -308,6 +309,7 @@ void Connection::close() {
   read_deadline_ = kNever;
   write_deadline_ = kNever;
   loop_.remove(id_);
+  place_.leave();
   close_stream();
 }
 

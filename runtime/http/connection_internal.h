@@ -20,7 +20,7 @@ namespace tally::runtime::http {
 // hold it alive; close() ends both.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  explicit Connection(Loop& loop);
+  explicit Connection(Place place);
   virtual ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -82,6 +82,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void let_body_come();
   void after_sending();
 
+  Place place_;  // until close()
   Loop& loop_;
   const ServerOptions& options_;
   const std::uint64_t id_;

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <new>
 #include <stdexcept>
 
 namespace tally::runtime::http {
@@ -33,6 +34,23 @@ bool is_stale(const asio::local::stream_protocol::endpoint& endpoint) {
   error_code ec;
   socket.connect(endpoint, ec);
   return ec == asio::error::connection_refused;
+}
+
+// In the loop's own thread. A connection for which there is no memory is closed without a word.
+void begin(Place place, Socket socket, TlsContext tls, bool is_refused) {
+  Loop& loop = place.loop();
+  std::shared_ptr<Connection> connection;
+  try {
+    connection = tls != nullptr
+                     ? make_tls_connection(std::move(place), std::move(socket), std::move(tls))
+                     : make_plain_connection(std::move(place), std::move(socket));
+    if (is_refused) connection->refuse(503, "too many connections; try again later");
+    connection->start();
+    if (loop.draining()) connection->drain();
+  } catch (const std::bad_alloc&) {
+    loop.counters.connections_failed.add();
+    if (connection != nullptr) connection->close();
+  }
 }
 
 }  // namespace
@@ -180,7 +198,11 @@ void Listener::failed(Acceptor<Protocol>& acceptor, Timer& pause, error_code ec)
   const auto now = std::chrono::steady_clock::now();
   if (logged_at_ == std::chrono::steady_clock::time_point() || now - logged_at_ >= kLogPause) {
     logged_at_ = now;
-    log::warn("connections wait outside", {{"problem", ec.message()}});
+    try {
+      log::warn("connections wait outside", {{"problem", ec.message()}});
+    } catch (const std::bad_alloc&) {
+      // Memory may be what is missing.
+    }
   }
   pause.expires_after(kPause);
   pause.async_wait([this, &acceptor, &pause](error_code aborted) {
@@ -195,16 +217,10 @@ void Listener::deal(Loop& loop, Socket socket, TlsContext tls) {
   const bool refused = open >= limit;
   if (refused) refused_.add();
   if (refused && (tls != nullptr || open >= limit + kRefusedAtOnce)) return;
-  loop.expect_connection();
-  asio::post(
-      loop.context(), [&loop, refused, socket = std::move(socket), tls = std::move(tls)]() mutable {
-        const auto connection = tls != nullptr
-                                    ? make_tls_connection(loop, std::move(socket), std::move(tls))
-                                    : make_plain_connection(loop, std::move(socket));
-        if (refused) connection->refuse(503, "too many connections; try again later");
-        connection->start();
-        if (loop.draining()) connection->drain();
-      });
+  asio::post(loop.context(), [place = Place(loop), refused, socket = std::move(socket),
+                              tls = std::move(tls)]() mutable {
+    begin(std::move(place), std::move(socket), std::move(tls), refused);
+  });
 }
 
 }  // namespace tally::runtime::http

@@ -67,9 +67,13 @@ void Loop::drain() {
   });
 }
 
-void Loop::expect_connection() {
-  load_.fetch_add(1, std::memory_order_relaxed);
-  shared_.open.fetch_add(1);
+Place::Place(Loop& loop) : loop_(&loop) {
+  loop.load_.fetch_add(1, std::memory_order_relaxed);
+  loop.shared_.open.fetch_add(1);
+}
+
+void Place::leave() {
+  if (Loop* const left = std::exchange(loop_, nullptr)) left->lose_connection();
 }
 
 void Loop::lose_connection() {
@@ -81,14 +85,15 @@ void Loop::lose_connection() {
 
 std::uint64_t Loop::add(Connection& connection) {
   if (free_slots_.empty()) {
-    slots_.emplace_back();
+    if (slots_.size() == slots_.capacity()) slots_.reserve(2 * slots_.size() + 1);
     free_slots_.reserve(slots_.capacity());  // remove() takes no memory
-    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
+    free_slots_.push_back(static_cast<std::uint32_t>(slots_.size()));
+    slots_.emplace_back();
   }
+  arm();
   const std::uint32_t place = free_slots_.back();
   free_slots_.pop_back();
   slots_[place].connection = &connection;
-  arm();
   return std::uint64_t{slots_[place].generation} << 32 | place;
 }
 
@@ -98,7 +103,6 @@ void Loop::remove(std::uint64_t id) {
   slot.connection = nullptr;
   ++slot.generation;
   free_slots_.push_back(static_cast<std::uint32_t>(id));
-  lose_connection();
 }
 
 std::shared_ptr<Connection> Loop::find(std::uint64_t id) const {
@@ -143,12 +147,12 @@ void Loop::collect() {
 // Without connections the clock stands still and wakes nobody.
 void Loop::arm() {
   if (ticking_) return;
-  ticking_ = true;
   looked_at_ = std::chrono::steady_clock::now();
   ticker_.expires_after(period_);
   ticker_.async_wait([this](error_code ec) {
     if (!ec) tick();
   });
+  ticking_ = true;
 }
 
 void Loop::tick() {

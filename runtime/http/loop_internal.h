@@ -15,6 +15,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace tally::runtime::http {
@@ -40,6 +41,7 @@ class Counter {
 };
 
 struct LoopCounters {
+  Counter connections_failed;
   Counter requests;
   std::array<Counter, 6> responses;
   Counter request_timeouts;
@@ -80,14 +82,13 @@ class Loop {
   void drain();
   [[nodiscard]] asio::io_context& context() { return context_; }
   [[nodiscard]] Shared& shared() { return shared_; }
-  // Connections that are here or on their way here, counted by whoever sends and removes them.
+  // Connections that are here or on their way here: Places of this thread.
   [[nodiscard]] std::size_t load() const { return load_.load(std::memory_order_relaxed); }
-  void expect_connection();
-  void lose_connection();
   LoopCounters counters;
 
   // The I/O thread only, as all below.
-  // The connection is looked after until remove(); its id is never given again.
+  // The connection is looked after until remove(); its id is never given again. Throws
+  // std::bad_alloc: then it is not.
   [[nodiscard]] std::uint64_t add(Connection& connection);
   void remove(std::uint64_t id);
   // A moment that has surely come when `timeout` has passed from now.
@@ -105,6 +106,8 @@ class Loop {
     Connection* connection = nullptr;
     std::uint32_t generation = 0;
   };
+  friend class Place;
+  void lose_connection();
   [[nodiscard]] std::shared_ptr<Connection> find(std::uint64_t id) const;
   void wake();
   void deliver(Answer&& answer);
@@ -127,6 +130,22 @@ class Loop {
   Timer ticker_{context_};
   std::shared_ptr<Mailbox> mailbox_;
   std::thread thread_;
+};
+
+// One connection of a Loop's, counted while this lives: from where it was accepted, whether it
+// can be made or not, until it is closed. Outlived by the Loop. One thread at a time.
+class Place {
+ public:
+  explicit Place(Loop& loop);
+  ~Place() { leave(); }
+  Place(Place&& other) noexcept : loop_(std::exchange(other.loop_, nullptr)) {}
+  Place& operator=(Place&&) = delete;
+
+  void leave();                                        // once more does no harm
+  [[nodiscard]] Loop& loop() const { return *loop_; }  // not after leave()
+
+ private:
+  Loop* loop_;
 };
 
 }  // namespace tally::runtime::http

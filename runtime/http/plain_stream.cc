@@ -6,8 +6,9 @@ namespace {
 
 class PlainConnection final : public StreamConnection<Socket> {
  public:
-  PlainConnection(Loop& loop, Socket socket) : StreamConnection(loop, std::move(socket)) {
-    begin_phase(Phase::kServing, loop.shared().options.idle_timeout);
+  PlainConnection(Place place, Socket socket)
+      : StreamConnection(std::move(place), std::move(socket)) {
+    begin_phase(Phase::kServing, loop().shared().options.idle_timeout);
   }
 
  private:
@@ -31,10 +32,10 @@ class PlainConnection final : public StreamConnection<Socket> {
 
 }  // namespace
 
-std::shared_ptr<Connection> make_plain_connection(Loop& loop, Socket socket) {
+std::shared_ptr<Connection> make_plain_connection(Place place, Socket socket) {
   error_code ignored;
   socket.non_blocking(true, ignored);
-  return std::make_shared<PlainConnection>(loop, std::move(socket));
+  return std::make_shared<PlainConnection>(std::move(place), std::move(socket));
 }
 
 }  // namespace tally::runtime::http

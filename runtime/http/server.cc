@@ -52,6 +52,7 @@ ServerStats Server::stats() const {
   stats.connections_refused = impl_->listener->refused();
   for (const auto& loop : impl_->loops) {
     const LoopCounters& counters = loop->counters;
+    stats.connections_failed += counters.connections_failed.value();
     stats.requests += counters.requests.value();
     for (std::size_t i = 0; i < stats.responses.size(); ++i) {
       stats.responses[i] += counters.responses[i].value();

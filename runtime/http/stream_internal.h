@@ -30,8 +30,10 @@ template <typename Stream>
 class StreamConnection : public Connection {
  public:
   template <typename... Arguments>
-  explicit StreamConnection(Loop& loop, Arguments&&... arguments)
-      : Connection(loop), stream_(std::forward<Arguments>(arguments)...), wake_(loop.context()) {}
+  explicit StreamConnection(Place place, Arguments&&... arguments)
+      : Connection(std::move(place)),
+        stream_(std::forward<Arguments>(arguments)...),
+        wake_(loop().context()) {}
 
   void start() final {
     auto self = std::static_pointer_cast<StreamConnection>(shared_from_this());

@@ -14,9 +14,10 @@ namespace tally::runtime::http {
 using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, Executor>;
 using TlsContext = std::shared_ptr<asio::ssl::context>;
 
-// In the loop's own thread; the socket belongs to its context. Not started yet.
-[[nodiscard]] std::shared_ptr<Connection> make_plain_connection(Loop& loop, Socket socket);
-[[nodiscard]] std::shared_ptr<Connection> make_tls_connection(Loop& loop, Socket socket,
+// In the loop's own thread; the socket belongs to its context. Not started yet. Throw
+// std::bad_alloc: then there is none.
+[[nodiscard]] std::shared_ptr<Connection> make_plain_connection(Place place, Socket socket);
+[[nodiscard]] std::shared_ptr<Connection> make_tls_connection(Place place, Socket socket,
                                                               TlsContext tls);
 
 // Throws std::runtime_error that names the file and what to do. Any thread.

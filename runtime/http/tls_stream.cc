@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <boost/asio/ssl/stream.hpp>
+#include <new>
 #include <stdexcept>
 
 namespace tally::runtime::http {
@@ -13,9 +14,9 @@ using TlsStream = asio::ssl::stream<Socket>;
 
 class TlsConnection final : public StreamConnection<TlsStream> {
  public:
-  TlsConnection(Loop& loop, Socket socket, TlsContext tls)
-      : StreamConnection(loop, std::move(socket), *tls), tls_(std::move(tls)) {
-    begin_phase(Phase::kHandshake, loop.shared().options.handshake_timeout);
+  TlsConnection(Place place, Socket socket, TlsContext tls)
+      : StreamConnection(std::move(place), std::move(socket), *tls), tls_(std::move(tls)) {
+    begin_phase(Phase::kHandshake, loop().shared().options.handshake_timeout);
   }
 
  private:
@@ -46,8 +47,12 @@ class TlsConnection final : public StreamConnection<TlsStream> {
 
 }  // namespace
 
-std::shared_ptr<Connection> make_tls_connection(Loop& loop, Socket socket, TlsContext tls) {
-  return std::make_shared<TlsConnection>(loop, std::move(socket), std::move(tls));
+std::shared_ptr<Connection> make_tls_connection(Place place, Socket socket, TlsContext tls) {
+  try {
+    return std::make_shared<TlsConnection>(std::move(place), std::move(socket), std::move(tls));
+  } catch (const boost::system::system_error&) {
+    throw std::bad_alloc();  // that is why OpenSSL makes no connection
+  }
 }
 
 TlsContext read_tls_files(const ServerOptions& options) {

@@ -1,6 +1,6 @@
 // No memory: whoever answers from another thread needs none, and where the server's thread finds
-// none the connection is closed. Nobody waits for an answer that cannot come. operator new of this
-// program fails when it is told to.
+// none, for a connection or for what it asks, that is closed. Nobody waits for an answer that
+// cannot come. operator new of this program fails when it is told to.
 #include "runtime/http/server.h"
 #include "tests/unit/runtime/raw_socket.h"
 
@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <new>
 #include <optional>
@@ -154,6 +156,44 @@ TEST_P(WithoutMemory, WhoWaitsIsToldOrCutOff) {
   }
   EXPECT_GT(cut, 0);
 }
+
+class WithoutMemoryToConnect : public testing::TestWithParam<std::size_t> {};
+
+// At each request of the server's thread for memory in turn, from the accepted connection on.
+TEST_P(WithoutMemoryToConnect, WhoConnectsIsToldOrCutOff) {
+  ServerOptions options;
+  options.max_connections = GetParam();
+  const bool has_room = options.max_connections > 1;
+  Server server(options, [](Request&&, Responder responder) {
+    is_server = true;
+    std::move(responder).send(text(100));
+  });
+  std::optional<RawSocket> first(std::in_place, server.port());
+  first->send(kRequest);
+  first->read_until(kEnd);
+  std::uint64_t cut = 0;
+  for (int i = kNone, told = 0; told < 2; ++i) {
+    SCOPED_TRACE(i);
+    requests_left = i;
+    RawSocket socket(server.port());
+    socket.send(kLastRequest);
+    const std::string answer = socket.read_until();
+    const bool has_failed = requests_left.exchange(-1) < 0;
+    if (!has_failed) ++told;
+    EXPECT_TRUE(has_failed || answer.starts_with(has_room ? "HTTP/1.1 200 " : "HTTP/1.1 503 "));
+    if (answer.empty()) ++cut;
+  }
+  EXPECT_GT(server.stats().connections_failed, 0U);
+  EXPECT_LE(server.stats().connections_failed, cut);
+  // Who was there before is, and none of the others is counted any more.
+  first->send(kLastRequest);
+  EXPECT_THAT(first->read_until(kEnd), testing::StartsWith("HTTP/1.1 200 "));
+  first.reset();
+  EXPECT_TRUE(server.drain(std::chrono::steady_clock::now() + std::chrono::seconds(30)));
+}
+
+// One is refused while the first is there, or it is not.
+INSTANTIATE_TEST_SUITE_P(Rooms, WithoutMemoryToConnect, testing::Values(1, 100));
 
 // One that fits the buffer of the socket, and one that does not.
 INSTANTIATE_TEST_SUITE_P(Sizes, WithoutMemory, testing::Values(1'000, 16 * 1024 * 1024));
