@@ -127,13 +127,14 @@ def balance_of(books, counted):
 
 
 def of_the_load(senders, killed):
-    """The storm was one: (book, events that it must have offered) of each sender, and the daemons' lives that were killed:
-    what their clients say of each."""
+    """The storm was one: (book, events that it must have offered, and kept) of each sender, and the daemons' lives that
+    were killed: what their clients say of each."""
     senders = list(senders)
-    for book, least in senders:
-        if len(book.told) < least:
-            yield f"{book.name}: {len(book.told)} events were offered, fewer than {least}: too few to try anything"
-    refused = sum(figures_of(book)["refused"] for book, _ in senders)
+    for book, *least in senders:
+        for what, events, floor in zip(("offered", "kept"), (len(book.told), book.told.count(b"k")), least):
+            if events < floor:
+                yield f"{book.name}: {events} events were {what}, fewer than {floor}: too few to try anything"
+    refused = sum(figures_of(book)["refused"] for book, *_ in senders)
     if not refused:
         yield "nothing was refused: the bounds were not tried"
     for name, lives in killed.items():

@@ -78,7 +78,7 @@ class Drill:
 
     def storm_account(self):
         yield from books.of_the_load(
-            ((sender.book, round(sender.least * sender.rate * sender.storm_seconds)) for sender in self.world.senders),
+            ((sender.book, *self.world.least_of(sender)) for sender in self.world.senders),
             {served.name: [told for life, told in served.told.items() if life != served.life] for served in self.world.served})
         for sender in self.world.senders:
             if "accepted" in sender.account:

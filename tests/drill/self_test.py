@@ -1,14 +1,18 @@
 """The drill's books can disagree: each small lie is told to a balanced account, and must be named."""
 
 import copy
+import itertools
 import os
 import tempfile
 import threading
 import unittest
+from types import SimpleNamespace
+from unittest import mock
 
 import books
 from books import Book
 from disk import BoundedSpools
+from faults import Storm
 
 TENANTS = 2
 
@@ -152,21 +156,40 @@ class Lies(unittest.TestCase):
         self.assertEqual(list(books.after_the_retry(self.story.http)), [])
 
 
-    def load(self, library=4, http=7, cut=2):
-        return list(books.of_the_load([(self.story.library, library), (self.story.http, http)], {"daemon": [{"cut": cut}]}))
+    def load(self, library=(4, 2), http=(7, 2), cut=2):
+        return list(books.of_the_load([(self.story.library, *library), (self.story.http, *http)], {"daemon": [{"cut": cut}]}))
 
     def test_a_storm_that_was_none(self):
         self.assertEqual(self.load(), [])
-        self.assertIn("4 events were offered, fewer than 5", self.load(library=5)[0])
-        self.assertIn("7 events were offered, fewer than 8", self.load(http=8)[0])
+        self.assertIn("4 events were offered, fewer than 5", self.load(library=(5, 2))[0])
+        self.assertIn("7 events were offered, fewer than 8", self.load(http=(8, 2))[0])
         self.assertEqual(self.load(cut=0), ["daemon: no request was cut by its kills"])
         self.story.http.told, self.story.library.told = b"kkklllaa", b"kkll"
         self.assertEqual(self.load(), ["nothing was refused: the bounds were not tried"])
+
+    def test_a_storm_of_refusals(self):
+        self.story.http.told = b"k" + b"d" * 99
+        self.story.http.copies = bytearray(100)
+        self.assertEqual(self.load(http=(50, 50)),
+                         ["http: 1 events were kept, fewer than 50: too few to try anything"])
 
     def test_the_sums_say_what_was_not_tried(self):
         self.assertEqual(books.sums_of(self.story.books), "11 offered, 4 kept, 2 refused, 3 unknown, 2 cut")
         self.story.http.told, self.story.library.told = b"kkddaa", b"kkdd"
         self.assertIn("0 unknown, 2 cut (unknown: not exercised)", books.sums_of(self.story.books))
+
+
+class Flow(unittest.TestCase):
+    def test_a_sender_that_keeps_nothing_behind_a_fault(self):
+        def sender(name, kept):
+            return SimpleNamespace(name=name, rate=1, told=lambda letters: next(kept))
+
+        def storm(*kept_on_disk):
+            return Storm(SimpleNamespace(acked=[sender("acked", itertools.count())], options=SimpleNamespace(seconds=1, seed=1),
+                                         on_disk=[sender("spooled", kept) for kept in kept_on_disk]))
+        storm(itertools.count())
+        with mock.patch("faults.FLOW_PATIENCE_S", 0), self.assertRaisesRegex(AssertionError, "spooled: it keeps nothing"):
+            storm(itertools.count(), itertools.repeat(5))
 
 
 class Disks(unittest.TestCase):

@@ -24,7 +24,7 @@ class Sender:
 
     PROGRAM = ""
     served = None  # the daemon that it sends to
-    least = 0.8  # of the events that are due in the storm: it waits for nobody
+    least = 0.8  # offered, of the events that are due in the storm: it waits for nobody
 
     def __init__(self, world, name, prefix, rate, pad):
         self.world, self.name, self.rate = world, name, rate

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 import disk
 from senders import Http, Library, Served
+from faults import BROKER_KILLS
 from support import scene
 from support.private_stack import PrivateStack
 
@@ -22,7 +23,8 @@ CLASSES = ("counted", "readmitted", "duplicate", "conflict", "late", "rejected",
            "handed_off", "consumed")
 PAD = 500  # bytes in what goes through a spool: a segment is full after some twenty seconds
 STILL_S = 90  # after the storm: spools that are not emptied, a log that is not committed, for so long never will be
-LEAST_OF_ACKED = 0.25  # of its events that are due: each request waits while the broker is away
+LEAST_OF_ACKED = 0.25  # offered, of its events that are due: each request waits while the broker is away
+LEAST_KEPT_ON_DISK = 0.5  # of the events that are due: only kills and the full disk keep a spool from keeping
 AT_REST_S = 45  # a log that took nothing for so long gets nothing more
 
 
@@ -75,6 +77,13 @@ class World:
     @property
     def books(self):
         return [sender.book for sender in self.senders]
+
+    def least_of(self, sender):
+        """Events that it must have offered in the storm, and kept: where the broker's acks are waited for, those that it was
+        waited for behind each kill."""
+        due = sender.rate * sender.storm_seconds
+        kept = LEAST_KEPT_ON_DISK * due if sender in self.on_disk else BROKER_KILLS * sender.rate
+        return round(sender.least * due), round(kept)
 
     def check(self):
         """Nobody ended by itself."""
