@@ -9,6 +9,7 @@ import xml.dom.minidom
 from figures import Figure, between, conclude, judge, percentile
 from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
+from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
 from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records
 
@@ -105,6 +106,32 @@ class Producers(unittest.TestCase):
         self.assertTrue(all(figure.held() for figure in figures_of(good, self.rounds((80, 100)))))
         bad = {"p50_ns": 251, "p999_ns": 5_001, "events_per_second": 197_000, "dropped": 1}
         self.assertFalse(any(figure.held() for figure in figures_of(bad, self.rounds((79, 100)))))
+
+
+class HttpProducers(unittest.TestCase):
+    FOUND = {"bad_status": 0, "socket_errors": 0}
+
+    def test_what_was_kept_is_in_the_log_and_all_is_answered_202(self):
+        def problems(kept, records, **told):
+            return list(problems_of_part("http-acked-1", {**self.FOUND, **told}, kept, records))
+        self.assertEqual(problems(100, 100), [])
+        self.assertEqual(problems(100, 101), [])  # one whose answer did not come
+        self.assertEqual(problems(100, 99), ["http-acked-1: 100 events were kept, the broker has 99"])
+        self.assertEqual(problems(1, 1, bad_status=2), ["http-acked-1: 2 answers were not 202, 0 never came"])
+        self.assertEqual(problems(1, 1, socket_errors=3), ["http-acked-1: 0 answers were not 202, 3 never came"])
+
+    @staticmethod
+    def half(answer_ms):
+        """What 512 connections send that wait for half of 40,000/s, when each answer takes so long."""
+        one = {"acked": {"requests_per_second": 40_000}}
+        one["half"] = {"requests_per_second": 512 / (wait_ms_of_half(one) + answer_ms) * 1e3}
+        return list(problems_of_half(3, one))
+
+    def test_slow_answers_are_no_half_load(self):
+        self.assertEqual(self.half(answer_ms=5), [])
+        self.assertEqual(self.half(answer_ms=8), [])
+        self.assertEqual(self.half(answer_ms=9.9),
+                         ["round 3: 0.92 of half load was sent: its latencies leave out the waiting"])
 
 
 class Plotting(unittest.TestCase):
