@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `./dev bench producer`: the producer's parts beside what they stand on, in one run. --part NAME: one of them.
+# `./dev bench producer`: the producer's parts beside what they stand on, in one run. --part NAME: one of them (library,
+# http, spool). The spool's is `./dev bench spool`, with a Kafka of its own.
 set -uo pipefail
 # shellcheck source=stand.sh
 source "$(dirname "${BASH_SOURCE[0]}")/stand.sh"
@@ -8,9 +9,10 @@ part=all
 seconds=20
 records=3000000
 rounds=5
+of_spool=()
 while (($#)); do
   case $1 in
-    --quick) seconds=5 records=1000000 rounds=3 ;;
+    --quick) seconds=5 records=1000000 rounds=3 of_spool=(--quick) ;;
     --part) part=${2:-}; shift ;;
     --seconds) seconds=${2:-}; shift ;;
     --records) records=${2:-}; shift ;;
@@ -21,5 +23,11 @@ while (($#)); do
   shift
 done
 require_numbers seconds records rounds
+failed=0
+if [[ $part == all || $part == spool ]]; then
+  "$(dirname "${BASH_SOURCE[0]}")/spool.sh" "${of_spool[@]}" || failed=1
+  [[ $part == spool ]] && exit "$failed"
+fi
 fresh_stack
-run_bench --part "$part" --seconds "$seconds" --records "$records" --rounds "$rounds"
+run_bench --part "$part" --seconds "$seconds" --records "$records" --rounds "$rounds" || failed=1
+exit "$failed"
