@@ -175,11 +175,9 @@ std::optional<Response> Intake::refusal_of(Request& head) const {
   if (sender == nullptr) {
     return refuse(kUnauthorized, "send the key as Authorization: Bearer KEY, or as X-API-Key");
   }
-  // Whoever has a key has a share of the bodies that arrive, so that one key cannot keep the others
-  // out. The token is the operator's own.
-  if (!sender->id.empty()) {
-    head.account = std::shared_ptr<runtime::http::BytesReceiving>(sender, &sender->receiving);
-  }
+  // A share of the bodies that arrive, so that no tenant can keep the others out. The token is the
+  // operator's own, and has none.
+  head.account = sender->receiving;
   head.grant = std::move(sender);
   return media_type_problem(head, kind_of(head));
 }

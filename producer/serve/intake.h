@@ -49,7 +49,8 @@ class Intake {
   void attach(std::unique_ptr<EventSink> sink);
 
   // 401, 404, 405, 413 and 415, whatever the body will be; nullopt: the request is handle()'s, its
-  // sender is in `head.grant`, and a key's account of what is arriving in `head.account`.
+  // sender is in `head.grant`, and the account of what its tenant's keys are sending in
+  // `head.account`.
   [[nodiscard]] std::optional<runtime::http::Response> admit(runtime::http::Request& head);
   // Of requests that admit() let in only.
   void handle(const runtime::http::Request& request, Reply reply);

@@ -42,6 +42,16 @@ std::string tenant_problem(std::string_view tenant) {
   return error ? error->message : "";
 }
 
+using Receiving = std::shared_ptr<runtime::http::BytesReceiving>;
+
+// A key to every tenant has its own.
+Receiving receiving_of(const std::string& tenant, std::map<std::string, Receiving>& by_tenant) {
+  if (tenant.empty()) return std::make_shared<runtime::http::BytesReceiving>();
+  Receiving& of_all_its_keys = by_tenant[tenant];
+  if (!of_all_its_keys) of_all_its_keys = std::make_shared<runtime::http::BytesReceiving>();
+  return of_all_its_keys;
+}
+
 core::Result<SenderPtr> read_line(std::string_view line) {
   auto sender = std::make_shared<Sender>();
   sender->id = take_word(line);
@@ -80,6 +90,11 @@ core::Result<void> Keys::read_file(const std::string& path) {
     const std::scoped_lock lock(mutex_);
     before = by_id_;
   }
+  // A tenant's key that replaces another goes on with what is arriving.
+  std::map<std::string, Receiving> by_tenant;
+  if (before != nullptr) {
+    for (const auto& [id, sender] : *before) by_tenant.emplace(sender->tenant, sender->receiving);
+  }
   auto now = std::make_shared<ById>();
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
@@ -101,6 +116,7 @@ core::Result<void> Keys::read_file(const std::string& path) {
                         same->second->tenant == known->tenant;
       if (kept) known = same->second;
     }
+    if (known->receiving == nullptr) known->receiving = receiving_of(known->tenant, by_tenant);
     const std::string id = known->id;
     if (!now->emplace(id, std::move(known)).second) {
       return core::invalid(fmt::format("{}:{}: the key {} stands twice", path, number, id));

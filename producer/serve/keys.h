@@ -34,7 +34,9 @@ struct Sender {
   runtime::crypto::Digest hash{};
   std::atomic<std::uint64_t> in_flight{0};  // events
   std::atomic<std::uint64_t> requests{0};   // in flight, they too
-  runtime::http::BytesReceiving receiving;  // of a key: bodies that are arriving
+  // Of a key: bodies that are arriving, of its tenant's keys together; nullptr where anybody may
+  // send.
+  std::shared_ptr<runtime::http::BytesReceiving> receiving = nullptr;
 };
 using SenderPtr = std::shared_ptr<Sender>;
 
@@ -53,7 +55,7 @@ class Keys {
   explicit Keys(std::string token);
 
   // All keys are those of the file from now on; on an error, which names file and line, they stay
-  // as they were. What a key has in flight stays counted.
+  // as they were. What a key has in flight stays counted, and what a tenant's keys are receiving.
   [[nodiscard]] core::Result<void> read_file(const std::string& path);
   // Whether no key and no token is asked for.
   [[nodiscard]] bool open_to_all() const;

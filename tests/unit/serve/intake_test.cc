@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <set>
+
 namespace tally::producer::serve {
 namespace {
 
@@ -301,7 +303,16 @@ TEST_F(Refusing, WhatTheServerRefusesHasACodeOfItsOwn) {
   }
 }
 
-class Keyed : public IntakeTest {};
+class Keyed : public IntakeTest {
+ protected:
+  // That of a request's body.
+  std::shared_ptr<runtime::http::BytesReceiving> account_of(const std::string& key) {
+    Request request = post_one("");
+    request.headers.set("X-API-Key", key);
+    EXPECT_FALSE(intake_->admit(request));
+    return request.account;
+  }
+};
 
 TEST_F(Keyed, AKeyOrTheTokenMaySend) {
   open({}, "the token");
@@ -333,22 +344,23 @@ TEST_F(Keyed, WhoWasLetInStaysTheSender) {
 }
 
 // Of what arrives; the token is the operator's own.
-TEST_F(Keyed, EachKeyHasAnAccount) {
+TEST_F(Keyed, EachTenantHasAnAccount) {
   open({}, "the token");
-  const auto keys = make_keys({"*", "acme"});
-  const auto account_of = [&](const std::string& key) {
-    Request request = post_one("");
-    request.headers.set("X-API-Key", key);
-    EXPECT_FALSE(intake_->admit(request));
-    return request.account;
-  };
-  const auto one = account_of(keys[0]);
-  const auto other = account_of(keys[1]);
-  ASSERT_NE(one, nullptr);
-  ASSERT_NE(other, nullptr);
-  EXPECT_NE(one, other);
-  EXPECT_EQ(account_of(keys[0]), one);
+  const auto keys = make_keys({"*", "*", "acme", "other", "acme"});
+  // Of a key that may send every tenant's events: its own.
+  std::set<std::shared_ptr<runtime::http::BytesReceiving>> accounts;
+  for (std::size_t i = 0; i < 4; ++i) accounts.insert(account_of(keys[i]));
+  EXPECT_EQ(accounts.size(), 4U);
+  EXPECT_FALSE(accounts.contains(nullptr));
+  EXPECT_EQ(account_of(keys[0]), account_of(keys[0]));
+  EXPECT_EQ(account_of(keys[4]), account_of(keys[2]));
   EXPECT_EQ(account_of("the token"), nullptr);
+}
+
+TEST_F(Keyed, ATenantKeepsItsAccountWhenItsKeyIsReplaced) {
+  const auto before = account_of(make_keys({"acme"})[0]);
+  EXPECT_NE(before, nullptr);
+  EXPECT_EQ(account_of(make_keys({"acme"})[0]), before);
 }
 
 TEST_F(Keyed, TheDocumentIsForEverybody) {
