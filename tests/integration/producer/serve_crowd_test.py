@@ -171,7 +171,9 @@ class ServeCrowd(unittest.TestCase):
             with connect(self.daemon.port(), number) as connection:
                 readers = Readers([connection], until_closed=True)
                 told.update(readers.read_all())
-                self.assertIn(readers.answers[connection][-1:], (b"", b"\n"))
+                answer = readers.answers[connection]
+                self.assertIn(answer[-1:], (b"", b"\n"))
+                self.assertEqual(b"\r\nRetry-After: 1\r\n" in answer, answer != b"")
         self.assertGreater(told[503], 0)
         self.assertEqual(told[503] + told[0], 100)
 
@@ -191,7 +193,8 @@ class ServeCrowd(unittest.TestCase):
             readers.read()
             self.post_one()
         statuses = readers.statuses()
-        self.assertGreater(statuses[408], 0)
+        # Some may be cut instead: what they send behind the answer may take it with it.
+        self.assertGreaterEqual(statuses[408], len(slow) // 2, statuses)
         self.assertEqual(statuses[408] + statuses[0], len(slow), statuses)
 
     def test_ten_thousand_connections(self):
