@@ -8,6 +8,10 @@ events and be missing from the last. So a million more is written before and aft
 Now and then a third connection makes a checkpoint and asks for the size of the database.
 
 - `hot`: the whole dedup memory fits its budget. `budget`: half of it does, the rest goes to the local disk.
+  Either reads two thirds of the events alone. Then it is the old one and takes turns with a young one, which reads the
+  first third with the same options: turns.py tells how the two are compared. The plot's millions of one run are taken
+  one after another, so a machine whose speed drifts shows in them; what says more is the old one's line beside the
+  young one's, which is drawn where the old one was at the time.
 - `two`: two instances of one group beside one instance, alternating; the ratio is taken within a round.
 """
 
@@ -22,15 +26,18 @@ from plot import Line, Panel, write_svg
 from stand import (Aggregator, Psql, bytes_below, check_totals, cpu_seconds, create_topic, drop_database,
                    expected_totals, first_record_times, fresh_database, parse_arguments, rss_anon, tree_cpu_seconds,
                    write_events, write_json)
+from turns import Player, as_found, take_turns
 
 TOPIC = "bench.events"
 LOOK_SECONDS = 0.02
 PAGE_SECONDS = 0.25  # between two looks at /metrics
 SIZES = 15  # looks at the database's size
 JUDGED_FROM = 30_000_000
+LEAST_RECORDS = 6_000_000
 HOT_MB = 1_000_000  # of budget: everything stays in memory
 MILLION = 1_000_000
 MARGIN = MILLION  # before and after; more than is read ahead
+TURN_SECONDS = 2.0  # and until the next commit
 
 
 def written(arguments):
@@ -44,6 +51,7 @@ class Sizes(threading.Thread):
         super().__init__(daemon=True)
         self.psql = Psql(arguments.psql, conninfo)
         self.step, self.watch = written(arguments) // SIZES, watch
+        self.due = self.step
         self.empty = self.size()
         self.found = []  # (records, bytes)
         self.done = threading.Event()
@@ -58,12 +66,19 @@ class Sizes(threading.Thread):
         # Half of what was consumed during the checkpoint is taken to be in it.
         self.found.append(((before + self.watch.consumed()) // 2, size - self.empty))
 
+    def look_if_due(self):
+        if self.watch.consumed() >= self.due:
+            self.look()
+            self.due = self.watch.consumed() + self.step
+
     def run(self):
-        due = self.step
         while not self.done.wait(LOOK_SECONDS):
-            if self.watch.consumed() >= due:
-                self.look()
-                due = self.watch.consumed() + self.step
+            self.look_if_due()
+
+    def halt(self):
+        """No more by itself."""
+        self.done.set()
+        self.join()
 
 
 class Watch:
@@ -80,13 +95,14 @@ class Watch:
     def consumed(self):
         return self.commits[-1][1] if self.commits else 0
 
-    def look(self):
+    def look(self, with_page=True):
+        """`with_page`: not of a process that is stopped, which would not answer."""
         consumed = int(self.psql.value("SELECT coalesce(sum(consumed), 0) FROM tally.ledger"))
         now = time.time()
         self.cpu.append((now, sum(cpu_seconds(each.process.pid) for each in self.aggregators)))
         if consumed > self.consumed():
             self.commits.append((now, consumed))
-        if consumed and now >= self.next_page:
+        if with_page and consumed and now >= self.next_page:
             self.next_page = now + PAGE_SECONDS
             self.memory.append((consumed, sum(rss_anon(each.process.pid) for each in self.aggregators),
                                 sum(each.dedup_bytes() for each in self.aggregators)))
@@ -107,78 +123,146 @@ def cpu_by_records(watch, first):
     return [(0, 0.0)] + [(records, between(watch.cpu, when) - started) for when, records in watch.commits]
 
 
-def run_one(arguments, name, options, instances=1, cache=None, sizes=False):
-    conninfo = fresh_database(arguments, name)
-    psql = Psql(arguments.psql, conninfo)
-    postgres_before = tree_cpu_seconds(arguments.postgres_pid)
-    aggregators = [Aggregator(arguments, name, *options, topic=TOPIC, log_name=f"{name}-{number}")
-                   for number in range(instances)]
-    watch = Watch(psql, aggregators, cache)
-    measuring = Sizes(arguments, conninfo, watch) if sizes else None
-    if measuring:
-        measuring.start()
-    try:
-        aggregators[0].wait(watch.until(written(arguments)))
-        if any(each.process.poll() is not None for each in aggregators):
-            raise RuntimeError(f"an instance ended; see {arguments.dir}/log")
-        postgres_cpu = tree_cpu_seconds(arguments.postgres_pid) - postgres_before
-        watch.next_page = 0
-        watch.look()
-        problem = check_totals(psql, expected_totals(arguments))
-    finally:
-        if measuring:
-            measuring.done.set()
-            measuring.join()
-        for each in aggregators:
+class Run:
+    """One group's aggregators on an empty database of their own."""
+
+    def __init__(self, arguments, name, options, instances=1, cache=None):
+        self.arguments, self.name, self.cache = arguments, name, cache
+        self.conninfo = fresh_database(arguments, name)
+        self.psql = Psql(arguments.psql, self.conninfo)
+        self.postgres_before = tree_cpu_seconds(arguments.postgres_pid)
+        if cache:
+            options = [*options, "--cache-folder", cache]
+        self.aggregators = [Aggregator(arguments, name, *options, topic=TOPIC, log_name=f"{name}-{number}")
+                            for number in range(instances)]
+        self.watch = Watch(self.psql, self.aggregators, cache)
+        self.alone = None  # (moment, records, Postgres' CPU-seconds) while nothing else ran
+        self.problem = None
+
+    def until(self, records):
+        self.aggregators[0].wait(self.watch.until(records))
+        if any(each.process.poll() is not None for each in self.aggregators):
+            raise RuntimeError(f"an instance ended; see {self.arguments.dir}/log")
+
+    def note_alone(self):
+        self.alone = (*self.watch.commits[-1], tree_cpu_seconds(self.arguments.postgres_pid) - self.postgres_before)
+
+    def to_the_end(self):
+        self.until(written(self.arguments))
+        if not self.alone:
+            self.note_alone()
+        self.watch.next_page = 0
+        self.watch.look()
+        self.problem = check_totals(self.psql, expected_totals(self.arguments))
+
+    def stop(self):
+        for each in self.aggregators:
             each.stop()
-    if measuring:
-        measuring.look()
-        measuring.psql.close()
-    psql.close()
-    drop_database(arguments, name)
-    first = min(min(first_record_times(each.log_path), default=time.time()) for each in aggregators)
-    cpu = cpu_by_records(watch, first)
-    found = {"name": name, "cpu_per_million": cpu[-1][1] / (written(arguments) / MILLION),
-             "rate": written(arguments) / (watch.commits[-1][0] - first), "problem": problem,
-             "postgres_cpu_per_million": postgres_cpu / (written(arguments) / MILLION), "spilled_at": watch.spilled_at,
-             "cpu_of_each_million": [between(cpu, at + MILLION) - between(cpu, at)
-                                     for at in range(MARGIN, MARGIN + arguments.records - MILLION + 1, MILLION)],
-             "memory": watch.memory, "database": measuring.found if measuring else []}
-    print(f"  {name}: {found['cpu_per_million']:.2f} CPU-s per M, {found['rate']:,.0f} events/s, "
-          + (f"WRONG: {problem}" if problem else "totals exact"), flush=True)
+
+    def drop(self):
+        self.psql.close()
+        drop_database(self.arguments, self.name)
+        if self.cache:
+            shutil.rmtree(self.cache, ignore_errors=True)
+
+    def found(self):
+        """`cpu_of_each_million` begins behind the margin and ends before the one at the end, or where the run did."""
+        first = min(min(first_record_times(each.log_path), default=time.time()) for each in self.aggregators)
+        cpu = cpu_by_records(self.watch, first)
+        records = cpu[-1][0]
+        end = min(MARGIN + self.arguments.records, records)
+        until, alone, postgres_cpu = self.alone or (*self.watch.commits[-1], None)
+        return {"name": self.name, "cpu_per_million": cpu[-1][1] / (records / MILLION),
+                "rate": alone / (until - first) if self.alone else None, "problem": self.problem,
+                "postgres_cpu_per_million": postgres_cpu / (alone / MILLION) if self.alone else None,
+                "spilled_at": self.watch.spilled_at,
+                "cpu_of_each_million": [between(cpu, at + MILLION) - between(cpu, at)
+                                        for at in range(MARGIN, end - MILLION + 1, MILLION)],
+                "memory": self.watch.memory, "database": []}
+
+
+def tell(found):
+    print(f"  {found['name']}: {found['cpu_per_million']:.2f} CPU-s per M, {found['rate']:,.0f} events/s, "
+          + (f"WRONG: {found['problem']}" if found["problem"] else "totals exact"), flush=True)
+
+
+def run_one(arguments, name, instances=1):
+    run = Run(arguments, name, [], instances)
+    try:
+        run.to_the_end()
+    finally:
+        run.stop()
+    run.drop()
+    found = run.found()
+    tell(found)
+    return found
+
+
+def beside_young(arguments, old, sizes, name, options, cache):
+    """`old` has read two thirds. Returns what was found in its turns with a young one, and the young one's run."""
+    third = arguments.records // 3
+    players = [Player("old", old.aggregators[0], old.watch)]
+    players[0].rest()
+    sizes.halt()
+    old.note_alone()
+    young = Run(arguments, name, options, cache=cache)
+    try:
+        players.append(Player("young", young.aggregators[0], young.watch))
+        players[1].halt()
+        turns = take_turns(*players, TURN_SECONDS * min(1, third / (5 * MILLION)),
+                           warm=lambda: young.watch.consumed() >= MARGIN,
+                           done=lambda: young.watch.consumed() >= MARGIN + third
+                           or old.watch.consumed() >= MARGIN + arguments.records - third // 8,
+                           between=sizes.look_if_due)
+        found = as_found(turns, *players)
+    finally:
+        for each in players:
+            each.go_on()
+        young.stop()
+    young.drop()
+    return found, young.found()
+
+
+def run_old(arguments, name, options, cache=None):
+    """A run of all records; its last third in turns with a young one."""
+    run = Run(arguments, name, options, cache=cache)
+    sizes = Sizes(arguments, run.conninfo, run.watch)
+    sizes.start()
+    try:
+        run.until(arguments.records * 2 // 3)
+        turns, young = beside_young(arguments, run, sizes, f"young_{name}", options, cache and f"{cache}-young")
+        run.to_the_end()
+    finally:
+        sizes.halt()
+        run.stop()
+    sizes.look()
+    sizes.psql.close()
+    run.drop()
+    found = {**run.found(), "database": sizes.found, "in_turns": turns, "young": young}
+    tell(found)
+    print(f"    in {len(turns['turns'])} turns: old {turns['old_cpu_per_million']:.2f}, "
+          f"young {turns['young_cpu_per_million']:.2f} CPU-s per M", flush=True)
     return found
 
 
 def run_hot(arguments):
-    return run_one(arguments, "hot", ["--dedup-memory-mb", str(HOT_MB)], sizes=True)
+    return run_old(arguments, "hot", ["--dedup-memory-mb", str(HOT_MB)])
 
 
 def run_budget(arguments):
-    cache = f"{arguments.dir}/cache"
-    try:
-        return run_one(arguments, "budget", ["--dedup-memory-mb", str(arguments.budget_mb), "--cache-folder", cache],
-                       cache=cache, sizes=True)
-    finally:
-        shutil.rmtree(cache, ignore_errors=True)
+    return run_old(arguments, "budget", ["--dedup-memory-mb", str(arguments.budget_mb)], f"{arguments.dir}/cache")
 
 
 def run_pairs(arguments):
-    pairs = []
-    for number in range(1, arguments.rounds + 1):
-        pairs.append((run_one(arguments, f"one{number}", []), run_one(arguments, f"two{number}", [], instances=2)))
-    return pairs
+    return [(run_one(arguments, f"one{number}"), run_one(arguments, f"two{number}", instances=2))
+            for number in range(1, arguments.rounds + 1)]
 
 
 class Thirds:
-    """A run's first and last third beside each other."""
+    """A run's first and last third beside each other: memory and the database."""
 
     def __init__(self, run, records):
         self.run, self.first_end, self.last_begin = run, MARGIN + records / 3, MARGIN + records * 2 / 3
-
-    def cpu(self):
-        each = self.run["cpu_of_each_million"]
-        third = len(each) // 3
-        return sum(each[-third:]) / sum(each[:third])
 
     def peaks(self, of):
         """Of the first third (with what lies before it, and at least the first look) and of the last."""
@@ -206,8 +290,10 @@ class Thirds:
 def figures(arguments, hot, budget, pairs):
     of_hot, of_budget = Thirds(hot, arguments.records), Thirds(budget, arguments.records)
     return [
-        Figure("CPU of the last third, of the first's, all hot", 1.05, of_hot.cpu(), "times", 3),
-        Figure("CPU of the last third, of the first's, budget reached", 1.05, of_budget.cpu(), "times", 3),
+        Figure("CPU per event of the last third, of the first's, all hot", 1.05, hot["in_turns"]["old_of_young"],
+               "times", 3),
+        Figure("CPU per event of the last third, of the first's, budget reached", 1.05,
+               budget["in_turns"]["old_of_young"], "times", 3),
         Figure("RssAnon's growth beside the dedup memory, first third to last", 50,
                of_hot.grown_beside_dedup_mb(), "MB", 0),
         Figure("RssAnon under the budget, last third, of all before", 1.05, of_budget.grown_after_budget(), "times", 3),
@@ -223,7 +309,11 @@ def in_millions(pairs):
 
 def plot(arguments, runs):
     x_label = "million events consumed"
-    cpu = [Line(run["name"], list(enumerate(run["cpu_of_each_million"], 1 + MARGIN // MILLION))) for run in runs]
+    behind = arguments.records * 2 // 3 // MILLION  # millions; the young one, of the old one
+    cpu = [line for run in runs for line in (
+        Line(run["name"], list(enumerate(run["cpu_of_each_million"], 1 + MARGIN // MILLION))),
+        Line(f"young beside {run['name']}", list(enumerate(run["young"]["cpu_of_each_million"],
+                                                           1 + MARGIN // MILLION + behind)), dashed=True))]
     memory = [line for run in runs for line in (
         Line(f"{run['name']}: RssAnon", in_millions((row[0], row[1] / 1e6) for row in run["memory"])),
         Line(f"{run['name']}: dedup", in_millions((row[0], row[2] / 1e6) for row in run["memory"]), dashed=True))]
@@ -235,14 +325,15 @@ def plot(arguments, runs):
 
 
 def report(arguments, hot, budget, pairs):
-    rows = [("", "CPU-s per M", "first third", "last third", "Postgres CPU-s per M", "events/s", "peak RssAnon MB",
-             "dedup MB", "Postgres bytes/event")]
+    rows = [("", "CPU-s per M", "in turns: old", "young", "old of young", "Postgres CPU-s per M", "events/s",
+             "peak RssAnon MB", "huge pages MB", "dedup MB", "Postgres bytes/event")]
     for run in (hot, budget):
-        each = run["cpu_of_each_million"]
-        third = len(each) // 3
-        rows.append((run["name"], f"{run['cpu_per_million']:.2f}", f"{sum(each[:third]) / third:.2f}",
-                     f"{sum(each[-third:]) / third:.2f}", f"{run['postgres_cpu_per_million']:.2f}",
-                     f"{run['rate']:,.0f}", f"{max(row[1] for row in run['memory']) / 1e6:,.0f}",
+        turns = run["in_turns"]
+        rows.append((run["name"], f"{run['cpu_per_million']:.2f}", f"{turns['old_cpu_per_million']:.2f}",
+                     f"{turns['young_cpu_per_million']:.2f}",
+                     f"{min(turns['single_ratios']):.2f} to {max(turns['single_ratios']):.2f}",
+                     f"{run['postgres_cpu_per_million']:.2f}", f"{run['rate']:,.0f}",
+                     f"{max(row[1] for row in run['memory']) / 1e6:,.0f}", f"{turns['old_huge_pages'] / 1e6:,.0f}",
                      f"{run['memory'][-1][2] / 1e6:,.0f}", f"{run['database'][-1][1] / run['database'][-1][0]:.1f}"))
     print_table(rows)
     rows = [("round", "CPU-s per M: one", "two", "events/s: one", "two", "Postgres CPU-s per M: one", "two")]
@@ -264,8 +355,9 @@ def report(arguments, hot, budget, pairs):
 
 def main():
     arguments = parse_arguments(["records", "rounds", "budget-mb"])
-    if arguments.records < 3 * MILLION:
-        print("bench scale: --records must be 3000000 at least: each third is a million or more.", file=sys.stderr)
+    if arguments.records < LEAST_RECORDS:
+        print(f"bench scale: --records must be {LEAST_RECORDS} at least: shorter thirds have no room for turns.",
+              file=sys.stderr)
         return 2
     print(f"==> writing {written(arguments):,} records", flush=True)
     create_topic(arguments, TOPIC)

@@ -9,7 +9,7 @@ rounds=3
 budget_mb=
 while (($#)); do
   case $1 in
-    --quick) records=3000000 rounds=1 ;;
+    --quick) records=6000000 rounds=1 ;;
     --records) records=${2:-}; shift ;;
     --rounds) rounds=${2:-}; shift ;;
     --budget-mb) budget_mb=${2:-}; shift ;;

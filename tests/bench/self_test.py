@@ -2,7 +2,10 @@
 
 import contextlib
 import io
+import subprocess
+import sys
 import tempfile
+import types
 import unittest
 import xml.dom.minidom
 
@@ -11,7 +14,9 @@ from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
 from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
-from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records
+from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records, figures as figures_of_scale
+from stand import cpu_seconds
+from turns import Player, Turn, old_of_young, single_ratios, take_turns
 
 
 def quietly(what, *arguments, **named):
@@ -20,8 +25,8 @@ def quietly(what, *arguments, **named):
         return what(*arguments, **named), printed.getvalue()
 
 
-def run_of(cpu, memory=(), database=()):
-    return {"cpu_of_each_million": cpu, "memory": list(memory), "database": list(database)}
+def run_of(memory=(), database=()):
+    return {"memory": list(memory), "database": list(database)}
 
 
 class Judging(unittest.TestCase):
@@ -79,18 +84,140 @@ class Looking(unittest.TestCase):
 
 
 class ThirdsOfARun(unittest.TestCase):
-    def test_the_last_third_is_held_against_the_first(self):
-        self.assertAlmostEqual(Thirds(run_of([1, 1, 9, 9, 2, 1]), 6 * MILLION).cpu(), 1.5)
-
     def test_memory_beside_the_dedup_memory(self):
         memory = [(MARGIN, 100e6, 10e6), (MARGIN + 2 * MILLION, 300e6, 20e6), (MARGIN + 3 * MILLION, 170e6, 40e6)]
-        thirds = Thirds(run_of([1, 1, 1], memory), 3 * MILLION)
+        thirds = Thirds(run_of(memory), 3 * MILLION)
         self.assertAlmostEqual(thirds.grown_beside_dedup_mb(), 190)
         self.assertAlmostEqual(thirds.grown_after_budget(), 3)
 
     def test_bytes_per_event(self):
         database = [(MARGIN, 900e6), (MARGIN + MILLION, 40e6), (MARGIN + 3 * MILLION, 160e6)]
-        self.assertAlmostEqual(Thirds(run_of([1, 1, 1], (), database), 3 * MILLION).bytes_per_event(), 2)
+        self.assertAlmostEqual(Thirds(run_of((), database), 3 * MILLION).bytes_per_event(), 2)
+
+
+def turns_of(count, of_old, of_young, slower=0.0):
+    """Of a million each; the machine needs `slower` more CPU-seconds in each turn than in the one before it."""
+    return [Turn("young" if number % 2 else "old", 2.0 * number, 2.0, number // 2 * MILLION, MILLION,
+                 (of_young if number % 2 else of_old) * (1 + slower * number)) for number in range(count)]
+
+
+class FakePlayer:
+    """Takes its turn at once, and writes down that it did."""
+
+    def __init__(self, who, turns, step=MILLION, loses_partitions_after=None):
+        self.who, self.turns, self.step, self.loses_after = who, turns, step, loses_partitions_after
+        self.watch = types.SimpleNamespace(consumed=lambda: self.records)
+        self.records = self.played = 0
+
+    def play(self, _seconds, behind_commit=True):
+        del behind_commit
+        self.turns.append(self.who)
+        self.played += 1
+        self.records += self.step
+        return Turn(self.who, 0.0, 2.0, self.records - self.step, self.step, 1.0)
+
+    def joins(self):
+        return 2 if self.loses_after and self.played > self.loses_after else 1
+
+
+class OldAndYoung(unittest.TestCase):
+    """The figure of scale's CPU per event."""
+
+    @staticmethod
+    def judged(turns):
+        run = {**run_of([(MARGIN, 1e6, 0), (4 * MILLION, 1e6, 0)], [(MARGIN + MILLION, 1e6)]),
+               "in_turns": {"old_of_young": old_of_young(turns)}}
+        pair = {"cpu_per_million": 1}
+        arguments = types.SimpleNamespace(records=3 * MILLION)
+        return quietly(judge, figures_of_scale(arguments, run, run, [(pair, pair)]))[0][0]
+
+    def test_an_old_one_that_costs_more_misses_the_bar(self):
+        self.assertEqual([what.split(",")[0] for what in self.judged(turns_of(9, 1.06, 1.0))],
+                         ["CPU per event of the last third"] * 2)
+        self.assertEqual(self.judged(turns_of(9, 1.04, 1.0)), [])
+
+    def test_a_machine_that_grows_slower_all_the_while_decides_nothing(self):
+        self.assertAlmostEqual(old_of_young(turns_of(9, 1.0, 1.0, slower=0.05)), 1.0)
+        self.assertAlmostEqual(old_of_young(turns_of(9, 1.1, 1.0, slower=-0.05)), 1.1)
+
+    def test_a_turn_with_more_records_weighs_more(self):
+        old, young, last = turns_of(3, 1.0, 1.0)
+        self.assertAlmostEqual(old_of_young([old, young, last._replace(records=3 * MILLION)]), 0.5)
+
+    def test_each_young_turn_has_its_own_ratio(self):
+        turns = turns_of(5, 1.0, 0.5)
+        self.assertEqual(single_ratios(turns), [2.0, 2.0])
+        self.assertEqual(single_ratios([turns[0], turns[1]._replace(records=0), *turns[2:]]), [2.0])
+
+    def test_turns_that_do_not_alternate_or_count_nothing_are_no_figure(self):
+        turns = turns_of(5, 1.0, 1.0)
+        for wrong in (turns[:1], turns[:4], turns[1:], [turns[0], *turns[:4]],
+                      [turn._replace(records=0) for turn in turns]):
+            with self.assertRaises(RuntimeError):
+                old_of_young(wrong)
+
+    @staticmethod
+    def played(turns, **of_old):
+        old, young = FakePlayer("old", turns, **of_old), FakePlayer("young", turns)
+        return take_turns(old, young, 2.0, warm=lambda: young.records >= 3 * MILLION,
+                          done=lambda: young.records >= 5 * MILLION, between=lambda: None)
+
+    def test_nobody_has_two_turns_in_a_row_and_the_warm_ones_do_not_count(self):
+        all_turns = []
+        counted = self.played(all_turns)
+        self.assertTrue(all(one != other for one, other in zip(all_turns, all_turns[1:])))
+        self.assertEqual([turn.who for turn in counted], ["old", "young", "old", "young", "old"])
+        self.assertEqual(counted[1].consumed, 3 * MILLION)
+
+    def test_who_lost_its_partitions_between_its_turns_gives_no_figure(self):
+        with self.assertRaises(RuntimeError):
+            self.played([], loses_partitions_after=4)
+
+
+class StandingStill(unittest.TestCase):
+    """With a real process, a ledger and a list of transactions made up."""
+
+    def setUp(self):
+        self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        self.records, self.open = 0, []
+        watch = types.SimpleNamespace(look=self.look, consumed=lambda: self.records, psql=self)
+        self.player = Player("old", types.SimpleNamespace(process=self.process, log_path="its log"), watch)
+
+    def look(self, with_page=True):
+        del with_page
+        self.records += 10
+        return self.records
+
+    def value(self, _sql):
+        """Postgres', asked how many transactions are open."""
+        self.assertEqual(self.state(), "T")
+        return str(self.open.pop(0)) if self.open else "0"
+
+    def state(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            return file.read().rpartition(")")[2].split()[0]
+
+    def test_it_is_stopped_only_when_no_transaction_is_open(self):
+        self.open = [1, 1, 0, 7]
+        self.player.rest()
+        self.assertEqual((self.state(), self.open), ("T", [7]))
+
+    def test_a_turn_has_what_was_consumed_and_paid_in_it_alone(self):
+        self.player.rest()
+        before, cpu = self.records, cpu_seconds(self.process.pid)
+        turn = self.player.play(0)
+        self.assertEqual(self.state(), "T")
+        self.assertEqual((turn.consumed, turn.consumed + turn.records), (before + 10, self.records))
+        self.assertEqual(turn.cpu, cpu_seconds(self.process.pid) - cpu)
+        self.player.go_on()
+        self.assertNotEqual(self.state(), "T")
+
+    def test_a_process_that_ends_is_told(self):
+        self.process.kill()
+        with self.assertRaises(RuntimeError):
+            self.player.halt()
 
 
 class Producers(unittest.TestCase):

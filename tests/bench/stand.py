@@ -38,16 +38,25 @@ def tree_cpu_seconds(pid):
     return total
 
 
-def rss_anon(pid):
-    """RssAnon in bytes; 0 when the process has ended."""
+def bytes_in(path, label):
+    """Of a line `label: N kB` below /proc; 0 when the process has ended."""
     try:
-        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        with open(path, encoding="ascii") as file:
             for line in file:
-                if line.startswith("RssAnon:"):
+                if line.startswith(f"{label}:"):
                     return int(line.split()[1]) * 1024
     except (FileNotFoundError, ProcessLookupError):
         pass
     return 0
+
+
+def rss_anon(pid):
+    return bytes_in(f"/proc/{pid}/status", "RssAnon")
+
+
+def huge_pages(pid):
+    """What of RssAnon lies in huge pages, in bytes."""
+    return bytes_in(f"/proc/{pid}/smaps_rollup", "AnonHugePages")
 
 
 class PeakMemory(threading.Thread):
@@ -238,6 +247,7 @@ class Aggregator:
         self.memory.done.set()
         if self.process.poll() is None:
             self.process.send_signal(how)
+            self.process.send_signal(signal.SIGCONT)  # it may stand still between two turns
             self.process.wait(60)
 
 
