@@ -7,6 +7,7 @@ import sys
 import tempfile
 import types
 import unittest
+import unittest.mock
 import xml.dom.minidom
 
 from figures import Figure, between, conclude, judge, percentile
@@ -15,7 +16,6 @@ from plot import Line, Panel, ticks, write_svg
 from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
 from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records, figures as figures_of_scale
-from stand import cpu_seconds
 from turns import Player, Turn, old_of_young, single_ratios, take_turns
 
 
@@ -109,12 +109,15 @@ class FakePlayer:
         self.watch = types.SimpleNamespace(consumed=lambda: self.records)
         self.records = self.played = 0
 
-    def play(self, _seconds, behind_commit=True):
-        del behind_commit
+    def play(self, _seconds):
         self.turns.append(self.who)
         self.played += 1
         self.records += self.step
         return Turn(self.who, 0.0, 2.0, self.records - self.step, self.step, 1.0)
+
+    @staticmethod
+    def idle():
+        return True
 
     def joins(self):
         return 2 if self.loses_after and self.played > self.loses_after else 1
@@ -181,36 +184,40 @@ class StandingStill(unittest.TestCase):
         self.process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         self.addCleanup(self.process.wait)
         self.addCleanup(self.process.kill)
-        self.records, self.open = 0, []
-        watch = types.SimpleNamespace(look=self.look, consumed=lambda: self.records, psql=self)
-        self.player = Player("old", types.SimpleNamespace(process=self.process, log_path="its log"), watch)
+        self.consumed, self.paid, self.open = [], 0, []
+        self.watch = types.SimpleNamespace(look=self.look, cpu=[], psql=self)
+        self.player = Player("old", types.SimpleNamespace(process=self.process, log_path="its log"), self.watch)
 
-    def look(self, with_page=True):
-        del with_page
-        self.records += 10
-        return self.records
+    def look(self, _with_page):
+        self.paid += 1
+        self.watch.cpu.append((0, self.paid))
+        return self.consumed.pop(0) if self.consumed else 0
 
     def value(self, _sql):
         """Postgres', asked how many transactions are open."""
-        self.assertEqual(self.state(), "T")
         return str(self.open.pop(0)) if self.open else "0"
 
     def state(self):
         with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
             return file.read().rpartition(")")[2].split()[0]
 
-    def test_it_is_stopped_only_when_no_transaction_is_open(self):
-        self.open = [1, 1, 0, 7]
-        self.player.rest()
+    def test_it_is_stopped_when_no_transaction_is_open(self):
+        self.open = [1, 0, 1, 0, 0, 7]
+        with unittest.mock.patch("turns.AWAIT_IDLE_SECONDS", 600):
+            self.player.rest()
         self.assertEqual((self.state(), self.open), ("T", [7]))
 
-    def test_a_turn_has_what_was_consumed_and_paid_in_it_alone(self):
-        self.player.rest()
-        before, cpu = self.records, cpu_seconds(self.process.pid)
-        turn = self.player.play(0)
+    def test_it_is_stopped_though_a_transaction_is_always_open(self):
+        with unittest.mock.patch("turns.AWAIT_IDLE_SECONDS", 0):
+            self.player.rest()
         self.assertEqual(self.state(), "T")
-        self.assertEqual((turn.consumed, turn.consumed + turn.records), (before + 10, self.records))
-        self.assertEqual(turn.cpu, cpu_seconds(self.process.pid) - cpu)
+
+    def test_a_turn_reaches_from_a_commit_to_a_commit(self):
+        self.consumed = [100, 100, 100, 250, 250]
+        with unittest.mock.patch("turns.AWAIT_IDLE_SECONDS", 600):
+            turns = [self.player.play(0), self.player.play(0)]
+        self.assertEqual([(turn.consumed, turn.records, turn.cpu) for turn in turns], [(0, 100, 1), (100, 150, 3)])
+        self.assertEqual(self.state(), "T")
         self.player.go_on()
         self.assertNotEqual(self.state(), "T")
 

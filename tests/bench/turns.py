@@ -7,9 +7,12 @@ idle transaction. What is compared are CPU-seconds of its process over the recor
 together; the old one has the first turn and the last, so that a machine that grows slower evenly weighs on both alike.
 
 What bleeds over a turn's edge:
-- A turn ends just behind a commit, with no transaction open. What was folded beside that commit was paid in this turn
-  and counts in the next one of the same aggregator. Along its turns that cancels, for nothing happens between them;
-  left is the difference between its first edge and its last, both just behind a commit: some tenth of a turn's records.
+- A turn has what was paid and consumed up to the last commit that was seen in it, since the last one seen in an earlier
+  turn of the same aggregator. So what is folded and not committed yet goes to its next turn, with what it cost, and all
+  turns together reach from a commit to a commit. What is folded beside a commit is ahead of it at both.
+- A turn ends with no transaction open if there is such a moment in time; else a commit goes on in Postgres, or waits
+  there for its next statement. If that is the first edge or the last, up to the CPU of what is folded beside one commit
+  is in doubt, of some twenty commits.
 - librdkafka's queues are full at both of these edges, and a stopped process takes in what fits its socket's buffer: the
   kernel's time for that is nobody's, copying it out is part of the next turn. The same for both.
 - After a stop the commit interval is over at once, so each turn begins with a small commit. The same for both.
@@ -22,11 +25,10 @@ import signal
 import time
 from typing import NamedTuple
 
-from stand import cpu_seconds, huge_pages, logged
+from stand import huge_pages, logged
 
 LOOK_SECONDS = 0.02
-AWAIT_COMMIT_SECONDS = 2.5  # after the end of a turn's time; there is none when nothing is left to read
-AWAIT_IDLE_SECONDS = 2.0    # after these
+AWAIT_IDLE_SECONDS = 1.0  # after the end of a turn's time; Postgres ends a transaction that is idle for 5
 JOIN_SECONDS = 2.0
 KEEP_PLACE_SECONDS = 0.1
 OPEN_TRANSACTIONS = ("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
@@ -35,11 +37,11 @@ OPEN_TRANSACTIONS = ("SELECT count(*) FROM pg_stat_activity WHERE datname = curr
 
 class Turn(NamedTuple):
     who: str
-    begun: float     # in seconds since 1970
+    begun: float   # in seconds since 1970
     seconds: float
-    consumed: int    # when it began
-    records: int
-    cpu: float       # CPU-seconds
+    consumed: int  # at the last commit before it
+    records: int   # from there to its own last commit
+    cpu: float     # CPU-seconds, likewise
 
 
 class Player:
@@ -47,6 +49,7 @@ class Player:
 
     def __init__(self, who, aggregator, watch):
         self.who, self.aggregator, self.watch = who, aggregator, watch
+        self.committed = (0, 0.0)  # records, and CPU-seconds of the process when they were seen
 
     def pid(self):
         return self.aggregator.process.pid
@@ -60,33 +63,39 @@ class Player:
     def go_on(self):
         self.aggregator.process.send_signal(signal.SIGCONT)
 
-    def rest(self, behind_commit=True):
-        """Stopped with no transaction open; just behind a commit when there is one in time."""
-        any_moment = time.monotonic() + (AWAIT_COMMIT_SECONDS if behind_commit else 0)
-        known = self.watch.consumed()
-        while time.monotonic() < any_moment + AWAIT_IDLE_SECONDS:
-            consumed = self.watch.look(with_page=False)
-            if consumed > known or time.monotonic() > any_moment:
+    def idle(self):
+        return int(self.watch.psql.value(OPEN_TRANSACTIONS)) == 0
+
+    def look(self, with_page=True):
+        consumed = self.watch.look(with_page)
+        if consumed > self.committed[0]:
+            self.committed = (consumed, self.watch.cpu[-1][1])
+
+    def rest(self):
+        """Stopped, with no transaction open if there is such a moment in time."""
+        deadline = time.monotonic() + AWAIT_IDLE_SECONDS
+        while time.monotonic() < deadline:
+            self.look(with_page=False)
+            if self.idle():
                 self.halt()
-                if int(self.watch.psql.value(OPEN_TRANSACTIONS)) == 0:
+                if self.idle():
                     return
                 self.go_on()
-            known = consumed
             time.sleep(LOOK_SECONDS)
-        raise RuntimeError(f"{self.who}: a transaction is open all the time; see {self.aggregator.log_path}")
+        self.halt()
 
-    def play(self, seconds, behind_commit=True):
+    def play(self, seconds):
         """A turn: it stands still before and after."""
-        before, cpu = self.watch.look(with_page=False), cpu_seconds(self.pid())
+        consumed, cpu = self.committed
         begun, start = time.time(), time.monotonic()
         self.go_on()
         while time.monotonic() < start + seconds:
-            self.watch.look()
+            self.look()
             time.sleep(LOOK_SECONDS)
-        self.rest(behind_commit)
-        consumed = self.watch.look(with_page=False)
-        return Turn(self.who, begun, time.monotonic() - start, before, consumed - before,
-                    cpu_seconds(self.pid()) - cpu)
+        self.rest()
+        self.look(with_page=False)
+        return Turn(self.who, begun, time.monotonic() - start, consumed, self.committed[0] - consumed,
+                    self.committed[1] - cpu)
 
     def joins(self):
         """Grows when its sessions or partitions change, as they do when it was stopped for too long."""
@@ -117,21 +126,25 @@ def single_ratios(turns):
 
 def take_turns(old, young, seconds, warm, done, between):
     """Both stand still before it and after it. Turns that are not counted until `warm()`, then counted ones until
-    `done()`; `between()` is called when both stand still and the old one had its turn. Returns what was counted."""
+    `done()`; `between()` is called when the old one had its turn and both stand still with no transaction open, which
+    would not last. Returns what was counted."""
+    def pause():
+        if old.idle() and young.idle():
+            between()
+
     while not young.watch.consumed():
-        young.play(JOIN_SECONDS, behind_commit=False)
-        old.play(KEEP_PLACE_SECONDS, behind_commit=False)  # in its group, while the young one finds its own
+        young.play(JOIN_SECONDS)
+        old.play(KEEP_PLACE_SECONDS)  # in its group, while the young one finds its own
     young.play(seconds)
     while not warm():
         old.play(seconds)
-        between()
+        pause()
         young.play(seconds)
     joins = old.joins(), young.joins()
     turns = [old.play(seconds)]
-    between()
     while True:
+        pause()
         turns += [young.play(seconds), old.play(seconds)]
-        between()
         if done():
             break
     if joins != (old.joins(), young.joins()):
