@@ -9,12 +9,12 @@ import sys
 import tempfile
 import unittest
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support import scene  # noqa: E402
 from support.daemon import read_topic  # noqa: E402
-from support.scene import BIN, create_topic, wait_until  # noqa: E402
+from support.scene import BIN, create_topic, end_of, wait_until  # noqa: E402
 
 SCHEMAS = os.path.join(os.environ["TALLY_TEST_ROOT"], "schemas", "csv")
 
@@ -116,8 +116,7 @@ class Files(unittest.TestCase):
     def in_topic(self):
         consumer = Consumer({"bootstrap.servers": scene.BROKERS, "group.id": "files_test"})
         try:
-            return sum(consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=30)[1]
-                       for p in range(scene.PARTITIONS))
+            return sum(end_of(consumer, self.topic, p) for p in range(scene.PARTITIONS))
         finally:
             consumer.close()
 

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
 from support import scene  # noqa: E402
 from support.private_stack import PrivateStack  # noqa: E402
-from support.scene import create_topic, use_stack, wait_until  # noqa: E402
+from support.scene import create_topic, end_of, use_stack, wait_until  # noqa: E402
 
 DRIVER = os.path.join(os.environ["TALLY_TEST_BIN"], "spool_driver")
 NOBODY = "127.0.0.1:9"
@@ -83,9 +83,9 @@ def read_topic(topic):
     """All records of the topic: key to the number of copies; each must be as it was offered."""
     consumer = Consumer({"bootstrap.servers": scene.BROKERS, "group.id": "spool_test", "enable.auto.commit": False})
     partitions = [TopicPartition(topic, p, 0) for p in range(scene.PARTITIONS)]
-    ends = {p.partition: consumer.get_watermark_offsets(p, timeout=30)[1] for p in partitions}
+    ends = [end_of(consumer, topic, p) for p in range(scene.PARTITIONS)]
     consumer.assign(partitions)
-    copies, left = {}, sum(ends.values())
+    copies, left = {}, sum(ends)
     while left > 0:
         message = consumer.poll(30)
         if message is None or message.error():

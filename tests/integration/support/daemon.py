@@ -10,10 +10,10 @@ import subprocess
 import tempfile
 import time
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from support import scene
-from support.scene import BIN, wait_until
+from support.scene import BIN, end_of, wait_until
 
 EVENT = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
@@ -167,24 +167,12 @@ class Daemon:
         self.process.wait()
 
 
-def end_of(consumer, partition, seconds=60):
-    """The offset after the partition's last record; a broker that has just come back may not lead it yet."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return consumer.get_watermark_offsets(partition, timeout=30)[1]
-        except KafkaException as failure:
-            if not failure.args[0].retriable() or time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
-
-
 def read_topic(topic, brokers=None):
     """All values of the topic, by key; of several copies each."""
     consumer = Consumer({"bootstrap.servers": brokers or scene.BROKERS, "group.id": "serve_test",
                          "enable.auto.commit": False})
     partitions = [TopicPartition(topic, p, 0) for p in range(scene.PARTITIONS)]
-    left = sum(end_of(consumer, p) for p in partitions)
+    left = sum(end_of(consumer, topic, p) for p in range(scene.PARTITIONS))
     consumer.assign(partitions)
     copies, deadline = {}, time.monotonic() + 60
     while left > 0 and time.monotonic() < deadline:

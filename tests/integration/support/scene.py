@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
 BROKERS = os.environ["TALLY_TEST_BROKERS"]
@@ -41,6 +41,19 @@ def wait_until(condition, what, seconds=120):
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.02)
+
+
+def end_of(consumer, topic, partition, seconds=60):
+    """The offset after the partition's last record. A broker that has just come back, whom the client still takes for
+    away, or who does not lead the partition yet, is asked again: whatever its error says of that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def conninfo_with(**settings):
@@ -168,8 +181,7 @@ class Scene:
         consumer = Consumer({"bootstrap.servers": BROKERS, "group.id": "ends"})
         try:
             count = len(consumer.list_topics(self.topic, timeout=10).topics[self.topic].partitions)
-            return {p: consumer.get_watermark_offsets(TopicPartition(self.topic, p), timeout=10)[1]
-                    for p in range(count)}
+            return {p: end_of(consumer, self.topic, p) for p in range(count)}
         finally:
             consumer.close()
 
