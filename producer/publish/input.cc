@@ -171,8 +171,7 @@ void Input::not_taken(std::uint64_t bytes) {
   late_bytes_ += bytes;
   troubles_.push_back(fmt::format(
       "{} was emptied within a line, of which {} bytes had been read: neither they nor what "
-      "follows "
-      "up to the first line end, which may be its rest, are published; rotate by renaming",
+      "follows up to the first line end, which may be its rest, are published; rotate by renaming",
       path_, bytes));
 }
 
