@@ -1,7 +1,7 @@
 // The final account of a run, for people (aligned) and programs (JSON).
 #pragma once
 
-#include "exporter/outbox.h"
+#include "exporter/export_store.h"
 #include "exporter/planner.h"
 #include "exporter/sender.h"
 

@@ -56,13 +56,12 @@ Exporter::Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
 Exporter::~Exporter() = default;
 
 bool Exporter::hold_lock() {
-  if (!lock_) lock_ = std::make_unique<ExporterLock>(settings_.conninfo);
-  return lock_->try_hold();
+  if (!store_) store_ = std::make_unique<PostgresStore>(settings_.conninfo);
+  return store_->try_hold();
 }
 
 void Exporter::forget_connections() {
-  lock_.reset();
-  connection_.reset();
+  store_.reset();
   for (const auto& worker : workers_) worker->connection.reset();
 }
 
@@ -91,12 +90,7 @@ void Exporter::run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSendi
 }
 
 SendCounts Exporter::send_all(std::vector<OutboxRow> rows, StopSending& stop_sending) {
-  std::vector<std::vector<OutboxRow>> shards(workers_.size());
-  // All rows of a customer on one worker: Stripe takes one call at a time per customer and meter.
-  for (OutboxRow& row : rows) {
-    const std::size_t shard = std::hash<std::string>{}(row.stripe_customer) % shards.size();
-    shards[shard].push_back(std::move(row));
-  }
+  std::vector<std::vector<OutboxRow>> shards = shard_by_customer(std::move(rows), workers_.size());
   std::vector<std::thread> threads;
   for (std::size_t i = 0; i < shards.size(); ++i) {
     workers_[i]->counts = {};
@@ -117,18 +111,13 @@ SendCounts Exporter::send_all(std::vector<OutboxRow> rows, StopSending& stop_sen
   return counts;
 }
 
-Exporter::Cycle Exporter::run_cycle(AfterRejection after_rejection) {
-  if (!connection_ || !connection_->is_open()) {
-    connection_ =
-        std::make_unique<runtime::postgres::Connection>(settings_.conninfo, "tally-exporter");
-    connection_->exec("SET synchronous_commit = on");
-  }
-  Cycle cycle;
-  cycle.plan = plan_exports(*connection_, system_now(), after_rejection, PlanMode::kWrite);
+Cycle Exporter::run_one_cycle(AfterRejection after_rejection) {
+  SystemClock clock(stop_);
+  Cycle cycle = run_cycle(*store_, clock, after_rejection,
+                          [this](std::vector<OutboxRow> rows, StopSending& stop_sending) {
+                            return send_all(std::move(rows), stop_sending);
+                          });
   probe_.planned(cycle.plan);
-  StopSending stop_sending;
-  cycle.sent = send_all(read_open_rows(*connection_), stop_sending);
-  cycle.stopped_because = stop_sending.reason();
   probe_.sent(cycle.sent);
   return cycle;
 }
@@ -140,7 +129,7 @@ void Exporter::cycle_and_log() {
       log::warn("waiting", {{"reason", "another tally-exporter works on this database"}});
       return;
     }
-    const Cycle cycle = run_cycle(AfterRejection::kWait);
+    const Cycle cycle = run_one_cycle(AfterRejection::kWait);
     log::info("cycle", {{"rows_planned", cycle.plan.rows.size()},
                         {"delivered", cycle.sent.delivered},
                         {"rejected", cycle.sent.rejected},
@@ -152,7 +141,7 @@ void Exporter::cycle_and_log() {
       log::warn("not_exported", {{"reason", meter}});
     }
     if (!cycle.stopped_because.empty()) throw std::runtime_error(cycle.stopped_because);
-    const OutboxStanding standing = read_standing(*connection_);
+    const OutboxStanding standing = store_->standing();
     if (cycle.sent.left > 0 && cycle.sent.delivered == 0 && !stop_.requested()) {
       throw std::runtime_error(fmt::format(
           "{} rows are open and Stripe took none of them: see tally.export_attempt; they are sent "
@@ -190,7 +179,7 @@ Account Exporter::run_once() {
   Account account;
   for (int round = 0; round < kMaxRounds && !stop_.requested(); ++round) {
     // Only the first round overrides the wait after a rejection, or a wrong mapping would loop.
-    const Cycle cycle = run_cycle(round == 0 ? AfterRejection::kTryNow : AfterRejection::kWait);
+    const Cycle cycle = run_one_cycle(round == 0 ? AfterRejection::kTryNow : AfterRejection::kWait);
     account.rows_planned += cycle.plan.rows.size();
     account.sent.add(cycle.sent);
     account.held = cycle.plan.held;
@@ -203,7 +192,7 @@ Account Exporter::run_once() {
   if (stop_.requested() && account.stopped_because.empty()) {
     account.stopped_because = "a signal asked for it";
   }
-  account.standing = read_standing(*connection_);
+  account.standing = store_->standing();
   probe_.cycle_succeeded(system_now(), account.standing);
   return account;
 }

@@ -3,8 +3,9 @@
 #pragma once
 
 #include "exporter/account.h"
+#include "exporter/cycle.h"
 #include "exporter/meter_event_api.h"
-#include "exporter/planner.h"
+#include "exporter/outbox.h"
 #include "exporter/probe.h"
 #include "exporter/sender.h"
 #include "runtime/lifecycle/lifecycle.h"
@@ -45,13 +46,8 @@ class Exporter {
 
  private:
   struct Worker;
-  struct Cycle {
-    PlanResult plan;
-    SendCounts sent;
-    std::string stopped_because;  // "" : by nobody
-  };
   [[nodiscard]] bool hold_lock();
-  [[nodiscard]] Cycle run_cycle(AfterRejection after_rejection);
+  [[nodiscard]] Cycle run_one_cycle(AfterRejection after_rejection);
   [[nodiscard]] SendCounts send_all(std::vector<OutboxRow> rows, StopSending& stop_sending);
   void run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending);
   void forget_connections();
@@ -61,8 +57,7 @@ class Exporter {
   ApiFactory apis_;
   Probe& probe_;
   const runtime::lifecycle::StopSignal& stop_;
-  std::unique_ptr<ExporterLock> lock_;
-  std::unique_ptr<runtime::postgres::Connection> connection_;
+  std::unique_ptr<PostgresStore> store_;
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

@@ -1,6 +1,7 @@
 // tally-exporter: the whole object graph, top to bottom.
 #include "exporter/account.h"
 #include "exporter/exporter.h"
+#include "exporter/outbox.h"
 #include "exporter/planner.h"
 #include "exporter/probe.h"
 #include "exporter/stripe/meter_events.h"
@@ -10,7 +11,6 @@
 #include "runtime/lifecycle/listen.h"
 #include "runtime/log/log.h"
 #include "runtime/metrics/metrics.h"
-#include "runtime/postgres/connection.h"
 
 #include <array>
 #include <cstdio>
@@ -100,9 +100,9 @@ exporter::ExporterSettings exporter_settings(const Settings& settings) {
 }
 
 int dry_run(const Settings& settings) {
-  runtime::postgres::Connection connection(settings.text("database"), "tally-exporter");
+  exporter::PostgresStore store(settings.text("database"));
   const auto plan =
-      exporter::plan_exports(connection, exporter::system_now(), exporter::AfterRejection::kTryNow,
+      exporter::plan_exports(store, exporter::system_now(), exporter::AfterRejection::kTryNow,
                              exporter::PlanMode::kDryRun);
   const std::string text =
       settings.enabled("json") ? exporter::plan_json(plan) : exporter::plan_text(plan);

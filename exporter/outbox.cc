@@ -1,6 +1,7 @@
 #include "exporter/outbox.h"
 
 #include "core/check.h"
+#include "exporter/plan_transaction.h"
 
 #include <array>
 #include <stdexcept>
@@ -146,8 +147,8 @@ void write_transitions(Transaction& transaction, const std::vector<Transition>& 
 
 }  // namespace
 
-std::vector<OutboxRow> read_open_rows(runtime::postgres::Connection& connection) {
-  const Rows rows = connection.exec(std::string(kOpenSql));
+std::vector<OutboxRow> PostgresStore::open_rows() {
+  const Rows rows = connection().exec(std::string(kOpenSql));
   std::vector<OutboxRow> open(rows.size());
   for (std::size_t row = 0; row < rows.size(); ++row) {
     OutboxRow& one = open[row];
@@ -166,8 +167,8 @@ std::vector<OutboxRow> read_open_rows(runtime::postgres::Connection& connection)
   return open;
 }
 
-OutboxStanding read_standing(runtime::postgres::Connection& connection) {
-  const Rows rows = connection.exec(
+OutboxStanding PostgresStore::standing() {
+  const Rows rows = connection().exec(
       "SELECT count(*) FILTER (WHERE state = 'planned'), count(*) FILTER (WHERE state = 'sending'),"
       " count(*) FILTER (WHERE state = 'uncertain'), count(*) FILTER (WHERE state = 'held')"
       " FROM tally.outbox WHERE state IN ('planned', 'sending', 'uncertain', 'held')");
@@ -197,15 +198,29 @@ void PostgresDeliveryLog::commit(const Report& report, const std::vector<OutboxR
   transaction.commit();
 }
 
-ExporterLock::ExporterLock(const std::string& conninfo)
-    : connection_(conninfo, "tally-exporter lock") {}
+runtime::postgres::Connection& PostgresStore::connection() {
+  if (!connection_ || !connection_->is_open()) {
+    connection_ = std::make_unique<runtime::postgres::Connection>(conninfo_, "tally-exporter");
+    connection_->exec("SET synchronous_commit = on");
+  }
+  return *connection_;
+}
 
-bool ExporterLock::try_hold() {
+std::unique_ptr<PlanTransaction> PostgresStore::begin_plan(PlanMode mode) {
+  return std::make_unique<PostgresPlanTransaction>(connection(), mode);
+}
+
+bool PostgresStore::try_hold() {
+  if (!lock_connection_) {
+    lock_connection_ =
+        std::make_unique<runtime::postgres::Connection>(conninfo_, "tally-exporter lock");
+  }
   if (held_) {
-    connection_.exec(std::string(kAliveSql));  // throws when the session, and so the lock, is gone
+    // Throws when the session, and so the lock, is gone.
+    lock_connection_->exec(std::string(kAliveSql));
     return true;
   }
-  held_ = connection_.exec(std::string(kLockSql)).boolean(0, 0);
+  held_ = lock_connection_->exec(std::string(kLockSql)).boolean(0, 0);
   return held_;
 }
 

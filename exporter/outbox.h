@@ -2,27 +2,16 @@
 // that it expects, so that a second exporter, or a person, can never be overwritten unseen.
 #pragma once
 
+#include "exporter/export_store.h"
 #include "exporter/outbox_row.h"
 #include "exporter/sender.h"
 #include "runtime/postgres/connection.h"
 
-#include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace tally::exporter {
-
-// Rows in `planned` and `sending`, oldest first. Throws what the connection throws.
-[[nodiscard]] std::vector<OutboxRow> read_open_rows(runtime::postgres::Connection& connection);
-
-// What stands in the way of "everything is at Stripe", whoever put it there.
-struct OutboxStanding {
-  std::size_t planned = 0;
-  std::size_t sending = 0;
-  std::size_t uncertain = 0;
-  std::size_t held = 0;
-};
-[[nodiscard]] OutboxStanding read_standing(runtime::postgres::Connection& connection);
 
 // One worker's. Borrows the connection.
 class PostgresDeliveryLog final : public DeliveryLog {
@@ -37,15 +26,23 @@ class PostgresDeliveryLog final : public DeliveryLog {
   runtime::postgres::Connection& connection_;
 };
 
-// At most one exporter works on a database: a session lock on a connection of its own.
-class ExporterLock {
+// The store over Postgres: a connection for planning and reading, and one whose session holds the
+// exporter's lock.
+class PostgresStore final : public ExportStore {
  public:
-  explicit ExporterLock(const std::string& conninfo);
-  // True: ours. Asks the server each time, so it is also the way to see that it is still held.
-  [[nodiscard]] bool try_hold();
+  // Connects with the first call that needs it.
+  explicit PostgresStore(std::string conninfo) : conninfo_(std::move(conninfo)) {}
+  bool try_hold() override;
+  std::unique_ptr<PlanTransaction> begin_plan(PlanMode mode) override;
+  std::vector<OutboxRow> open_rows() override;
+  OutboxStanding standing() override;
 
  private:
-  runtime::postgres::Connection connection_;
+  runtime::postgres::Connection& connection();
+
+  std::string conninfo_;
+  std::unique_ptr<runtime::postgres::Connection> connection_;
+  std::unique_ptr<runtime::postgres::Connection> lock_connection_;
   bool held_ = false;
 };
 

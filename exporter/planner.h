@@ -1,18 +1,15 @@
-// One planning step against Postgres: reads totals and the outbox, asks the pure plan, and writes
-// the new rows, all in one transaction behind the planning lock. Nothing is sent here.
+// One planning step over the store: reads the outbox and the totals, asks the pure plan, and
+// writes the new rows, all in one transaction behind the planning lock. Nothing is sent here.
 #pragma once
 
 #include "core/timestamp.h"
 #include "exporter/export_plan.h"
-#include "exporter/totals_reader.h"
-#include "runtime/postgres/connection.h"
+#include "exporter/export_store.h"
 
 #include <string>
 #include <vector>
 
 namespace tally::exporter {
-
-enum class PlanMode { kWrite, kDryRun };
 
 // A line for people about an account that got no row.
 struct Remark {
@@ -31,10 +28,8 @@ struct PlanResult {
   bool more_follows = false;              // another planning step has more once these are delivered
 };
 
-// The transaction-level lock makes two planners follow one another whatever becomes of their
-// sessions: the later sees the rows of the earlier. Throws what the connection throws.
-[[nodiscard]] PlanResult plan_exports(runtime::postgres::Connection& connection,
-                                      core::Timestamp now, AfterRejection after_rejection,
-                                      PlanMode mode);
+// Throws what the store throws.
+[[nodiscard]] PlanResult plan_exports(ExportStore& store, core::Timestamp now,
+                                      AfterRejection after_rejection, PlanMode mode);
 
 }  // namespace tally::exporter

@@ -4,7 +4,7 @@
 
 #include "core/timestamp.h"
 #include "exporter/delivery_rules.h"
-#include "exporter/outbox.h"
+#include "exporter/export_store.h"
 #include "exporter/planner.h"
 #include "exporter/sender.h"
 #include "runtime/metrics/metrics.h"

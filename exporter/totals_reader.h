@@ -3,20 +3,12 @@
 #pragma once
 
 #include "core/timestamp.h"
-#include "exporter/series.h"
+#include "exporter/export_store.h"
 #include "runtime/postgres/connection.h"
 
-#include <string>
 #include <vector>
 
 namespace tally::exporter {
-
-struct Totals {
-  std::vector<Series> series;
-  std::vector<PeriodAccount> accounts;
-  // Meters with a Stripe mapping that cannot be exported, each with the reason.
-  std::vector<std::string> not_exported;
-};
 
 // The calendar months in UTC that Stripe's 35 days before `now` touch, oldest first.
 [[nodiscard]] std::vector<core::Window> periods_of_interest(core::Timestamp now);
