@@ -39,22 +39,22 @@ Decision unknown(const ApiAnswer& answer) {
   return decision;
 }
 
-Decision refused(const ApiAnswer& answer, int key_number) {
-  // Under one and the same key an earlier success would have been replayed: so none was.
-  if (key_number > 1) {
-    return {
-        Verdict::kUncertain,
-        true,
-        false,
-        false,
-        false,
-        {},
-        "refused, but an earlier send under another key may have been taken: " + describe(answer)};
+Decision refused(const ApiAnswer& answer, Before before) {
+  // The refusal tells of this send alone. An earlier one may have been counted without a stored
+  // result (a 502, a key that changed), or may arrive when the cause of the refusal is gone.
+  if (before == Before::kUnknown) {
+    return {Verdict::kUncertain,
+            true,
+            false,
+            false,
+            false,
+            {},
+            "refused, but an earlier send may have been taken: " + describe(answer)};
   }
   return {Verdict::kRejected, false, false, false, false, {}, describe(answer)};
 }
 
-Decision on_client_error(const ApiAnswer& answer, int key_number) {
+Decision on_client_error(const ApiAnswer& answer, Before before) {
   // A page of something in between: the event may have passed it before the answer was made up.
   if (!answer.is_stripe_error) return unknown(answer);
   if (answer.status == 409) return retry(answer);
@@ -73,12 +73,12 @@ Decision on_client_error(const ApiAnswer& answer, int key_number) {
             "the Idempotency-Key was used for another request: " + describe(answer)};
   }
   if (answer.should_retry == true) return retry(answer);
-  return refused(answer, key_number);
+  return refused(answer, before);
 }
 
 }  // namespace
 
-Decision decide(const ApiAnswer& answer, std::string_view identifier, int key_number) {
+Decision decide(const ApiAnswer& answer, std::string_view identifier, Before before) {
   if (answer.reply == Reply::kNotSent) {
     Decision decision = retry(answer);
     decision.not_this_row = true;
@@ -115,7 +115,7 @@ Decision decide(const ApiAnswer& answer, std::string_view identifier, int key_nu
             fmt::format("the answer was a redirect ({}): check stripe-url; rows are kept",
                         describe(answer))};
   }
-  if (answer.status >= 400 && answer.status < 500) return on_client_error(answer, key_number);
+  if (answer.status >= 400 && answer.status < 500) return on_client_error(answer, before);
   Decision decision = unknown(answer);
   decision.new_key = answer.status >= 500 && answer.replayed;
   return decision;

@@ -5,7 +5,7 @@
 //   "already exists with identifier"             duplicate        (= delivered)
 //   401, 403, 3xx                                stop all
 //   idempotency_error                            held
-//   other 4xx, Stripe's own error                rejected         (uncertain once the key changed)
+//   other 4xx, Stripe's own error                rejected         (uncertain after an unknown send)
 //   409, 429                                     retry            no
 //   no connection                                retry            no
 //   5xx, timeout, reset, unintelligible          retry            yes
@@ -47,7 +47,10 @@ struct Decision {
   std::string reason;                        // for people; never holds the key
 };
 
-// `key_number` > 1: the row was sent under another Idempotency-Key before.
-[[nodiscard]] Decision decide(const ApiAnswer& answer, std::string_view identifier, int key_number);
+// What became of the sends of a row before this one. kUnknown: at least one may have been counted,
+// or may still be on its way.
+enum class Before { kNoneArrived, kUnknown };
+
+[[nodiscard]] Decision decide(const ApiAnswer& answer, std::string_view identifier, Before before);
 
 }  // namespace tally::exporter

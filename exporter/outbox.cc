@@ -27,10 +27,12 @@ constexpr std::string_view kAttemptSql =
     "                      $5::integer[], $6::text[], $7::text[])"
     " ON CONFLICT (outbox_id, attempt) DO NOTHING";
 
-// Each of these takes $1 ids, $2 reasons, $3 times, $4 keys, $5 key numbers.
+// Each of these takes $1 ids, $2 reasons, $3 times, $4 keys, $5 key numbers, $6 attempts. Who was
+// marked again since is another sender's.
 constexpr std::string_view kEnds =
-    " FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::integer[])"
-    "  AS e(id, reason, at, key, key_number) WHERE o.id = e.id AND o.state = 'sending'";
+    " FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::integer[],"
+    "             $6::integer[]) AS e(id, reason, at, key, key_number, attempts)"
+    " WHERE o.id = e.id AND o.state = 'sending' AND o.attempts = e.attempts";
 
 constexpr std::string_view kDeliveredSql =
     "WITH done AS (UPDATE tally.outbox o SET state = 'delivered', reason = e.reason,"
@@ -71,9 +73,10 @@ constexpr std::string_view kStillSql =
     " reason = e.reason{} RETURNING 1) SELECT count(*) FROM done";
 
 constexpr std::string_view kMarkSql =
-    "UPDATE tally.outbox SET state = 'sending', attempts = attempts + 1,"
-    " first_sent_at = coalesce(first_sent_at, $2::timestamptz)"
-    " WHERE id = ANY($1::bigint[]) AND state IN ('planned', 'sending')";
+    "UPDATE tally.outbox o SET state = 'sending', attempts = o.attempts + 1,"
+    " first_sent_at = coalesce(o.first_sent_at, $3::timestamptz), last_sent_at = $3::timestamptz"
+    " FROM unnest($1::bigint[], $2::integer[]) AS e(id, attempts)"
+    " WHERE o.id = e.id AND o.attempts = e.attempts AND o.state IN ('planned', 'sending')";
 
 // 'tally' in ASCII and a 1.
 constexpr std::string_view kLockSql = "SELECT pg_try_advisory_lock(499984920881)";
@@ -121,7 +124,7 @@ void write_attempts(Transaction& transaction, const std::vector<Attempt>& attemp
 
 void write_transitions(Transaction& transaction, const std::vector<Transition>& transitions,
                        RowState state) {
-  std::array<ArrayText, 5> columns;
+  std::array<ArrayText, 6> columns;
   std::size_t count = 0;
   for (const Transition& transition : transitions) {
     if (transition.state != state) continue;
@@ -131,6 +134,7 @@ void write_transitions(Transaction& transaction, const std::vector<Transition>& 
     columns[2].add(core::to_rfc3339(transition.at));
     columns[3].add(transition.idempotency_key);
     columns[4].add(static_cast<std::int64_t>(transition.key_number));
+    columns[5].add(static_cast<std::int64_t>(transition.attempts));
   }
   if (count == 0) return;
   runtime::postgres::Params params;
@@ -185,9 +189,15 @@ void PostgresDeliveryLog::commit(const Report& report, const std::vector<OutboxR
   for (const RowState state : kStates) write_transitions(transaction, report.transitions, state);
   if (!rows.empty()) {
     ArrayText ids;
-    for (const OutboxRow* row : rows) ids.add(row->id);
+    ArrayText attempts;
+    for (const OutboxRow* row : rows) {
+      ids.add(row->id);
+      attempts.add(static_cast<std::int64_t>(row->attempts));
+    }
     const std::size_t marked =
-        transaction.exec(std::string(kMarkSql), {ids.take(), core::to_rfc3339(now)}).affected();
+        transaction
+            .exec(std::string(kMarkSql), {ids.take(), attempts.take(), core::to_rfc3339(now)})
+            .affected();
     if (marked != rows.size()) {
       throw std::runtime_error(fmt::format(
           "{} of {} outbox rows were no longer open when they were to be sent: somebody "

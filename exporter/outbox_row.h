@@ -49,6 +49,7 @@ struct Transition {
   core::Timestamp at;
   int key_number = 1;
   std::string idempotency_key;
+  int attempts = 0;  // as the row was marked for the send; the write is refused when it moved since
 };
 
 struct Report {

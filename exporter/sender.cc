@@ -173,6 +173,7 @@ void Sender::commit(const std::vector<Flight*>& group) {
   for (Flight* flight : group) rows.push_back(&flight->row);
   const Timestamp now = clock_.now();
   log_.commit(report_, rows, now);
+  marked_at_ = now;
   const bool delivered = std::any_of(
       report_.transitions.begin(), report_.transitions.end(),
       [](const Transition& transition) { return transition.state == RowState::kDelivered; });
@@ -188,6 +189,8 @@ void Sender::commit(const std::vector<Flight*>& group) {
 void Sender::send_group(const std::vector<Flight*>& group) {
   for (Flight* flight : group) {
     if (must_end() || clock_.now() < paused_until_) return;
+    // Nothing may come between this look at the clock and the send.
+    if (clock_.now() > plus(marked_at_, std::chrono::seconds(kMarkedForSeconds))) return;
     send_one(*flight);
   }
 }
@@ -208,7 +211,8 @@ void Sender::send_one(Flight& flight) {
       api_.send({row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
                  row.identifier, row.idempotency_key});
   failpoint("exporter.after_send");
-  const Decision decision = decide(answer, row.identifier, row.key_number);
+  const Decision decision = decide(answer, row.identifier,
+                                   flight.maybe_applied ? Before::kUnknown : Before::kNoneArrived);
   if (observer_) {
     observer_(decision, std::chrono::microseconds(clock_.now().micros() - started.micros()));
   }
@@ -252,8 +256,8 @@ void Sender::after_retry(Flight& flight, const Decision& decision) {
     // Stripe replays a stored 500 for ever under the old key; the identifier keeps this safe.
     OutboxRow& row = flight.row;
     row.idempotency_key = make_idempotency_key(row.identifier, ++row.key_number);
-    report_.transitions.push_back(
-        {row.id, RowState::kSending, decision.reason, now, row.key_number, row.idempotency_key});
+    report_.transitions.push_back({row.id, RowState::kSending, decision.reason, now, row.key_number,
+                                   row.idempotency_key, row.attempts});
   }
   flight.next_try = plus(now, delay);
   if (decision.next_cycle || flight.next_try > *flight.give_up_at) leave(flight, decision.reason);
@@ -280,7 +284,7 @@ void Sender::consider_pause(const Decision& decision) {
 void Sender::finish(Flight& flight, RowState state, const std::string& reason) {
   flight.done = true;
   report_.transitions.push_back({flight.row.id, state, reason, clock_.now(), flight.row.key_number,
-                                 flight.row.idempotency_key});
+                                 flight.row.idempotency_key, flight.row.attempts});
   if (state == RowState::kDelivered) ++counts_.delivered;
   if (state == RowState::kRejected) ++counts_.rejected;
   if (state == RowState::kUncertain) ++counts_.uncertain;
@@ -293,7 +297,7 @@ void Sender::leave(Flight& flight, const std::string& reason) {
   if (flight.row.state != RowState::kSending) return;  // as it was
   const RowState state = flight.maybe_applied ? RowState::kSending : RowState::kPlanned;
   report_.transitions.push_back({flight.row.id, state, reason, clock_.now(), flight.row.key_number,
-                                 flight.row.idempotency_key});
+                                 flight.row.idempotency_key, flight.row.attempts});
 }
 
 bool Sender::wait_for_next(const Flights& flights) {

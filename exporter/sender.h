@@ -30,8 +30,10 @@ namespace tally::exporter {
 class DeliveryLog {
  public:
   virtual ~DeliveryLog() = default;
-  // Stores `report`, then marks `rows` as sending: first_sent_at = `now` where it was not set, and
-  // one attempt more. The rows in memory are left to the caller.
+  // Stores `report`, then marks `rows` as sending: first_sent_at = `now` where it was not set,
+  // last_sent_at = `now`, and one attempt more. Throws, and nothing has happened, when a row is not
+  // in the state or not at the attempt that the caller knows: another sender, or a person, had it.
+  // The rows in memory are left to the caller.
   virtual void commit(const Report& report, const std::vector<OutboxRow*>& rows,
                       core::Timestamp now) = 0;
 };
@@ -57,6 +59,11 @@ class StopSending {
   std::string reason_;
   std::atomic<bool> stopped_{false};
 };
+
+// A row is sent at most this long after the commit that marked it; later it is marked again. So
+// last_sent_at bounds the send, also of a process that was stopped in between.
+inline constexpr std::int64_t kMarkedForSeconds = 600;
+static_assert(kBlindResendSeconds + kMarkedForSeconds < 24 * 3'600, "Stripe forgets after 24 h");
 
 struct SenderOptions {
   std::size_t group_rows = 64;
@@ -116,6 +123,7 @@ class Sender {
   runtime::retry::Backoff pause_backoff_;
   core::Timestamp paused_until_;
   core::Timestamp last_success_;
+  core::Timestamp marked_at_;  // the group that is being sent
   int failures_in_a_row_ = 0;
   Report report_;
   SendCounts counts_;

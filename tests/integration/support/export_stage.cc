@@ -82,7 +82,8 @@ ExportStage::ExportStage()
   if (create.wait() != 0) throw std::runtime_error(slurp(path("createdb.err")));
   conninfo_ = server_ + " dbname=" + name_;
   sql_ = std::make_unique<runtime::postgres::Connection>(conninfo_, name_);
-  for (const char* file : {"0001_aggregator.sql", "0002_admin.sql", "0003_exporter.sql"}) {
+  for (const char* file : {"0001_aggregator.sql", "0002_admin.sql", "0003_exporter.sql",
+                           "0016_read_back.sql"}) {
     sql_->exec(
         slurp(std::filesystem::path(required("TALLY_TEST_ROOT")) / "schemas/postgres" / file));
   }

@@ -47,6 +47,7 @@ class MemoryLog final : public DeliveryLog {
     std::string key;
     std::string reason;
     bool unsent = true;  // first_sent_at is NULL
+    int attempts = 0;
   };
   void commit(const Report& report, const std::vector<OutboxRow*>& rows, Timestamp now) override {
     (void)now;
@@ -58,6 +59,7 @@ class MemoryLog final : public DeliveryLog {
     for (const Transition& transition : report.transitions) {
       Entry& entry = entries.at(transition.id);
       EXPECT_EQ(entry.state, RowState::kSending) << "a final row moved";
+      EXPECT_EQ(entry.attempts, transition.attempts) << "another sender's";
       entry.state = transition.state;
       entry.reason = transition.reason;
       entry.key = transition.idempotency_key;
@@ -68,6 +70,8 @@ class MemoryLog final : public DeliveryLog {
       EXPECT_TRUE(entry.state == RowState::kPlanned || entry.state == RowState::kSending);
       entry.state = RowState::kSending;
       entry.unsent = false;
+      EXPECT_EQ(entry.attempts, row->attempts) << "another sender's";
+      ++entry.attempts;
     }
   }
   std::map<std::int64_t, Entry> entries;
@@ -96,6 +100,7 @@ class ScriptedStripe final : public MeterEventApi {
     EXPECT_EQ(log_.entries.at(id).state, RowState::kSending) << "sent before it was committed";
     EXPECT_EQ(log_.entries.at(id).key, event.idempotency_key) << "this key is not in the outbox";
     clock_.time = Timestamp::from_micros(clock_.time.micros() + 10'000);
+    if (on_send) on_send();
     ApiAnswer answer = otherwise;
     if (!script.empty()) {
       answer = script.front();
@@ -109,6 +114,7 @@ class ScriptedStripe final : public MeterEventApi {
   std::deque<ApiAnswer> script;
   ApiAnswer otherwise = ok();
   std::vector<MeterEvent> sent;
+  std::function<void()> on_send;
 
  private:
   MemoryLog& log_;
@@ -126,7 +132,7 @@ class SenderTest : public testing::Test {
     row.value = "5";
     row.state = state;
     if (state == RowState::kSending) row.first_sent_at = clock.time;
-    log.entries[id] = {state, row.idempotency_key, {}, state == RowState::kPlanned};
+    log.entries[id] = {state, row.idempotency_key, {}, state == RowState::kPlanned, 0};
     rows.push_back(row);
   }
   SendCounts run() {
@@ -175,13 +181,32 @@ TEST_F(SenderTest, AStored500GetsANewKeyAndTheSameIdentifier) {
   EXPECT_EQ(stripe.sent[3].identifier, "id1");
 }
 
-TEST_F(SenderTest, ARefusalAfterTheKeyChangedIsUncertainNotRejected) {
-  add(1);
+// An answer was lost, the next one said "no active meter", and the row was rejected and planned
+// anew: the first send had been counted, and the customer was billed twice.
+TEST_F(SenderTest, ARefusalAfterAnUnknownSendIsUncertainNotRejected) {
   ApiAnswer replay = answered(500);
   replay.replayed = true;
-  stripe.script = {replay, answered(400, "No active meter found for event name \"x\".")};
-  EXPECT_EQ(run().uncertain, 1U);
-  EXPECT_EQ(log.entries[1].state, RowState::kUncertain);
+  for (const ApiAnswer& unknown : {lost(), answered(502), replay}) {
+    rows.clear();
+    add(1);
+    stripe.script = {unknown, answered(400, "No active meter found for event name \"x\".")};
+    EXPECT_EQ(run().uncertain, 1U);
+    EXPECT_EQ(log.entries[1].state, RowState::kUncertain);
+    log.attempts.clear();
+  }
+}
+
+// A process that was stopped after it marked its rows sent them when it went on, days later: Stripe
+// had forgotten the identifier by then.
+TEST_F(SenderTest, WhatWasMarkedLongAgoIsMarkedAgainBeforeItIsSent) {
+  for (int i = 1; i <= 3; ++i) add(i);
+  stripe.on_send = [this] {
+    if (stripe.sent.size() == 1) clock.time = Timestamp::from_seconds(clock.time.seconds() + 601);
+  };
+  EXPECT_EQ(run().delivered, 3U);
+  EXPECT_EQ(stripe.sent.size(), 3U);
+  EXPECT_EQ(log.entries[1].attempts, 1);
+  EXPECT_EQ(log.entries[2].attempts, 2);
 }
 
 TEST_F(SenderTest, ARefusalIsFinalAndDoesNotTouchOthers) {
@@ -311,7 +336,7 @@ TEST(DeliveryRules, TheTableOfAnswers) {
       {"no connection", not_sent(), Verdict::kRetry, false},
   };
   for (const Row& row : table) {
-    const Decision decision = decide(row.answer, "id1", 1);
+    const Decision decision = decide(row.answer, "id1", Before::kNoneArrived);
     EXPECT_EQ(decision.verdict, row.verdict) << row.name;
     EXPECT_EQ(decision.maybe_applied, row.maybe_applied) << row.name;
   }
@@ -322,10 +347,10 @@ TEST(DeliveryRules, TheTableOfAnswers) {
 TEST(DeliveryRules, WhatOthersSaidIsStorableWhereverItIsCut) {
   ApiAnswer page = answered(502, std::string(499, 'x') + "\xc3\xa9 \xe9 " + '\0' + " page");
   page.is_stripe_error = false;
-  const std::string reason = decide(page, "id1", 1).reason;
+  const std::string reason = decide(page, "id1", Before::kNoneArrived).reason;
   EXPECT_LE(reason.size(), 500U);
   for (const char c : reason) EXPECT_TRUE(c >= 0x20 && c <= 0x7e) << static_cast<int>(c);
-  const std::string latin = decide(answered(400, "caf\xe9"), "id1", 1).reason;
+  const std::string latin = decide(answered(400, "caf\xe9"), "id1", Before::kNoneArrived).reason;
   EXPECT_EQ(latin, "400 caf?");
 }
 
