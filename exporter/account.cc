@@ -55,6 +55,11 @@ std::string account_text(const Account& account) {
   line("delivered", account.sent.delivered,
        duplicates == 0 ? "" : fmt::format("{} of them by an earlier send", duplicates));
   line("rejected", account.sent.rejected, "");
+  if (account.read_back.readings > 0) {
+    line("read back", account.read_back.readings,
+         fmt::format("{} delivered, {} never arrived", account.read_back.delivered,
+                     account.read_back.absent));
+  }
   line("uncertain", account.standing.uncertain, "");
   line("held", account.standing.held + account.held.size(), "");
   line("still open", open_rows(account), "");
@@ -74,6 +79,8 @@ std::string account_json(const Account& account) {
                   {"delivered", account.sent.delivered},
                   {"duplicates", account.sent.duplicates},
                   {"rejected", account.sent.rejected},
+                  {"read_back_delivered", account.read_back.delivered},
+                  {"read_back_absent", account.read_back.absent},
                   {"uncertain", account.standing.uncertain},
                   {"held", account.standing.held + account.held.size()},
                   {"open", open_rows(account)},

@@ -3,6 +3,7 @@
 
 #include "exporter/export_store.h"
 #include "exporter/planner.h"
+#include "exporter/read_back.h"
 #include "exporter/sender.h"
 
 #include <string>
@@ -12,6 +13,7 @@ namespace tally::exporter {
 
 struct Account {
   std::size_t rows_planned = 0;           // born in this run
+  ReadBackCounts read_back;               // of this run
   SendCounts sent;                        // of this run
   OutboxStanding standing;                // of the whole outbox, at the end
   std::vector<Remark> held;               // periods

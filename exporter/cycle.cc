@@ -15,9 +15,10 @@ std::vector<std::vector<OutboxRow>> shard_by_customer(std::vector<OutboxRow> row
   return sharded;
 }
 
-Cycle run_cycle(ExportStore& store, SenderClock& clock, AfterRejection after_rejection,
-                const SendAll& send_all) {
+Cycle run_cycle(ExportStore& store, MeterEventApi& api, SenderClock& clock,
+                AfterRejection after_rejection, const SendAll& send_all) {
   Cycle cycle;
+  cycle.read_back = read_back(store, api, clock);
   cycle.plan = plan_exports(store, clock.now(), after_rejection, PlanMode::kWrite);
   StopSending stop_sending;
   cycle.sent = send_all(store.open_rows(), stop_sending);

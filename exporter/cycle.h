@@ -1,9 +1,10 @@
-// One cycle of the exporter over its seams: plan, then send what is open. No threads and no
-// Postgres here; the loop around it is exporter.h.
+// One cycle of the exporter over its seams: read back what is in doubt, plan, then send what is
+// open. No threads and no Postgres here; the loop around it is exporter.h.
 #pragma once
 
 #include "exporter/export_store.h"
 #include "exporter/planner.h"
+#include "exporter/read_back.h"
 #include "exporter/sender.h"
 
 #include <functional>
@@ -13,6 +14,7 @@
 namespace tally::exporter {
 
 struct Cycle {
+  ReadBackCounts read_back;
   PlanResult plan;
   SendCounts sent;
   std::string stopped_because;  // "" : by nobody
@@ -27,8 +29,9 @@ using SendAll = std::function<SendCounts(std::vector<OutboxRow>, StopSending&)>;
 [[nodiscard]] std::vector<std::vector<OutboxRow>> shard_by_customer(std::vector<OutboxRow> rows,
                                                                     std::size_t shards);
 
-// Only for who holds the store's lock. Throws what the store and `send_all` throw.
-[[nodiscard]] Cycle run_cycle(ExportStore& store, SenderClock& clock,
+// Only for who holds the store's lock. `api` reads minutes. Throws what the store and `send_all`
+// throw.
+[[nodiscard]] Cycle run_cycle(ExportStore& store, MeterEventApi& api, SenderClock& clock,
                               AfterRejection after_rejection, const SendAll& send_all);
 
 }  // namespace tally::exporter

@@ -61,10 +61,11 @@ MinuteRange usable_minutes(const Series& series, const PeriodAccount& account, T
     return range;
   }
   // A gauge's event stands at its reading, and each later than the one before: Stripe takes the
-  // last.
+  // last. The period's end is left free for those that are still to come.
   if (account.newest_reading.has_value()) {
-    range.oldest =
-        std::max(range.oldest, std::min(minute_floor(*account.newest_reading), range.newest));
+    const Timestamp reading = std::min(minute_floor(*account.newest_reading),
+                                       plus_seconds(last_inside, -kGaugeSpareSeconds));
+    range.oldest = std::max(range.oldest, std::min(reading, range.newest));
   }
   if (account.progress.last_event_time.has_value()) {
     range.oldest =

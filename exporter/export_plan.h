@@ -35,6 +35,9 @@ inline constexpr std::int64_t kOldestEventSeconds = 35 * 86'400 - 3'600;
 // as set) uses at most every minute that passes, so an open period finds one at once or waits.
 inline constexpr std::int64_t kOpenSearchSeconds = 6 * 3'600;
 inline constexpr std::int64_t kClosedSearchSeconds = 10 * 86'400;
+// A gauge's events stand one after the other. One that was read later than this before its period's
+// end stands at that moment, so that minutes are left for its next values and for what is rejected.
+inline constexpr std::int64_t kGaugeSpareSeconds = 2 * 3'600;
 // A series whose rows Stripe rejects is planned again after 5, 10, 20 … minutes, at most a day.
 inline constexpr std::int64_t kFirstRejectionDelaySeconds = 300;
 inline constexpr std::int64_t kLongestRejectionDelaySeconds = 86'400;

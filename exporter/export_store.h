@@ -78,6 +78,10 @@ class ExportStore {
   virtual std::unique_ptr<PlanTransaction> begin_plan(PlanMode mode) = 0;
   // Rows in `planned` and `sending`, oldest first.
   virtual std::vector<OutboxRow> open_rows() = 0;
+  // Oldest first.
+  virtual std::vector<UncertainRow> uncertain_rows() = 0;
+  // One transaction. Throws when the row is no longer uncertain.
+  virtual void settle(const Settlement& settlement) = 0;
   virtual OutboxStanding standing() = 0;
 };
 

@@ -15,15 +15,22 @@ namespace log = runtime::log;
 constexpr std::chrono::milliseconds kLockPoll{500};
 constexpr int kMaxRounds = 1'000;  // far beyond kMaxChunks parts of several periods
 
-// The process' clock, and a wait that SIGTERM ends.
+// The process' clock, and a wait that SIGTERM and the deadline end.
 class SystemClock final : public SenderClock {
  public:
-  explicit SystemClock(const runtime::lifecycle::StopSignal& stop) : stop_(stop) {}
+  SystemClock(const runtime::lifecycle::StopSignal& stop, std::optional<core::Timestamp> until)
+      : stop_(stop), until_(until) {}
   core::Timestamp now() override { return system_now(); }
-  bool wait(std::chrono::milliseconds time) override { return !stop_.wait_for(time); }
+  bool wait(std::chrono::milliseconds time) override {
+    if (!until_.has_value()) return !stop_.wait_for(time);
+    const std::chrono::milliseconds left(
+        std::max<std::int64_t>(0, until_->millis() - now().millis()));
+    return !stop_.wait_for(std::min(time, left)) && now() < *until_;
+  }
 
  private:
   const runtime::lifecycle::StopSignal& stop_;
+  std::optional<core::Timestamp> until_;
 };
 
 }  // namespace
@@ -74,7 +81,7 @@ void Exporter::run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSendi
     }
     if (!worker.api) worker.api = apis_();
     PostgresDeliveryLog delivery_log(*worker.connection);
-    SystemClock clock(stop_);
+    SystemClock clock(stop_, settings_.until);
     SenderOptions options = settings_.sender;
     options.seed = static_cast<std::uint64_t>(system_now().micros()) + worker.number;
     Sender sender(*worker.api, delivery_log, clock, stop_sending, options,
@@ -112,8 +119,9 @@ SendCounts Exporter::send_all(std::vector<OutboxRow> rows, StopSending& stop_sen
 }
 
 Cycle Exporter::run_one_cycle(AfterRejection after_rejection) {
-  SystemClock clock(stop_);
-  Cycle cycle = run_cycle(*store_, clock, after_rejection,
+  SystemClock clock(stop_, settings_.until);
+  if (!reader_) reader_ = apis_();
+  Cycle cycle = run_cycle(*store_, *reader_, clock, after_rejection,
                           [this](std::vector<OutboxRow> rows, StopSending& stop_sending) {
                             return send_all(std::move(rows), stop_sending);
                           });
@@ -134,6 +142,9 @@ void Exporter::cycle_and_log() {
                         {"delivered", cycle.sent.delivered},
                         {"rejected", cycle.sent.rejected},
                         {"uncertain", cycle.sent.uncertain},
+                        {"read_back", cycle.read_back.readings},
+                        {"read_back_absent", cycle.read_back.absent},
+                        {"read_back_held", cycle.read_back.held},
                         {"left", cycle.sent.left},
                         {"held_periods", cycle.plan.held.size()},
                         {"attempts", cycle.sent.attempts}});
@@ -156,14 +167,19 @@ void Exporter::cycle_and_log() {
   }
 }
 
+bool Exporter::must_end() const {
+  return stop_.requested() || (settings_.until.has_value() && system_now() >= *settings_.until);
+}
+
 void Exporter::run_scheduled() {
-  while (!stop_.requested()) {
+  SystemClock clock(stop_, settings_.until);
+  while (!must_end()) {
     const auto started = std::chrono::steady_clock::now();
     cycle_and_log();
     const auto next = started + settings_.interval;
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now());
-    if (left.count() > 0) stop_.wait_for(left);
+    if (left.count() > 0) (void)clock.wait(left);
   }
 }
 
@@ -177,10 +193,11 @@ Account Exporter::run_once() {
     }
   }
   Account account;
-  for (int round = 0; round < kMaxRounds && !stop_.requested(); ++round) {
+  for (int round = 0; round < kMaxRounds && !must_end(); ++round) {
     // Only the first round overrides the wait after a rejection, or a wrong mapping would loop.
     const Cycle cycle = run_one_cycle(round == 0 ? AfterRejection::kTryNow : AfterRejection::kWait);
     account.rows_planned += cycle.plan.rows.size();
+    account.read_back.add(cycle.read_back);
     account.sent.add(cycle.sent);
     account.held = cycle.plan.held;
     account.waiting = cycle.plan.waiting;
@@ -189,8 +206,9 @@ Account Exporter::run_once() {
     const bool moved = cycle.sent.delivered + cycle.sent.rejected > 0;
     if (!cycle.plan.more_follows || !moved || !cycle.stopped_because.empty()) break;
   }
-  if (stop_.requested() && account.stopped_because.empty()) {
-    account.stopped_because = "a signal asked for it";
+  if (must_end() && account.stopped_because.empty()) {
+    account.stopped_because =
+        stop_.requested() ? "a signal asked for it" : "the time that --until names has come";
   }
   account.standing = store_->standing();
   probe_.cycle_succeeded(system_now(), account.standing);

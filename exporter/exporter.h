@@ -24,7 +24,8 @@ struct ExporterSettings {
   std::string conninfo;
   std::size_t workers = 4;
   std::chrono::seconds interval{300};
-  std::chrono::seconds lock_wait{30};  // --once: how long another exporter is waited for
+  std::chrono::seconds lock_wait{30};    // --once: how long another exporter is waited for
+  std::optional<core::Timestamp> until;  // nothing is sent from then on; nullopt: no end
   SenderOptions sender;
 };
 
@@ -37,8 +38,8 @@ class Exporter {
            const runtime::lifecycle::StopSignal& stop);
   ~Exporter();
 
-  // Cycles until a stop is asked for. Errors are logged and seen in readiness; the next cycle tries
-  // again.
+  // Cycles until a stop is asked for or `until` has come. Errors are logged and seen in readiness;
+  // the next cycle tries again.
   void run_scheduled();
   // Plans and sends until nothing more can be done now. Throws when the database is away or another
   // exporter does not end within lock_wait.
@@ -52,12 +53,14 @@ class Exporter {
   void run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending);
   void forget_connections();
   void cycle_and_log();
+  [[nodiscard]] bool must_end() const;  // a stop, or `until`
 
   ExporterSettings settings_;
   ApiFactory apis_;
   Probe& probe_;
   const runtime::lifecycle::StopSignal& stop_;
   std::unique_ptr<PostgresStore> store_;
+  std::unique_ptr<MeterEventApi> reader_;  // of minutes
   std::vector<std::unique_ptr<Worker>> workers_;
 };
 

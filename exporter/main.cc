@@ -48,6 +48,9 @@ constexpr std::array kOptions = {
            "Milliseconds after which an answer counts as lost.", 100, 120'000},
     Option{"interval-seconds", Kind::kInteger, "300", "Seconds from one export to the next.", 60,
            86'400},
+    Option{
+        "until", Kind::kText, "",
+        "Sends nothing from this time on and ends, such as 2026-12-01T00:50:00Z; empty: no end."},
     Option{"workers", Kind::kInteger, "4",
            "Threads that send; all rows of a customer go by one of them.", 1, 128},
     Option{"retry-window-seconds", Kind::kInteger, "60",
@@ -94,6 +97,14 @@ exporter::ExporterSettings exporter_settings(const Settings& settings) {
   result.conninfo = settings.text("database");
   result.workers = static_cast<std::size_t>(settings.integer("workers"));
   result.interval = std::chrono::seconds(settings.integer("interval-seconds"));
+  if (const std::string until = settings.text("until"); !until.empty()) {
+    const auto time = core::parse_rfc3339(until);
+    if (!time) {
+      throw std::invalid_argument("--until is " + until +
+                                  ", which is no time as in RFC 3339: " + time.error().message);
+    }
+    result.until = time.value();
+  }
   result.lock_wait = std::chrono::seconds(settings.integer("lock-wait-seconds"));
   result.sender.retry_window_seconds = settings.integer("retry-window-seconds");
   return result;

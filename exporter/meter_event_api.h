@@ -1,5 +1,6 @@
-// The exporter's seam to Stripe: one meter event is sent, and what came back is folded to the few
-// facts that the rules need. Implemented by exporter/stripe over HTTP, and by scripts in tests.
+// The exporter's seam to Stripe: one meter event is sent, or one minute read, and what came back is
+// folded to the few facts that the rules need. Implemented by exporter/stripe over HTTP, and by
+// scripts in tests.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +38,26 @@ struct ApiAnswer {
   std::string rate_limited_reason;  // Stripe-Rate-Limited-Reason
 };
 
+// One minute of a customer and event name. `start_seconds` is a whole minute.
+struct MinuteQuery {
+  std::string event_name;
+  std::string stripe_customer;
+  std::int64_t start_seconds = 0;
+};
+
+struct MinuteReading {
+  bool answered = false;             // false: `problem` says why not
+  std::optional<std::string> value;  // a JSON number, as Stripe wrote it; nullopt: no event
+  std::string problem;
+};
+
 // One thread at a time; a worker owns one. Never throws for what the other side does.
 class MeterEventApi {
  public:
   virtual ~MeterEventApi() = default;
   virtual ApiAnswer send(const MeterEvent& event) = 0;
+  // What Stripe shows may lag behind what it took.
+  virtual MinuteReading read_minute(const MinuteQuery& query) = 0;
 };
 
 }  // namespace tally::exporter

@@ -27,12 +27,27 @@ constexpr std::string_view kAttemptSql =
     "                      $5::integer[], $6::text[], $7::text[])"
     " ON CONFLICT (outbox_id, attempt) DO NOTHING";
 
+constexpr std::string_view kUncertainRowsSql =
+    "SELECT id, stripe_customer, event_name, formula, value,"
+    " (extract(epoch FROM event_time) * 1000000)::bigint,"
+    " (extract(epoch FROM last_sent_at) * 1000000)::bigint,"
+    " (extract(epoch FROM read_at) * 1000000)::bigint, read_value"
+    " FROM tally.outbox WHERE state = 'uncertain' AND last_sent_at IS NOT NULL ORDER BY id";
+
+constexpr std::string_view kFirstReadingSql =
+    "UPDATE tally.outbox SET read_at = $2::timestamptz, read_value = $3"
+    " WHERE id = $1 AND state = 'uncertain'";
+
 // Each of these takes $1 ids, $2 reasons, $3 times, $4 keys, $5 key numbers, $6 attempts. Who was
-// marked again since is another sender's.
+// marked again since is another sender's. What was read back goes the same ways from `uncertain`.
 constexpr std::string_view kEnds =
     " FROM unnest($1::bigint[], $2::text[], $3::timestamptz[], $4::text[], $5::integer[],"
     "             $6::integer[]) AS e(id, reason, at, key, key_number, attempts)"
     " WHERE o.id = e.id AND o.state = 'sending' AND o.attempts = e.attempts";
+
+constexpr std::string_view kReadEnds =
+    " FROM unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS e(id, reason, at)"
+    " WHERE o.id = e.id AND o.state = 'uncertain'";
 
 constexpr std::string_view kDeliveredSql =
     "WITH done AS (UPDATE tally.outbox o SET state = 'delivered', reason = e.reason,"
@@ -42,17 +57,14 @@ constexpr std::string_view kDeliveredSql =
     "  AND p.period_start = done.period_start)"
     " SELECT count(*) FROM done";
 
-// The value returns to what is not planned. A gauge stands again at its newest row that stands.
+// The value returns to what is not planned. A gauge is stated anew, be it what an earlier row said:
+// a 0 that was read back as nothing may stand after that row.
 constexpr std::string_view kRejectedSql =
     "WITH gone AS (UPDATE tally.outbox o SET state = 'rejected', reason = e.reason{}"
     "  RETURNING o.id, o.tenant, o.meter, o.period_start, o.formula, o.value, e.at),"
     " back AS (UPDATE tally.export_period p SET"
     "  planned = p.planned - CASE gone.formula WHEN 'sum' THEN gone.value::numeric ELSE 0 END,"
-    "  stated = CASE gone.formula WHEN 'last' THEN"
-    "   (SELECT q.value::numeric FROM tally.outbox q WHERE q.tenant = gone.tenant"
-    "     AND q.meter = gone.meter AND q.period_start = gone.period_start"
-    "     AND q.state <> 'rejected' AND q.id <> gone.id ORDER BY q.event_time DESC LIMIT 1)"
-    "   END,"
+    "  stated = CASE gone.formula WHEN 'sum' THEN p.stated END,"
     "  rejections = p.rejections + 1, last_rejected_at = gone.at, updated_at = now()"
     "  FROM gone WHERE p.tenant = gone.tenant AND p.meter = gone.meter"
     "  AND p.period_start = gone.period_start)"
@@ -169,6 +181,56 @@ std::vector<OutboxRow> PostgresStore::open_rows() {
     one.attempts = static_cast<int>(rows.int64(row, 10));
   }
   return open;
+}
+
+std::vector<UncertainRow> PostgresStore::uncertain_rows() {
+  const Rows rows = connection().exec(std::string(kUncertainRowsSql));
+  std::vector<UncertainRow> uncertain(rows.size());
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    UncertainRow& one = uncertain[row];
+    one.id = rows.int64(row, 0);
+    one.stripe_customer = rows.text(row, 1);
+    one.event_name = rows.text(row, 2);
+    one.formula = rows.text(row, 3) == "sum" ? Formula::kSum : Formula::kLast;
+    const auto value = core::Decimal::parse(rows.text(row, 4));
+    TALLY_CHECK(value.has_value(), "tally.outbox holds {}: the exporter wrote no such number",
+                rows.text(row, 4));
+    one.value = value.value();
+    one.event_time = Timestamp::from_micros(rows.int64(row, 5));
+    one.last_sent_at = Timestamp::from_micros(rows.int64(row, 6));
+    if (!rows.is_null(row, 7)) one.read_at = Timestamp::from_micros(rows.int64(row, 7));
+    if (!rows.is_null(row, 8)) one.read_value = std::string(rows.text(row, 8));
+  }
+  return uncertain;
+}
+
+void PostgresStore::settle(const Settlement& settlement) {
+  const std::string at = core::to_rfc3339(settlement.at);
+  Transaction transaction = connection().begin();
+  std::size_t moved = 0;
+  if (settlement.state == RowState::kUncertain) {
+    moved = transaction
+                .exec(std::string(kFirstReadingSql),
+                      {std::to_string(settlement.id), at, settlement.read_value})
+                .affected();
+  } else {
+    ArrayText ids;
+    ArrayText reasons;
+    ArrayText times;
+    ids.add(settlement.id);
+    reasons.add(settlement.reason);
+    times.add(at);
+    const Rows rows =
+        transaction.exec(fmt::format(fmt::runtime(sql_for(settlement.state)), kReadEnds),
+                         {ids.take(), reasons.take(), times.take()});
+    moved = static_cast<std::size_t>(rows.int64(0, 0));
+  }
+  if (moved != 1) {
+    throw std::runtime_error(fmt::format(
+        "outbox row {} was no longer `uncertain` when it was read back: somebody else changed it",
+        settlement.id));
+  }
+  transaction.commit();
 }
 
 OutboxStanding PostgresStore::standing() {

@@ -35,6 +35,8 @@ class PostgresStore final : public ExportStore {
   bool try_hold() override;
   std::unique_ptr<PlanTransaction> begin_plan(PlanMode mode) override;
   std::vector<OutboxRow> open_rows() override;
+  std::vector<UncertainRow> uncertain_rows() override;
+  void settle(const Settlement& settlement) override;
   OutboxStanding standing() override;
 
  private:

@@ -1,7 +1,9 @@
 // An outbox row on its way, and what a worker reports of it. Plain values.
 #pragma once
 
+#include "core/decimal.h"
 #include "core/timestamp.h"
+#include "exporter/series.h"
 
 #include <cstdint>
 #include <optional>
@@ -28,6 +30,28 @@ struct OutboxRow {
   RowState state = RowState::kPlanned;  // kPlanned or kSending
   std::optional<core::Timestamp> first_sent_at;
   int attempts = 0;
+};
+
+// A row whose outcome must be read back.
+struct UncertainRow {
+  std::int64_t id = 0;
+  std::string stripe_customer;
+  std::string event_name;
+  Formula formula = Formula::kSum;
+  core::Decimal value;
+  core::Timestamp event_time;
+  core::Timestamp last_sent_at;            // it went out at most kMarkedForSeconds later
+  std::optional<core::Timestamp> read_at;  // the first reading
+  std::optional<std::string> read_value;   // what it showed; nullopt: nothing
+};
+
+// What a reading leads to. kUncertain: it is the first, and `read_value` is what it showed.
+struct Settlement {
+  std::int64_t id = 0;
+  RowState state = RowState::kUncertain;
+  std::string reason;
+  core::Timestamp at;
+  std::optional<std::string> read_value;
 };
 
 // One send and its outcome: a row of tally.export_attempt.

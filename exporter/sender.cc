@@ -188,6 +188,7 @@ void Sender::commit(const std::vector<Flight*>& group) {
 
 void Sender::send_group(const std::vector<Flight*>& group) {
   for (Flight* flight : group) {
+    keep_pace();
     if (must_end() || clock_.now() < paused_until_) return;
     // Nothing may come between this look at the clock and the send.
     if (clock_.now() > plus(marked_at_, std::chrono::seconds(kMarkedForSeconds))) return;
@@ -195,11 +196,17 @@ void Sender::send_group(const std::vector<Flight*>& group) {
   }
 }
 
+void Sender::keep_pace() {
+  const std::int64_t left_us = plus(started_at_, pace_.gap()).micros() - clock_.now().micros();
+  if (left_us > 0) (void)clock_.wait(std::chrono::milliseconds(left_us / 1000 + 1));
+}
+
 void Sender::send_one(Flight& flight) {
   const OutboxRow& row = flight.row;
   TALLY_CHECK(row.state == RowState::kSending && row.first_sent_at.has_value(),
               "row {} must be committed as sending before it is sent", row.id);
   const Timestamp started = clock_.now();
+  started_at_ = started;
   if (!flight.give_up_at.has_value()) {
     flight.give_up_at = plus(started, std::chrono::seconds(options_.retry_window_seconds));
   } else {
@@ -217,6 +224,11 @@ void Sender::send_one(Flight& flight) {
     observer_(decision, std::chrono::microseconds(clock_.now().micros() - started.micros()));
   }
   note_attempt(flight, decision, answer, started);
+  if (answer.status == 429 && !answer.rate_limited_reason.empty()) {
+    pace_.refused();
+  } else if (answer.reply == Reply::kAnswered) {
+    pace_.passed();
+  }
   consider_pause(decision);
   switch (decision.verdict) {
     case Verdict::kDelivered:

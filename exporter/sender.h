@@ -13,6 +13,7 @@
 #include "exporter/delivery_rules.h"
 #include "exporter/meter_event_api.h"
 #include "exporter/outbox_row.h"
+#include "exporter/send_pace.h"
 #include "runtime/retry/backoff.h"
 
 #include <atomic>
@@ -104,6 +105,7 @@ class Sender {
   [[nodiscard]] std::vector<Flight*> next_group(Flights& flights);
   void commit(const std::vector<Flight*>& group);
   void send_group(const std::vector<Flight*>& group);
+  void keep_pace();
   void send_one(Flight& flight);
   void note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer,
                     core::Timestamp started);
@@ -123,7 +125,9 @@ class Sender {
   runtime::retry::Backoff pause_backoff_;
   core::Timestamp paused_until_;
   core::Timestamp last_success_;
-  core::Timestamp marked_at_;  // the group that is being sent
+  SendPace pace_;
+  core::Timestamp started_at_;  // the last send
+  core::Timestamp marked_at_;   // the group that is being sent
   int failures_in_a_row_ = 0;
   Report report_;
   SendCounts counts_;

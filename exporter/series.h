@@ -31,7 +31,7 @@ struct Series {
 // What was exported of one series in one period: a row of tally.export_period.
 struct Progress {
   core::Decimal planned;                // kSum: Stripe's units, rows that are not rejected
-  std::optional<core::Decimal> stated;  // kLast: the newest value that is not rejected
+  std::optional<core::Decimal> stated;  // kLast: the newest value; none after a rejection
   std::int64_t revision = 0;            // rows ever born
   std::optional<core::Timestamp> last_event_time;
   int rejections = 0;  // since the last delivery

@@ -30,6 +30,32 @@ constexpr std::string_view kCounterSql =
     " WHERE u.window_start >= $1::timestamptz AND u.window_start < $2::timestamptz"
     " GROUP BY u.tenant, u.meter";
 
+// What a period's largest reading is, per combination of dimensions: it only grows, so it goes as
+// increments. Nothing is carried over from the period before.
+constexpr std::string_view kMaxSql =
+    "SELECT tenant, meter, sum(reading)::text, NULL"
+    " FROM (SELECT g.tenant, g.meter, g.dimensions, max(g.reading) AS reading"
+    "       FROM tally.gauge_window g"
+    "       JOIN tally.tenant t ON t.tenant = g.tenant AND t.stripe_customer IS NOT NULL"
+    "       JOIN tally.meter m ON m.slug = g.meter AND m.stripe_event_name IS NOT NULL"
+    "        AND m.aggregation = 'max'"
+    "       WHERE g.window_start >= $1::timestamptz AND g.window_start < $2::timestamptz"
+    "       GROUP BY g.tenant, g.meter, g.dimensions) AS largest"
+    " GROUP BY tenant, meter";
+
+// Different values over all dimensions of the period, counted from the windows' sets: the
+// aggregator keeps a set for each month of the tenant's zone, and this period is a month in UTC.
+constexpr std::string_view kUniqueSql =
+    "SELECT tenant, meter, count(*)::text, NULL"
+    " FROM (SELECT DISTINCT s.tenant, s.meter, v.hi, v.lo"
+    "       FROM tally.unique_set s"
+    "       JOIN tally.tenant t ON t.tenant = s.tenant AND t.stripe_customer IS NOT NULL"
+    "       JOIN tally.meter m ON m.slug = s.meter AND m.stripe_event_name IS NOT NULL"
+    "       JOIN tally.unique_member v ON v.set_id = s.set_id"
+    "       WHERE s.span = 'window'"
+    "        AND s.span_start >= $1::timestamptz AND s.span_start < $2::timestamptz) AS members"
+    " GROUP BY tenant, meter";
+
 // A dimension that had no reading in the period still has its last one.
 constexpr std::string_view kGaugeSql =
     "SELECT tenant, meter, sum(reading)::text,"
@@ -67,12 +93,12 @@ std::optional<Formula> formula_of(const core::Meter& meter) {
   switch (meter.aggregation) {
     case core::Aggregation::kSum:
     case core::Aggregation::kCount:
+    case core::Aggregation::kMax:
+    case core::Aggregation::kUniqueCount:
       return Formula::kSum;
     case core::Aggregation::kLatest:
       return Formula::kLast;
-    case core::Aggregation::kMax:
     case core::Aggregation::kMin:
-    case core::Aggregation::kUniqueCount:
       return std::nullopt;
   }
   return std::nullopt;
@@ -94,7 +120,7 @@ std::map<Key, std::size_t> read_series(Transaction& transaction, Totals& totals)
                                                   slug, definition.error().message));
       } else if (!definition.value().stripe || !formula_of(definition.value())) {
         totals.not_exported.push_back(
-            fmt::format("meter {}: only sum, count and latest meters are exported", slug));
+            fmt::format("meter {}: a min meter is not exported: what falls is no increment", slug));
       } else {
         meter = std::move(definition).value();
       }
@@ -162,6 +188,8 @@ Totals read_totals(Transaction& transaction, Timestamp now) {
       }
     };
     take(transaction.exec(std::string(kCounterSql), {start, end}), Formula::kSum);
+    take(transaction.exec(std::string(kMaxSql), {start, end}), Formula::kSum);
+    take(transaction.exec(std::string(kUniqueSql), {start, end}), Formula::kSum);
     take(transaction.exec(std::string(kGaugeSql), {end}), Formula::kLast);
   }
   return totals;

@@ -1,13 +1,16 @@
-// POST /v1/billing/meter_events: the form that is sent and the answer that is read. Facts in
-// schemas/http and the README; what an answer means is decided elsewhere
-// (exporter/delivery_rules.h).
+// POST /v1/billing/meter_events: the form that is sent and the answer that is read; GET of a
+// minute's event summary. Facts in schemas/http and the README; what an answer means is decided
+// elsewhere (exporter/delivery_rules.h, exporter/read_back.h).
 #pragma once
 
 #include "exporter/meter_event_api.h"
 #include "runtime/http/client.h"
 
 #include <chrono>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace tally::exporter::stripe {
 
@@ -27,6 +30,18 @@ struct Endpoint {
 [[nodiscard]] runtime::http::Request request_of(const MeterEvent& event, const std::string& key);
 [[nodiscard]] ApiAnswer answer_of(const runtime::http::Outcome& outcome);
 
+// A page of GET /v1/billing/meters: the ids of those with `event_name`, active or not, and the last
+// id of the page while more follow. nullopt: not such a page.
+struct MeterPage {
+  std::vector<std::string> ids;
+  std::string more_after;
+};
+[[nodiscard]] std::optional<MeterPage> meter_page_of(const std::string& body,
+                                                     std::string_view event_name);
+// The aggregated values of a page of event summaries, as Stripe wrote them. nullopt: not such a
+// page.
+[[nodiscard]] std::optional<std::vector<std::string>> summary_values_of(const std::string& body);
+
 // One thread at a time.
 class MeterEvents final : public MeterEventApi {
  public:
@@ -34,8 +49,16 @@ class MeterEvents final : public MeterEventApi {
   explicit MeterEvents(Endpoint endpoint)
       : endpoint_(std::move(endpoint)), client_(endpoint_.url) {}
   ApiAnswer send(const MeterEvent& event) override;
+  // Of all meters that have or had the event name: who took the row may be inactive by now. Their
+  // ids are looked up anew each time, as a meter may have been made since.
+  MinuteReading read_minute(const MinuteQuery& query) override;
 
  private:
+  // The body of a 200; else "" and the problem.
+  [[nodiscard]] std::string get(const std::string& target, std::string& problem);
+  [[nodiscard]] std::vector<std::string> meters_of(const std::string& event_name,
+                                                   std::string& problem);
+
   Endpoint endpoint_;
   runtime::http::Client client_;
 };

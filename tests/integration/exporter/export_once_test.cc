@@ -87,6 +87,31 @@ TEST_F(ExportOnce, GrowthAndCorrectionsAreIncrements) {
   EXPECT_EQ(stage_.oracle_events("tokens"), 9);
 }
 
+TEST_F(ExportOnce, LargestReadingsAndUniqueCountsGoAsIncrements) {
+  for (const auto& [meter, aggregation] :
+       {std::pair("peak", "max"), std::pair("users", "unique_count"), std::pair("floor", "min")}) {
+    stage_.add_meter(meter, aggregation, 0);
+    stage_.add_stripe_meter(meter, "sum");
+  }
+  stage_.add_tenant("t1");
+  stage_.set_gauge("t1", "peak", R"({"host":"a"})", "3");
+  stage_.set_gauge("t1", "peak", R"({"host":"b"})", "4");
+  stage_.set_gauge("t1", "floor", "{}", "2");
+  stage_.add_unique("t1", "users", R"({"host":"a"})", {1, 2, 3});
+  stage_.add_unique("t1", "users", R"({"host":"b"})", {3, 4});
+  ASSERT_EQ(stage_.export_once().exit_code, 0);
+  EXPECT_EQ(stage_.oracle("peak", "cus_t1"), "7");
+  EXPECT_EQ(stage_.oracle("users", "cus_t1"), "4") << "3 was seen under both";
+
+  stage_.set_gauge("t1", "peak", R"({"host":"a"})", "8");
+  stage_.add_unique("t1", "users", R"({"host":"b"})", {1, 9});
+  ASSERT_EQ(stage_.export_once().exit_code, 0);
+  EXPECT_EQ(stage_.oracle("peak", "cus_t1"), "12");
+  EXPECT_EQ(stage_.oracle("users", "cus_t1"), "5");
+  EXPECT_EQ(stage_.oracle_events("peak"), 2);
+  EXPECT_EQ(stage_.oracle_events("floor"), 0) << "what falls is no increment";
+}
+
 TEST_F(ExportOnce, MoreThan15DigitsArriveInParts) {
   stage_.add_meter("tokens", "sum", 3);
   stage_.add_stripe_meter("tokens", "sum");
@@ -175,20 +200,50 @@ TEST_F(ExportOnce, NumbersBeyondTheRangeAreHeldWithAReason) {
   EXPECT_EQ(stage_.count("tally.outbox WHERE tenant = 'huge'"), 0);
 }
 
-TEST_F(ExportOnce, AnUnknownOutcomeOlderThan23HoursIsNeverSentAgain) {
+// The answer is lost, the row stays `sending`; then a day passes.
+constexpr const char* kADayLater =
+    "UPDATE tally.outbox SET first_sent_at = first_sent_at - interval '24 hours',"
+    " last_sent_at = last_sent_at - interval '24 hours'";
+
+TEST_F(ExportOnce, AnUnknownOutcomeOlderThan23HoursIsReadBackAndNeverSentAgain) {
   set_up_tenants(1);
-  // The answer is lost, the row stays `sending`; then a day passes.
   ASSERT_EQ(stage_.export_once({{"TALLY_FAILPOINTS", "exporter.after_send=kill"}}).exit_code,
             -SIGKILL);
-  stage_.sql().exec("UPDATE tally.outbox SET first_sent_at = first_sent_at - interval '24 hours'");
-  const ExportRun run = stage_.export_once();
-  EXPECT_EQ(run.exit_code, 1);
-  EXPECT_EQ(json::parse(run.output)["uncertain"], 1);
-  EXPECT_EQ(json::parse(run.output)["attempts"], 0);
-  EXPECT_EQ(stage_.oracle_events("tokens"), 1);
-  // More use does not pass the open row.
+  stage_.sql().exec(kADayLater);
   stage_.add_usage("t1", "tokens", "5");
-  EXPECT_EQ(json::parse(stage_.export_once().output)["rows_planned"], 0);
+  const ExportRun doubtful = stage_.export_once();
+  EXPECT_EQ(doubtful.exit_code, 1);
+  EXPECT_EQ(json::parse(doubtful.output)["uncertain"], 1);
+  EXPECT_EQ(json::parse(doubtful.output)["attempts"], 0);
+  EXPECT_EQ(json::parse(doubtful.output)["rows_planned"], 0) << "use does not pass the open row";
+
+  const ExportRun read = stage_.export_once();
+  EXPECT_EQ(read.exit_code, 0) << read.output << read.errors;
+  EXPECT_EQ(json::parse(read.output)["read_back_delivered"], 1);
+  EXPECT_EQ(json::parse(read.output)["rows_planned"], 1);
+  EXPECT_EQ(stage_.oracle("tokens", "cus_t1"), "6.25");
+  EXPECT_EQ(stage_.oracle_events("tokens"), 2);
+}
+
+TEST_F(ExportOnce, WhatTwoReadingsDoNotShowIsPlannedAnew) {
+  set_up_tenants(1);
+  ASSERT_EQ(stage_.export_once({{"TALLY_FAILPOINTS", "exporter.before_send=kill"}}).exit_code,
+            -SIGKILL);
+  stage_.sql().exec(kADayLater);
+  EXPECT_EQ(json::parse(stage_.export_once().output)["uncertain"], 1);
+  for (int early = 0; early < 2; ++early) {
+    const ExportRun first = stage_.export_once();
+    EXPECT_EQ(json::parse(first.output)["uncertain"], 1) << first.output << first.errors;
+    EXPECT_EQ(json::parse(first.output)["rows_planned"], 0);
+  }
+  EXPECT_EQ(stage_.count("tally.outbox WHERE read_at IS NOT NULL AND read_value IS NULL"), 1);
+  stage_.sql().exec("UPDATE tally.outbox SET read_at = read_at - interval '10 minutes'");
+  const ExportRun second = stage_.export_once();
+  EXPECT_EQ(second.exit_code, 0) << second.output << second.errors;
+  EXPECT_EQ(json::parse(second.output)["read_back_absent"], 1);
+  expect_all_at_stripe();
+  EXPECT_EQ(stage_.oracle_events("tokens"), 1);
+  EXPECT_EQ(stage_.count("tally.outbox WHERE state = 'rejected'"), 1);
 }
 
 TEST_F(ExportOnce, OnlyOneExporterWorksOnADatabase) {
@@ -221,6 +276,18 @@ TEST_F(ExportOnce, ScheduledItBecomesReadyAndEndsOnSigterm) {
       << text;
   service.signal(SIGTERM);
   EXPECT_EQ(service.wait(), 0);
+  expect_all_at_stripe();
+}
+
+TEST_F(ExportOnce, NothingIsSentAfterTheTimeThatUntilNames) {
+  set_up_tenants(2);
+  const ExportRun late = stage_.export_once({}, {"--until", "2026-01-01T00:00:00Z"});
+  EXPECT_EQ(late.exit_code, 1);
+  EXPECT_NE(late.output.find("--until"), std::string::npos) << late.output << late.errors;
+  EXPECT_EQ(stage_.oracle_events("tokens"), 0);
+  EXPECT_NE(stage_.export_once({}, {"--until", "tomorrow"}).errors.find("RFC 3339"),
+            std::string::npos);
+  EXPECT_EQ(stage_.export_once({}, {"--until", "2100-01-01T00:00:00Z"}).exit_code, 0);
   expect_all_at_stripe();
 }
 

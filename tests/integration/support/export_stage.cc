@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -82,11 +83,11 @@ ExportStage::ExportStage()
   if (create.wait() != 0) throw std::runtime_error(slurp(path("createdb.err")));
   conninfo_ = server_ + " dbname=" + name_;
   sql_ = std::make_unique<runtime::postgres::Connection>(conninfo_, name_);
-  for (const char* file : {"0001_aggregator.sql", "0002_admin.sql", "0003_exporter.sql",
-                           "0016_read_back.sql"}) {
-    sql_->exec(
-        slurp(std::filesystem::path(required("TALLY_TEST_ROOT")) / "schemas/postgres" / file));
-  }
+  std::set<std::filesystem::path> migrations;
+  for (const auto& entry : std::filesystem::directory_iterator(
+           std::filesystem::path(required("TALLY_TEST_ROOT")) / "schemas/postgres"))
+    if (entry.path().extension() == ".sql") migrations.insert(entry.path());
+  for (const auto& file : migrations) sql_->exec(slurp(file));
   const std::string port_file = path("port").string();
   sandbox_ = std::make_unique<Process>(
       std::vector<std::string>{(programs_ / "tally-stripe-sandbox").string(), "--port-file",
@@ -116,7 +117,13 @@ void ExportStage::add_meter(const std::string& slug, const std::string& aggregat
   core::Meter meter;
   meter.slug = slug;
   meter.event_type = "test." + slug;
-  meter.aggregation = aggregation == "sum" ? core::Aggregation::kSum : core::Aggregation::kLatest;
+  static const std::map<std::string, core::Aggregation> kAggregations{
+      {"sum", core::Aggregation::kSum},
+      {"latest", core::Aggregation::kLatest},
+      {"max", core::Aggregation::kMax},
+      {"min", core::Aggregation::kMin},
+      {"unique_count", core::Aggregation::kUniqueCount}};
+  meter.aggregation = kAggregations.at(aggregation);
   meter.value = {"value"};
   if (aggregation == "latest") meter.group_by = {{"host", {"host"}}};
   meter.stripe =
@@ -160,6 +167,21 @@ void ExportStage::set_gauge(const std::string& tenant, const std::string& meter,
       " ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE SET reading = "
       "excluded.reading",
       {tenant, meter, dimensions, reading});
+}
+
+void ExportStage::add_unique(const std::string& tenant, const std::string& meter,
+                             const std::string& dimensions, const std::vector<int>& members) {
+  for (const int member : members) {
+    sql_->exec(
+        "WITH s AS (INSERT INTO tally.unique_set AS u (tenant, meter, span, span_start, dimensions,"
+        "  span_end, first_date, members, events)"
+        "  VALUES ($1, $2, 'window', date_trunc('hour', now()), $3,"
+        "   date_trunc('hour', now()) + interval '1 hour', current_date, 1, 1)"
+        "  ON CONFLICT (tenant, meter, span, span_start, dimensions)"
+        "  DO UPDATE SET members = u.members + 1 RETURNING set_id)"
+        " INSERT INTO tally.unique_member SELECT set_id, $4::bigint, 7 FROM s",
+        {tenant, meter, dimensions, std::to_string(member)});
+  }
 }
 
 std::string ExportStage::post(const std::string& target, const std::string& body,

@@ -58,6 +58,9 @@ class ExportStage {
   void add_tenant(const std::string& tenant);
   // Adds `quantity` to the current hour's window.
   void add_usage(const std::string& tenant, const std::string& meter, const std::string& quantity);
+  // Different values of a unique count in the current hour.
+  void add_unique(const std::string& tenant, const std::string& meter,
+                  const std::string& dimensions, const std::vector<int>& members);
   void set_gauge(const std::string& tenant, const std::string& meter, const std::string& dimensions,
                  const std::string& reading);
 

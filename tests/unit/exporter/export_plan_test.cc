@@ -189,6 +189,22 @@ TEST(ExportPlan, AGaugeIsStatedWhenItChangesAndAgainInEachPeriod) {
   EXPECT_EQ(book.due.held.size(), 1U) << "a gauge cannot be split";
 }
 
+// A gauge's row stood in the last minute of its period and was rejected: no later minute was left.
+TEST(ExportPlan, AGaugeLeavesTheEndOfItsPeriodFree) {
+  Book book;
+  book.series.formula = Formula::kLast;
+  book.total("7");
+  book.accounts[0].newest_reading = at("2026-11-30T23:59:50Z");
+  EXPECT_EQ(book.run("2026-12-01T00:00:10Z"), "7@11-30T21:59");
+  book.accounts[0].progress.stated.reset();
+  EXPECT_EQ(book.run("2026-12-01T00:05:10Z"), "7@11-30T22:00") << "after a rejection";
+  Book now;
+  now.series.formula = Formula::kLast;
+  now.total("7");
+  now.accounts[0].newest_reading = at("2026-11-01T00:00:20Z");
+  EXPECT_EQ(now.run("2026-11-01T00:00:30Z"), "7@11-01T00:00");
+}
+
 TEST(ExportPlan, AfterRejectionsItWaitsLongerEachTimeUnlessAPersonAsks) {
   Book book;
   book.total("5");

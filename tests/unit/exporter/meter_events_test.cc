@@ -68,5 +68,32 @@ TEST(MeterEvents, OnlyLoopbackIsLoopback) {
   }
 }
 
+// A double would have shown 0.1 + 0.2 as something else, and 15 digits are what Stripe takes.
+TEST(MeterEvents, SummariesAreReadAsTheyAreWritten) {
+  const auto values = summary_values_of(
+      R"({"object":"list","data":[{"aggregated_value":123456789012.345,"id":"mtrusg_1"},)"
+      R"({"meter":"mtr_1","aggregated_value":-7}],"has_more":false})");
+  ASSERT_TRUE(values.has_value());
+  EXPECT_EQ(*values, (std::vector<std::string>{"123456789012.345", "-7"}));
+  EXPECT_EQ(summary_values_of(R"({"object":"list","data":[]})")->size(), 0U);
+  for (const char* other :
+       {"", "<html>", "{}", R"({"object":"list"})", R"({"object":"list","data":[{"id":"x"}]})",
+        R"({"object":"list","data":[{"aggregated_value":"7"}]})"}) {
+    EXPECT_FALSE(summary_values_of(other).has_value()) << other;
+  }
+}
+
+TEST(MeterEvents, MetersOfAnEventNameAreFoundActiveOrNot) {
+  const auto page = meter_page_of(
+      R"({"object":"list","has_more":true,"data":[{"id":"m1","event_name":"a","status":"inactive"},)"
+      R"({"id":"m2","event_name":"b"},{"id":"m3","event_name":"a"},{"id":"m4","event_name":"c"}]})",
+      "a");
+  ASSERT_TRUE(page.has_value());
+  EXPECT_EQ(page->ids, (std::vector<std::string>{"m1", "m3"}));
+  EXPECT_EQ(page->more_after, "m4");
+  EXPECT_EQ(meter_page_of(R"({"object":"list","data":[],"has_more":false})", "a")->more_after, "");
+  EXPECT_FALSE(meter_page_of(R"({"error":{}})", "a").has_value());
+}
+
 }  // namespace
 }  // namespace tally::exporter::stripe

@@ -111,6 +111,10 @@ class ScriptedStripe final : public MeterEventApi {
     }
     return answer;
   }
+  MinuteReading read_minute(const MinuteQuery& query) override {
+    ADD_FAILURE() << "the sender reads nothing: " << query.event_name;
+    return {};
+  }
   std::deque<ApiAnswer> script;
   ApiAnswer otherwise = ok();
   std::vector<MeterEvent> sent;
@@ -284,6 +288,26 @@ TEST_F(SenderTest, RetryAfterAndShouldRetryAreHonoured) {
   EXPECT_EQ(run().left, 1U);
   EXPECT_EQ(stripe.sent.size(), 1U);
   EXPECT_EQ(log.entries[2].state, RowState::kPlanned);
+}
+
+// 25 calls in any second are what Stripe allows in test mode; this worker could make 100.
+TEST_F(SenderTest, ItSlowsDownToWhatStripeTakesAndNotMuchFurther) {
+  for (int i = 1; i <= 1'000; ++i) add(i);
+  std::deque<Timestamp> passed;
+  int refused = 0;
+  stripe.on_send = [&] {
+    while (!passed.empty() && clock.time.micros() - passed.front().micros() >= 1'000'000)
+      passed.pop_front();
+    if (passed.size() < 25) return passed.push_back(clock.time);
+    ++refused;
+    ApiAnswer slow = answered(429, "Request rate limit exceeded.");
+    slow.rate_limited_reason = "endpoint-rate";
+    stripe.script = {slow};
+  };
+  const Timestamp before = clock.time;
+  EXPECT_EQ(run().delivered, 1'000U);
+  EXPECT_LT(clock.time.seconds() - before.seconds(), 1'000 / 25 * 3 / 2);
+  EXPECT_LT(refused, 200) << "a limit is probed, not hammered";
 }
 
 TEST_F(SenderTest, AStopBetweenRequestsLeavesTheRest) {
