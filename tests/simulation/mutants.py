@@ -3,8 +3,8 @@
 Each patch in mutants/ puts one bug into the shipped code. It is applied to a copy of the tree, built and
 run until a schedule, a test or an assertion fails. A patch that no longer applies is red, and so is a mutant
 that nobody catches, or one whose catcher fails on the code as it is. The first lines of a patch, before its
-diff, say in words what it breaks and name who must see it: `Seen by: simulation`, `conformance`, `golden` or
-one of the unit tests' programs, such as `unit_aggregator`.
+diff, say in words what it breaks and name who must see it: `Seen by: simulation`, `exporter_simulation`,
+`conformance`, `golden` or one of the unit tests' programs, such as `unit_aggregator`.
 
   mutants.py ROOT [NAME…]    NAME: part of a patch's file name
 """
@@ -67,13 +67,15 @@ class Copy:
                                                         os.path.dirname(self.tree)})
 
 
-def run_simulation(copy):
-    """The seed that failed, or None."""
-    done = run_program(copy, "tally-simulation", "--seeds", str(SCHEDULES), "--quiet", "--stop-at-first")
-    found = re.search(r"^seed (\d+): (.*?);? replay:", done.stdout, re.M)
-    if found:
-        return f"seed {found[1]}: {found[2]}"
-    return assertion(done)
+def run_simulation(program):
+    def run(copy):
+        """The seed that failed, or None."""
+        done = run_program(copy, program, "--seeds", str(SCHEDULES), "--quiet", "--stop-at-first")
+        found = re.search(r"^seed (\d+): (.*?);? replay:", done.stdout, re.M)
+        if found:
+            return f"seed {found[1]}: {found[2]}"
+        return assertion(done)
+    return run
 
 
 def run_unit(name):
@@ -129,7 +131,8 @@ def stop_stack(copy):
                    capture_output=True, timeout=RUN_SECONDS)
 
 
-SEEN_BY = {"simulation": ("tally-simulation", run_simulation),
+SEEN_BY = {"simulation": ("tally-simulation", run_simulation("tally-simulation")),
+           "exporter_simulation": ("tally-exporter-simulation", run_simulation("tally-exporter-simulation")),
            "conformance": ("conformance_postgres", run_conformance),
            "golden": ("tally-golden", run_golden),
            **{name: (name, run_unit(name)) for name in
