@@ -31,6 +31,7 @@ constexpr std::array<std::string_view, static_cast<std::size_t>(Event::kEventCou
     "replayed",
     "key refused",
     "meter inactive",
+    "meter unknown",
     "identifier known",
     "reading failed",
     "read present",

@@ -33,6 +33,7 @@ enum class Event : std::uint8_t {
   kReplayed,
   kKeyRefused,
   kMeterInactive,
+  kMeterUnknown,
   kIdentifierKnown,
   kReadingFailed,
   kReadPresent,

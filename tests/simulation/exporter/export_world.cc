@@ -64,6 +64,7 @@ ExportScenario export_scenario_of(std::uint64_t seed) {
   stripe.stored_500 = chance(150);
   stripe.unstored_5xx = chance(150);
   stripe.key_refused = chance(20);
+  stripe.meter_unknown = chance(150);
   stripe.reading_failed = chance(400);
   stripe.most_lag_seconds = chance(3'500);
   scenario.store.broken = chance(40);

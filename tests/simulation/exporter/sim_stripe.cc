@@ -198,7 +198,8 @@ ApiAnswer SimStripe::process(const MeterEvent& event, Fate fate) {
 
 ApiAnswer SimStripe::take(const MeterEvent& event) {
   const core::Timestamp now = wall_clock(scheduler_);
-  if (inactive.contains(event.event_name)) {
+  const bool unknown = strikes(rules.meter_unknown, Event::kMeterUnknown);
+  if (unknown || inactive.contains(event.event_name)) {
     coverage_.count(Event::kMeterInactive);
     return error(400,
                  fmt::format("No active meter found for event name \"{}\".", event.event_name));

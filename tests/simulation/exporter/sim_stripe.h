@@ -31,6 +31,7 @@ struct StripeRules {
   std::int64_t stored_500 = 0;
   std::int64_t unstored_5xx = 0;
   std::int64_t key_refused = 0;
+  std::int64_t meter_unknown = 0;  // as if it were inactive, for one request
   std::int64_t reading_failed = 0;
   std::int64_t most_lag_seconds = 0;  // from an event to the summary of its minute; < 1 h
 };

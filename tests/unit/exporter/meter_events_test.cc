@@ -85,7 +85,7 @@ TEST(MeterEvents, SummariesAreReadAsTheyAreWritten) {
 
 TEST(MeterEvents, MetersOfAnEventNameAreFoundActiveOrNot) {
   const auto page = meter_page_of(
-      R"({"object":"list","has_more":true,"data":[{"id":"m1","event_name":"a","status":"inactive"},)"
+      R"({"object":"list","has_more":true,"data":[{"id":"m1","event_name":"a","status":"off"},)"
       R"({"id":"m2","event_name":"b"},{"id":"m3","event_name":"a"},{"id":"m4","event_name":"c"}]})",
       "a");
   ASSERT_TRUE(page.has_value());
