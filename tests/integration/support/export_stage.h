@@ -54,7 +54,7 @@ class ExportStage {
   // aggregation: "sum" or "latest". With `at_stripe` the sandbox gets the meter too.
   void add_meter(const std::string& slug, const std::string& aggregation, int decimals);
   void add_stripe_meter(const std::string& slug, const std::string& formula);
-  // `tenant` pays as "cus_<tenant>".
+  // `tenant` pays as "cus_<tenant>", whom the sandbox knows.
   void add_tenant(const std::string& tenant);
   // Adds `quantity` to the current hour's window.
   void add_usage(const std::string& tenant, const std::string& meter, const std::string& quantity);

@@ -148,7 +148,8 @@ prepare() {
     --port-file "$dir/sandbox.port" || return 1
   await 10 "$dir" sandbox test -s "$dir/sandbox.port" || return 1
   sandbox=http://127.0.0.1:$(cat "$dir/sandbox.port")
-  create_stripe_meters "$dir" "$sandbox"
+  create_stripe_meters "$dir" "$sandbox" || return 1
+  create_stripe_customers "$dir" "$sandbox"
 }
 
 start_http() {
@@ -249,6 +250,8 @@ finish() {
   say "one export to the local Stripe"
   "$bin/tally-exporter" run --once --stripe-url "$sandbox" >"$dir/log/exporter.log" 2>&1 ||
     { tail -n 20 "$dir/log/exporter.log" >&2; return 1; }
+  # Stripe counts what it took a while later; nothing waits longer than this.
+  http -o /dev/null "$sandbox/sandbox/clock" -d '{"advance_seconds": 60}'
   http "$sandbox/sandbox/oracle/totals" >"$dir/data/stripe.json"
 }
 

@@ -49,8 +49,10 @@ start_services() {
   conninfo=$(postgres_conninfo "$dir")
   sandbox=http://127.0.0.1:$(port_for "$dir" sandbox)
   started_or_runs "$dir" sandbox
+  # Tenants come later, by hand: the local Stripe takes every customer here.
   start_service "$dir" sandbox "$(port_for "$dir" sandbox)" \
-    "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$(port_for "$dir" sandbox)" || return 1
+    "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$(port_for "$dir" sandbox)" \
+    --settings '{"unknown_customers": "accept"}' || return 1
   create_stripe_meters "$dir" "$sandbox" || return 1
   started_or_runs "$dir" producer
   start_service "$dir" producer "$(port_for "$dir" producer)" \

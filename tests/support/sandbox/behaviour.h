@@ -1,5 +1,6 @@
 // What of the sandbox can be switched: what Stripe leaves open, what differs between accounts, and
-// what a drill needs. Each default is the harder one for a client where the facts do not decide.
+// what a drill needs. Defaults are the harder ones for a client; README.md names those that are
+// not.
 #pragma once
 
 #include "tests/support/sandbox/reply.h"
@@ -36,32 +37,37 @@ constexpr std::size_t kChecks = 5;
 
 // Plain value; README.md has a line for each member, which has the name of its setting.
 struct Behaviour {
-  std::int64_t answer_delay_ms = 0;
+  std::int64_t answer_delay_ms = 20;
   std::int64_t identifier_window_s = kIdentifierSeconds;
   std::int64_t apply_delay_min_s = 0;
-  std::int64_t apply_delay_max_s = 0;
+  std::int64_t apply_delay_max_s = 30;
   std::int64_t seed = 1;
   std::int64_t error_samples = 5;
   std::int64_t concurrent_calls = 0;
   std::int64_t limiter_retry_after_s = 0;
   std::int64_t read_budget = 10'000;
   bool version_echo = true;
-  bool count_needs_value = false;
+  bool count_needs_value = true;
   bool cancel_preaggregated = false;
   IdentifierScope identifier_scope = IdentifierScope::kAccount;
   SpentIdentifiers spent_identifiers = SpentIdentifiers::kBurnt;
-  UnknownCustomers unknown_customers = UnknownCustomers::kAccept;
+  UnknownCustomers unknown_customers = UnknownCustomers::kReject;
   ValueRule values = ValueRule::kDecimal;
   Concurrency concurrency = Concurrency::kConflict;
-  RateLimits rate_limits = RateLimits::kOff;
-  SummaryArithmetic summary_arithmetic = SummaryArithmetic::kExact;
-  ErrorRequest error_request = ErrorRequest::kIdentifier;
+  RateLimits rate_limits = RateLimits::kLive;
+  SummaryArithmetic summary_arithmetic = SummaryArithmetic::kDoubles;
+  ErrorRequest error_request = ErrorRequest::kIdempotencyKey;
   HeaderFlag limiter_should_retry = HeaderFlag::kAbsent;
   std::array<bool, kChecks> async_checks = {false, false, false, false, true};
   std::map<std::string, std::string> error_codes = {};
 
   [[nodiscard]] bool later(Check check) const {
     return async_checks[static_cast<std::size_t>(check)];
+  }
+  // The code that is shown for `code`, which is another where error_codes says so.
+  [[nodiscard]] const std::string& shown_code(const std::string& code) const {
+    const auto other = error_codes.find(code);
+    return other == error_codes.end() ? code : other->second;
   }
   [[nodiscard]] nlohmann::json shown() const;
   // Takes over the members that `wanted` names; refused whole when a name or a value is none.

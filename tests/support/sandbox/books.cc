@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 namespace tally::sandbox {
 namespace {
@@ -153,7 +154,7 @@ Refused Books::refuse_now(Event& event) const {
 bool Books::is_duplicate(const Draft& draft, std::int64_t now) const {
   for (auto known = by_identifier_.lower_bound({draft.identifier, ""});
        known != by_identifier_.end() && known->first.first == draft.identifier; ++known) {
-    const Event& event = events_[known->second];
+    const Event& event = events_[known->second.position];
     const bool in_scope = behaviour_.identifier_scope == IdentifierScope::kAccount ||
                           event.sent.event_name == draft.event_name;
     const bool spent = event.cancelled || event.state == EventState::kRejected;
@@ -161,6 +162,15 @@ bool Books::is_duplicate(const Draft& draft, std::int64_t now) const {
     if (in_scope && !freed && now - event.received < behaviour_.identifier_window_s) return true;
   }
   return false;
+}
+
+std::uint64_t Books::times(const std::string& identifier) const {
+  std::uint64_t sum = 0;
+  for (auto known = by_identifier_.lower_bound({identifier, ""});
+       known != by_identifier_.end() && known->first.first == identifier; ++known) {
+    sum += known->second.times;
+  }
+  return sum;
 }
 
 Books::Judged Books::judge(Draft draft, std::int64_t now) const {
@@ -171,8 +181,8 @@ Books::Judged Books::judge(Draft draft, std::int64_t now) const {
   }
   const auto span =
       static_cast<std::uint64_t>(behaviour_.apply_delay_max_s - behaviour_.apply_delay_min_s + 1);
-  const std::uint64_t drawn = draw(static_cast<std::uint64_t>(behaviour_.seed),
-                                   draft.identifier + "|" + draft.idempotency_key);
+  const std::uint64_t drawn =
+      draw(static_cast<std::uint64_t>(behaviour_.seed), draft.identifier, times(draft.identifier));
   event.received = now;
   event.due = now + behaviour_.apply_delay_min_s + static_cast<std::int64_t>(drawn % span);
   event.sent = std::move(draft);
@@ -188,7 +198,8 @@ Books::Judged Books::judge(Draft draft, std::int64_t now) const {
 
 std::size_t Books::accept(Event event) {
   const std::size_t position = events_.size();
-  by_identifier_[{event.sent.identifier, event.sent.event_name}] = position;
+  Known& known = by_identifier_[{event.sent.identifier, event.sent.event_name}];
+  known = {position, known.times + 1};
   if (event.state == EventState::kPending) waiting_.insert({event.due, position});
   events_.push_back(std::move(event));
   if (events_.back().state == EventState::kCounted) count(position);
@@ -218,6 +229,10 @@ void Books::decide(Event& event) const {
     event.message = found->message;
     return;
   }
+  if (event.reject_later.empty()) return;
+  event.state = EventState::kRejected;
+  event.code = event.reject_later;
+  event.message = "The event was rejected, as a fault asked for.";
 }
 
 // Positions stay in the order of reception, whenever each is counted.
@@ -240,7 +255,9 @@ std::vector<std::size_t> Books::settle(std::int64_t now) {
 }
 
 void Books::restore(std::size_t position, Event event) {
-  waiting_.erase({event.due, position});
+  if (waiting_.erase({event.due, position}) == 0) {
+    throw std::runtime_error(fmt::format("event {} does not wait", position));
+  }
   events_.at(position) = std::move(event);
   if (events_[position].state == EventState::kCounted) count(position);
 }
@@ -248,11 +265,13 @@ void Books::restore(std::size_t position, Event event) {
 Books::Cancelled Books::cancel(std::string_view event_name, const std::string& identifier,
                                std::int64_t now) {
   const auto found = by_identifier_.find({identifier, std::string(event_name)});
-  if (found == by_identifier_.end() || events_[found->second].state == EventState::kRejected) {
+  if (found == by_identifier_.end() ||
+      events_[found->second.position].state == EventState::kRejected) {
     return {declined(fmt::format("No event found with identifier {}.", identifier),
                      "resource_missing")};
   }
-  const Event& event = events_[found->second];
+  const std::size_t position = found->second.position;
+  const Event& event = events_[position];
   const Meter* of = meter(event.meter_id);
   if (of != nullptr && of->window != TimeWindow::kNone && !behaviour_.cancel_preaggregated) {
     return {declined("Events of a meter with an event_time_window cannot be cancelled.",
@@ -262,8 +281,8 @@ Books::Cancelled Books::cancel(std::string_view event_name, const std::string& i
     return {declined("An event can be cancelled only within 24 hours of its reception.",
                      "out_of_window")};
   }
-  cancel(found->second);
-  return {std::nullopt, found->second};
+  cancel(position);
+  return {std::nullopt, position};
 }
 
 }  // namespace tally::sandbox

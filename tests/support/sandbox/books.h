@@ -7,6 +7,7 @@
 #include "tests/support/sandbox/units.h"
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -63,6 +64,7 @@ struct Event {
   std::string code;     // of the rejection
   std::string message;  // of the rejection
   bool cancelled = false;
+  std::string reject_later = {};  // rejected with this code though nothing is wrong; "": not
 };
 
 struct SummaryQuery {
@@ -70,6 +72,15 @@ struct SummaryQuery {
   std::int64_t start = 0;  // inclusive
   std::int64_t end = 0;    // exclusive
   TimeWindow grouping = TimeWindow::kNone;
+};
+
+// Event times from `start` (inclusive) to `end` (exclusive); all of them unless told otherwise.
+struct Span {
+  std::int64_t start = std::numeric_limits<std::int64_t>::min();
+  std::optional<std::int64_t> end = {};
+  [[nodiscard]] bool holds(std::int64_t timestamp) const {
+    return timestamp >= start && (!end || timestamp < *end);
+  }
 };
 
 // Why an event is not counted; `code` is that of a report.
@@ -103,7 +114,7 @@ class Books {
   std::size_t accept(Event event);
   // Counts or rejects what is due, in its order; the positions of those.
   [[nodiscard]] std::vector<std::size_t> settle(std::int64_t now);
-  // What settle() once decided of a waiting event.
+  // What settle() once decided of a waiting event. Throws std::runtime_error when it does not wait.
   void restore(std::size_t position, Event event);
   [[nodiscard]] const Event& event(std::size_t position) const { return events_[position]; }
 
@@ -118,8 +129,10 @@ class Books {
 
   // Rows of the summary endpoint, newest first; empty buckets are absent.
   [[nodiscard]] nlohmann::json summaries(const Meter& meter, const SummaryQuery& query) const;
-  [[nodiscard]] nlohmann::json oracle_totals() const;
-  [[nodiscard]] nlohmann::json oracle_events() const;
+  // Of the events whose time is in `span`, exactly.
+  [[nodiscard]] nlohmann::json oracle_totals(const Span& span = {}) const;
+  // At most `limit` from position `from` on.
+  [[nodiscard]] nlohmann::json oracle_events(std::size_t from, std::size_t limit) const;
   [[nodiscard]] std::size_t event_count() const { return events_.size(); }
 
  private:
@@ -127,6 +140,8 @@ class Books {
   [[nodiscard]] std::optional<Problem> problem(Check check, Event& event) const;
   [[nodiscard]] Refused refuse_now(Event& event) const;
   [[nodiscard]] bool is_duplicate(const Draft& draft, std::int64_t now) const;
+  // How many events were accepted under this identifier.
+  [[nodiscard]] std::uint64_t times(const std::string& identifier) const;
   void decide(Event& event) const;
   void count(std::size_t position);
   [[nodiscard]] Positions effective(const Meter& meter, const Positions& candidates) const;
@@ -139,8 +154,12 @@ class Books {
   std::vector<Event> events_;
   std::set<std::pair<std::int64_t, std::size_t>> waiting_;              // due, position
   std::map<std::pair<std::string, std::string>, Positions> by_series_;  // counted: meter, customer
-  // The newest under each identifier and event name.
-  std::map<std::pair<std::string, std::string>, std::size_t> by_identifier_;
+  // The newest under each identifier and event name, and how many there were.
+  struct Known {
+    std::size_t position = 0;
+    std::uint64_t times = 0;
+  };
+  std::map<std::pair<std::string, std::string>, Known> by_identifier_;
 };
 
 [[nodiscard]] std::string_view name_of(Formula formula);

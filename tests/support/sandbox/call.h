@@ -8,11 +8,14 @@ namespace tally::sandbox {
 struct Sandbox::Call {
   std::string method;
   std::string path;
-  Form form;  // of the body for POST, of the query for others
+  Form form;       // of the body for POST, of the query for others
+  Form elsewhere;  // what stands where Stripe does not read it
   std::string idempotency_key;
   std::string request_id;
-  Time at;                             // when it came
+  std::string reject_later;  // the code with which a good event is rejected; "": it is not
+  Time at;                   // when it came
   std::chrono::milliseconds delay{0};  // how long this call stays in flight
+  bool admitted = false;               // by the limiter
 
   [[nodiscard]] bool is(std::string_view wanted_method, std::string_view wanted_path) const {
     return method == wanted_method && path == wanted_path;
@@ -25,6 +28,8 @@ struct Sandbox::Call {
   }
 };
 
+// What follows the `?` of a request's target; "" without one.
+[[nodiscard]] std::string_view query_of(const runtime::http::Request& request);
 // limit, starting_after and ending_before.
 [[nodiscard]] Refused read_page(const Form& form, PageRequest& out);
 // Refuses what `known` says is none of the allowed.

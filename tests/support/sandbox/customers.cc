@@ -34,6 +34,12 @@ void Customers::put(json customer) {
   known_[id] = std::move(customer);
 }
 
-std::string Customers::next_id() const { return fmt::format("cus_test_{:08}", known_.size() + 1); }
+std::string Customers::next_id() const {
+  std::string id;
+  for (std::size_t number = known_.size() + 1; id.empty() || knows(id); ++number) {
+    id = fmt::format("cus_test_{:08}", number);
+  }
+  return id;
+}
 
 }  // namespace tally::sandbox

@@ -23,6 +23,7 @@ class Customers {
   // Takes what shown() gave, or a new one.
   void put(nlohmann::json customer);
   [[nodiscard]] bool knows(std::string_view id) const { return known_.contains(id); }
+  // Of no customer that is or was.
   [[nodiscard]] std::string next_id() const;
 
  private:

@@ -34,6 +34,9 @@ constexpr std::array kKinds = {
     FaultKind{"timeout_before", 0, false, Kept::kNothing, Cut::kHang},
     FaultKind{"timeout_after", 0, true, Kept::kWork, Cut::kHang},
     FaultKind{"delay_ms", 0, true, Kept::kWork},
+    FaultKind{"html_after", 0, true, Kept::kWork, Cut::kNo, Garble::kHtml},
+    FaultKind{"half_after", 0, true, Kept::kWork, Cut::kNo, Garble::kHalf},
+    FaultKind{"reject_later", 0, true, Kept::kWork, Cut::kNo, Garble::kNo, true},
 };
 
 const FaultKind* kind_of(std::string_view name) {
@@ -45,8 +48,32 @@ const FaultKind* kind_of(std::string_view name) {
 Refused unknown_member(const json& wanted, std::string_view frequency) {
   for (const auto& [name, value] : wanted.items()) {
     const bool known = name == frequency || name == "match" || name == "kind" || name == "value" ||
-                       name == "should_retry" || name == "limit_reason" || name == "retry_after_s";
+                       name == "should_retry" || name == "limit_reason" ||
+                       name == "retry_after_s" || name == "code";
     if (!known) return invalid_request(fmt::format("a fault has no {} here", name), "", name);
+  }
+  return std::nullopt;
+}
+
+std::int64_t number(const json& wanted, const char* name, std::int64_t otherwise) {
+  return wanted.contains(name) ? whole_number(wanted[name]) : otherwise;
+}
+
+// A member that would be taken and do nothing.
+Refused idle_member(const Fault& fault) {
+  const FaultKind& kind = *fault.kind;
+  const bool headers = !fault.should_retry.empty() || fault.retry_after_s > 0;
+  if (headers && kind.status == 0) {
+    return invalid_request("should_retry and retry_after_s are of kinds with a status", "", "kind");
+  }
+  if (!fault.limit_reason.empty() && kind.status != 429) {
+    return invalid_request("limit_reason is of status_429", "", "limit_reason");
+  }
+  if (!fault.code.empty() && !kind.rejects_later) {
+    return invalid_request("code is of reject_later", "", "code");
+  }
+  if (kind.name == "delay_ms" && fault.value == 0) {
+    return invalid_request("delay_ms has a value above 0", "", "value");
   }
   return std::nullopt;
 }
@@ -57,12 +84,13 @@ Refused parse(const json& wanted, std::string_view frequency, Fault& fault) {
   if (auto refused = unknown_member(wanted, frequency)) return refused;
   fault.kind = kind_of(wanted.value("kind", ""));
   fault.match = wanted.value("match", "");
-  fault.count = wanted.value("count", std::int64_t{1});
+  fault.count = number(wanted, "count", 1);
   fault.rate = wanted.value("rate", 0.0);
-  fault.value = wanted.value("value", std::int64_t{0});
-  fault.should_retry = wanted.value("should_retry", "absent");
+  fault.value = number(wanted, "value", 0);
+  fault.should_retry = wanted.value("should_retry", "");
   fault.limit_reason = wanted.value("limit_reason", "");
-  fault.retry_after_s = wanted.value("retry_after_s", std::int64_t{0});
+  fault.retry_after_s = number(wanted, "retry_after_s", 0);
+  fault.code = wanted.value("code", "");
   if (fault.kind == nullptr) {
     std::string known;
     for (const FaultKind& kind : kKinds) known += fmt::format(" {}", kind.name);
@@ -71,12 +99,13 @@ Refused parse(const json& wanted, std::string_view frequency, Fault& fault) {
   if (fault.count < 1 || fault.value < 0 || fault.value > kMaxLaterMs || fault.retry_after_s < 0) {
     return invalid_request("count is at least 1, value from 0 to 600000, retry_after_s at least 0");
   }
-  if (fault.should_retry == "absent") fault.should_retry.clear();
   if (!fault.should_retry.empty() && fault.should_retry != "true" &&
-      fault.should_retry != "false") {
+      fault.should_retry != "false" && fault.should_retry != "absent") {
     return invalid_request("should_retry is true, false or absent", "", "should_retry");
   }
+  if (auto refused = idle_member(fault)) return refused;
   if (fault.kind->cut == Cut::kHang && fault.value == 0) fault.value = kHangMs;
+  if (fault.kind->rejects_later && fault.code.empty()) fault.code = "meter_event_invalid_value";
   return std::nullopt;
 }
 
@@ -84,9 +113,14 @@ json row_of(const Fault& fault) {
   return {{"match", fault.match},
           {"kind", fault.kind->name},
           {"value", fault.value},
-          {"should_retry", fault.should_retry.empty() ? "absent" : fault.should_retry},
+          {"should_retry", fault.should_retry},
           {"limit_reason", fault.limit_reason},
-          {"retry_after_s", fault.retry_after_s}};
+          {"retry_after_s", fault.retry_after_s},
+          {"code", fault.code}};
+}
+
+std::string html_page(std::string_view text) {
+  return fmt::format("<html><body>{}</body></html>", text);
 }
 
 bool matches(const Fault& fault, std::string_view path) {
@@ -113,14 +147,12 @@ Refused Faults::set_plan(const json& wanted) {
   const std::uint64_t seed = wanted["seed"];
   const json& list = wanted["faults"];
   std::vector<Fault> parsed(list.size());
-  double sum = 0;
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (auto refused = parse(list[i], "rate", parsed[i])) return refused;
-    if (parsed[i].rate <= 0) return invalid_request("rate is above 0", "", "rate");
-    sum += parsed[i].rate;
+    if (parsed[i].rate <= 0 || parsed[i].rate > 1) {
+      return invalid_request("rate is above 0 and at most 1", "", "rate");
+    }
   }
-  // A little over 1 is ten times a tenth.
-  if (sum > 1 + 1e-9) return invalid_request("the rates add up to 1 at most", "", "rate");
   clear_plan();
   plan_ = std::move(parsed);
   seed_ = seed;
@@ -130,9 +162,10 @@ Refused Faults::set_plan(const json& wanted) {
 void Faults::clear_plan() {
   plan_.clear();
   tries_.clear();
+  seed_ = 0;
 }
 
-Fault Faults::find(std::string_view path, const std::string& identity) {
+Fault Faults::strike(std::string_view path, const std::string& identity) {
   const auto found = std::find_if(faults_.begin(), faults_.end(),
                                   [&](const Fault& fault) { return matches(fault, path); });
   if (found != faults_.end()) {
@@ -141,18 +174,18 @@ Fault Faults::find(std::string_view path, const std::string& identity) {
     return struck;
   }
   if (plan_.empty()) return {};
-  double left = fraction_of(draw(seed_, identity, tries_[identity]++));
-  for (const Fault& fault : plan_) {
-    left -= fault.rate;
-    if (left < 0) return matches(fault, path) ? fault : Fault{};
+  const std::uint64_t who = draw(seed_, identity);
+  const std::uint32_t tries = tries_[who]++;
+  for (std::size_t i = 0; i < plan_.size(); ++i) {
+    const std::string turn = fmt::format("{}|{}", i, who);
+    const bool strikes = fraction_of(draw(seed_, turn, tries)) < plan_[i].rate;
+    if (strikes && matches(plan_[i], path)) return plan_[i];
   }
   return {};
 }
 
-Fault Faults::strike(std::string_view path, const std::string& identity) {
-  Fault struck = find(path, identity);
-  if (struck) ++struck_[std::string(struck.kind->name)];
-  return struck;
+void Faults::note(const Fault& fault, bool took_effect) {
+  if (fault) ++(took_effect ? struck_ : missed_)[std::string(fault.kind->name)];
 }
 
 json Faults::shown() const {
@@ -173,6 +206,18 @@ json Faults::shown_plan() const {
   return {{"seed", seed_}, {"faults", std::move(rows)}};
 }
 
+std::string garbled(Garble garble, const std::string& text) {
+  switch (garble) {
+    case Garble::kNo:
+      return text;
+    case Garble::kHtml:
+      return html_page("Welcome");
+    case Garble::kHalf:
+      return text.substr(0, text.size() / 2);
+  }
+  return text;
+}
+
 Reply reply_of(const Fault& fault) {
   Reply reply;
   switch (fault.kind->status) {
@@ -181,18 +226,21 @@ Reply reply_of(const Fault& fault) {
       reply.keep = Keep::kYes;
       break;
     case 429:
-      reply = error_reply(429, "invalid_request_error", "Request rate limit exceeded.",
-                          fault.limit_reason.empty() ? "lock_timeout" : "rate_limit");
+      reply = fault.limit_reason.empty()
+                  ? concurrent_call(Concurrency::kLockTimeout)
+                  : error_reply(429, "invalid_request_error", "Request rate limit exceeded.",
+                                "rate_limit");
       break;
     case 409:
       reply = concurrent_call(Concurrency::kConflict);
       break;
     case 502:
     case 503:
-      reply = {fault.kind->status,
-               fmt::format("<html><body>{} {}</body></html>", fault.kind->status,
-                           fault.kind->status == 502 ? "Bad Gateway" : "Service Unavailable"),
-               Keep::kNo};
+      reply = {
+          fault.kind->status,
+          html_page(fmt::format("{} {}", fault.kind->status,
+                                fault.kind->status == 502 ? "Bad Gateway" : "Service Unavailable")),
+          Keep::kNo};
       reply.headers["Content-Type"] = "text/html";
       break;
     default:
@@ -200,6 +248,7 @@ Reply reply_of(const Fault& fault) {
       break;
   }
   if (!fault.should_retry.empty()) reply.headers["Stripe-Should-Retry"] = fault.should_retry;
+  if (fault.should_retry == "absent") reply.headers.erase("Stripe-Should-Retry");
   if (!fault.limit_reason.empty()) {
     reply.headers["Stripe-Rate-Limited-Reason"] = fault.limit_reason;
   }

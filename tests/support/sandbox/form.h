@@ -35,11 +35,17 @@ class Form {
   [[nodiscard]] Refused integer(std::string_view key, std::optional<std::int64_t>& out) const;
   // The same for equal parameters in whatever order and escaping.
   [[nodiscard]] std::string fingerprint() const;
+  // Refuses any parameter, as unknown.
+  [[nodiscard]] Refused check_empty() const { return check({}); }
+  // Refuses what is no UTF-8.
+  [[nodiscard]] Refused check_text() const;
 
  private:
   std::map<std::string, std::string, std::less<>> values_;
 };
 
+// As RFC 3629 has it: no overlong forms, no surrogates.
+[[nodiscard]] bool is_utf8(std::string_view text);
 // Unicode characters, as Stripe's limits count.
 [[nodiscard]] std::size_t count_characters(std::string_view utf8);
 

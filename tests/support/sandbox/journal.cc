@@ -2,53 +2,112 @@
 
 #include "runtime/log/log.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <fstream>
+#include <stdexcept>
+#include <string_view>
 
 namespace tally::sandbox {
+namespace {
 
 using nlohmann::json;
 
+// The first line; the number is of what the lines after it look like.
+constexpr std::string_view kHead = R"({"sandbox_state":1})";
+
+}  // namespace
+
 Journal::Journal(const std::string& path, const std::function<void(const json&)>& replay)
-    : keeps_(!path.empty()) {
-  if (!keeps_) return;
-  std::string intact;
-  if (std::ifstream stream(path, std::ios::binary); stream) {
-    for (std::string line; std::getline(stream, line);) {
-      const json parsed = json::parse(line, nullptr, false);
-      if (stream.eof() || parsed.is_discarded()) {
-        if (!stream.eof() && stream.peek() != std::char_traits<char>::eof()) {
-          throw std::runtime_error(
-              fmt::format("{}: a line in the middle is no JSON; move the file away", path));
-        }
-        runtime::log::warn("the state file ended in a torn line, which is cut off",
-                           {{"file", path}});
-        break;
-      }
-      try {
-        replay(parsed);
-      } catch (const json::exception& problem) {
-        throw std::runtime_error(fmt::format(
-            "{}: a line of another version ({}); move the file away", path, problem.what()));
-      }
-      intact += line + "\n";
+    : path_(path) {
+  if (path_.empty()) return;
+  open();
+  try {
+    const std::int64_t intact = read(replay);
+    if (::lseek(file_, 0, SEEK_END) > intact) cut(intact);
+    if (intact == 0) {
+      unwritten_ = fmt::format("{}\n", kHead);
+      flush();
     }
+  } catch (...) {
+    ::close(file_);
+    throw;
   }
-  stream_.open(path, std::ios::binary | std::ios::trunc);
-  stream_ << intact << std::flush;
-  if (!stream_) {
-    throw std::runtime_error(fmt::format("cannot write {}; give a writable --state-file", path));
+}
+
+Journal::~Journal() {
+  if (file_ >= 0) ::close(file_);
+}
+
+void Journal::open() {
+  file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (file_ < 0) {
+    throw std::runtime_error(fmt::format("cannot write {}; give a writable --state-file", path_));
   }
+  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(file_);
+  throw std::runtime_error(fmt::format("{}: another sandbox has this state file", path_));
+}
+
+std::int64_t Journal::read(const std::function<void(const json&)>& replay) const {
+  std::ifstream stream(path_, std::ios::binary);
+  std::int64_t intact = 0;
+  std::int64_t number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    const bool torn = stream.eof();
+    if (++number == 1) {
+      if (torn && kHead.starts_with(line)) return 0;  // killed while it was made
+      if (torn || line != kHead) {
+        throw std::runtime_error(
+            fmt::format("{}: not a state file of this version of the sandbox, which leaves it as "
+                        "it is; move it away or give another --state-file",
+                        path_));
+      }
+    } else if (torn) {
+      return intact;
+    } else {
+      try {
+        replay(json::parse(line));
+      } catch (const std::exception& problem) {
+        throw std::runtime_error(
+            fmt::format("{}:{}: {}; move the file away", path_, number, problem.what()));
+      }
+    }
+    intact += static_cast<std::int64_t>(line.size()) + 1;
+  }
+  return intact;
+}
+
+void Journal::cut(std::int64_t bytes) const {
+  if (::ftruncate(file_, bytes) != 0) {
+    throw std::runtime_error(fmt::format("{}: its torn last line cannot be cut off", path_));
+  }
+  runtime::log::warn("the state file ended in a torn line, which is cut off", {{"file", path_}});
 }
 
 void Journal::add(const json& line) {
-  if (keeps_) unwritten_ += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  if (!path_.empty())
+    unwritten_ += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 void Journal::flush() {
-  if (unwritten_.empty()) return;
-  stream_ << unwritten_ << std::flush;
+  std::string_view left = unwritten_;
+  while (!failed_ && !left.empty()) {
+    const ssize_t written = ::write(file_, left.data(), left.size());
+    if (written < 0 && errno == EINTR) continue;
+    // What stands behind a torn line would be lost with it.
+    failed_ = written < 0;
+    if (!failed_) left.remove_prefix(static_cast<std::size_t>(written));
+  }
   unwritten_.clear();
-  if (!stream_) throw std::runtime_error("the state file cannot be written any more");
+  if (failed_) {
+    throw std::runtime_error(
+        fmt::format("{}: the state file takes no more; start again with room for it", path_));
+  }
 }
 
 }  // namespace tally::sandbox

@@ -1,7 +1,8 @@
-// The state file: JSON lines, appended and flushed, re-read at start. One thread at a time.
+// The state file: JSON lines, appended, re-read at start. Its first line says what it is. One
+// thread at a time; one process at a time, by a lock on the file.
 #pragma once
 
-#include <fstream>
+#include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,19 +11,30 @@ namespace tally::sandbox {
 
 class Journal {
  public:
-  // Gives each intact line to `replay` and cuts a torn last one off. Throws std::runtime_error when
-  // the file cannot be written, a line before the last is no JSON, or `replay` misses something in
-  // one. "" keeps nothing.
+  // Gives each line after the first to `replay` and cuts off a torn last one; writes nothing else
+  // over what stands. Throws std::runtime_error, which names the file and where it can the line,
+  // when the file is not this program's, is another process's, cannot be written, or `replay`
+  // throws.
+  // "" keeps nothing.
   Journal(const std::string& path, const std::function<void(const nlohmann::json&)>& replay);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
   // Not in the file before flush().
   void add(const nlohmann::json& line);
-  // Throws std::runtime_error when the file takes no more.
+  // Throws std::runtime_error when the file takes no more, and from then on always.
   void flush();
 
  private:
-  bool keeps_ = false;
+  void open();
+  // The bytes of the file's intact lines.
+  [[nodiscard]] std::int64_t read(const std::function<void(const nlohmann::json&)>& replay) const;
+  void cut(std::int64_t bytes) const;
+
+  std::string path_;  // "": keeps nothing
+  int file_ = -1;
+  bool failed_ = false;
   std::string unwritten_;
-  std::ofstream stream_;
 };
 
 }  // namespace tally::sandbox

@@ -19,20 +19,25 @@ Refused KeyStore::answer(std::string_view key, std::string_view fingerprint, std
                        "There is currently another in-progress request using this idempotency key.",
                        "idempotency_key_in_use");
   }
-  Reply replayed = kept.reply;
+  Reply replayed{kept.status, nlohmann::json::parse(kept.body), Keep::kYes, kept.headers};
   replayed.headers["Idempotent-Replayed"] = "true";
   return replayed;
 }
 
 void KeyStore::keep(const std::string& key, std::string fingerprint, Reply reply, std::int64_t now,
                     Time in_flight_until) {
-  while (!by_age_.empty() && now - by_age_.front().first >= kIdempotencySeconds) {
-    const auto old = kept_.find(by_age_.front().second);
-    if (old != kept_.end() && old->second.created == by_age_.front().first) kept_.erase(old);
+  while (!by_age_.empty() && now - by_age_.front()->second.created >= kIdempotencySeconds) {
+    kept_.erase(by_age_.front());
     by_age_.pop_front();
   }
-  kept_[key] = {std::move(fingerprint), std::move(reply), now, in_flight_until};
-  by_age_.emplace_back(now, key);
+  const auto [at, is_new] = kept_.try_emplace(key);
+  at->second = {std::move(fingerprint),
+                reply.status,
+                reply.body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                std::move(reply.headers),
+                now,
+                in_flight_until};
+  if (is_new) by_age_.push_back(at);
 }
 
 }  // namespace tally::sandbox

@@ -10,7 +10,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 
 namespace tally::sandbox {
 
@@ -32,12 +31,15 @@ class KeyStore {
  private:
   struct Kept {
     std::string fingerprint;
-    Reply reply;
+    int status = 0;
+    std::string body;  // as text, which is a tenth of the tree that it becomes
+    std::map<std::string, std::string> headers;
     std::int64_t created = 0;
     Time in_flight_until;
   };
-  std::map<std::string, Kept, std::less<>> kept_;
-  std::deque<std::pair<std::int64_t, std::string>> by_age_;  // created, key
+  using Keys = std::map<std::string, Kept, std::less<>>;
+  Keys kept_;
+  std::deque<Keys::iterator> by_age_;  // each key once
 };
 
 }  // namespace tally::sandbox

@@ -97,7 +97,10 @@ Refused Limits::occupy(const std::string& series, Concurrency variant, Time at, 
     ++refused_["same-series"];
     return concurrent_call(variant);
   }
-  if (until > at) occupied_[series] = until;
+  if (until > at) {
+    occupied_[series] = until;
+    ++series_held_;
+  }
   return std::nullopt;
 }
 
@@ -116,7 +119,8 @@ nlohmann::json Limits::shown(const Behaviour& behaviour, std::int64_t now, Time 
           {"reads_30_days", reads},
           {"read_budget", behaviour.read_budget},
           {"reads_over_budget", std::max<std::int64_t>(0, reads - behaviour.read_budget)},
-          {"refused", refused_}};
+          {"refused", refused_},
+          {"series_held", series_held_}};
 }
 
 }  // namespace tally::sandbox

@@ -41,6 +41,7 @@ class Limits {
   std::map<std::string, Time> occupied_;         // series -> until
   std::map<std::int64_t, std::int64_t> reads_;   // second -> GETs let in
   std::map<std::string, std::int64_t> refused_;  // reason -> calls
+  std::int64_t series_held_ = 0;                 // calls that kept others of their series out
 };
 
 // A second call at once for one customer and meter, as Stripe refuses it; kOff is not refused.

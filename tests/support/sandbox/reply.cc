@@ -3,10 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace tally::sandbox {
 
 using nlohmann::json;
+
+std::int64_t whole_number(const json& value) {
+  const bool fits = value.is_number_integer() &&
+                    !(value.is_number_unsigned() &&
+                      value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max());
+  if (!fits) throw json::type_error::create(302, "a whole number is asked for", &value);
+  return value.get<std::int64_t>();
+}
 
 Reply error_reply(int status, std::string_view type, std::string_view message,
                   std::string_view code) {

@@ -21,6 +21,9 @@ struct Reply {
   std::map<std::string, std::string> headers = {};
 };
 
+// Throws nlohmann::json::exception when `value` is none of 64 bits (nlohmann takes 1.9 for 1).
+[[nodiscard]] std::int64_t whole_number(const nlohmann::json& value);
+
 using Refused = std::optional<Reply>;  // nullopt: nothing to object to
 
 // A 400 before the endpoint begins (shape of the request); never kept.

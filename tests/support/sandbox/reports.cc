@@ -84,7 +84,7 @@ void Reports::restore(const json& event) {
   const auto open = std::find_if(open_.begin(), open_.end(), [&](const auto& entry) {
     return entry.first.second == meter && rfc3339(entry.first.first + kReportSeconds) == created;
   });
-  if (open == open_.end()) throw std::runtime_error("the state file reports what it does not hold");
+  if (open == open_.end()) throw std::runtime_error("a report of what was not rejected");
   published_.push_back({open->first.first + kReportSeconds, event});
   open_.erase(open);
 }
@@ -96,10 +96,10 @@ const json* Reports::find(std::string_view id, std::int64_t now) const {
   return is_there ? &found->event : nullptr;
 }
 
-json Reports::delivered() const {
+json Reports::delivered(std::size_t from, std::size_t limit) const {
   json out = json::array();
-  for (const Published& one : published_) {
-    out.push_back(one.event);
+  for (std::size_t i = from; i < published_.size() && out.size() < limit; ++i) {
+    out.push_back(published_[i].event);
     out.back().erase("data");
   }
   return out;

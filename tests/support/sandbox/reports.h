@@ -33,8 +33,9 @@ class Reports {
   void restore(const nlohmann::json& event);
   // The whole event, with its data, for 30 days; nullptr when there is none.
   [[nodiscard]] const nlohmann::json* find(std::string_view id, std::int64_t now) const;
-  // All events as they are delivered, without data, in the order of their making.
-  [[nodiscard]] nlohmann::json delivered() const;
+  // Events as they are delivered, without data, in the order of their making: at most `limit` from
+  // position `from` on.
+  [[nodiscard]] nlohmann::json delivered(std::size_t from, std::size_t limit) const;
 
  private:
   struct Published {

@@ -40,6 +40,12 @@ SandboxOptions with_clocks(SandboxOptions options) {
   return options;
 }
 
+void require(std::string_view what, const Refused& refused) {
+  if (!refused) return;
+  throw std::runtime_error(
+      fmt::format("{}: {}", what, refused->body["error"]["message"].get<std::string>()));
+}
+
 // The endpoint is not reached, nor what the key keeps.
 bool strikes_before(const Fault& fault) {
   return fault && !fault.kind->works && fault.kind->kept == Kept::kNothing;
@@ -52,17 +58,20 @@ bool hides_the_answer(const Fault& fault) {
 
 }  // namespace
 
+std::string_view query_of(const http::Request& request) {
+  const auto mark = std::min(request.target.find('?'), request.target.size() - 1);
+  return std::string_view(request.target).substr(mark + 1);
+}
+
 Sandbox::Sandbox(SandboxOptions options)
     : options_(with_clocks(std::move(options))),
       journal_(options_.state_file, [this](const json& line) { replay(line); }) {
-  const auto require = [](std::string_view what, const Refused& refused) {
-    if (!refused) return;
-    throw std::runtime_error(
-        fmt::format("{}: {}", what, refused->body["error"]["message"].get<std::string>()));
-  };
   require("settings", behaviour_.change(options_.settings));
-  if (!options_.fault_plan.is_null()) {
+  if (options_.fault_plan.is_null()) return;
+  try {
     require("fault plan", faults_.set_plan(options_.fault_plan));
+  } catch (const json::exception& problem) {
+    throw std::runtime_error(fmt::format("fault plan: {}", problem.what()));
   }
 }
 
@@ -71,14 +80,18 @@ std::int64_t Sandbox::now() const {
 }
 
 http::Response Sandbox::handle(const http::Request& request) {
-  const std::lock_guard lock(mutex_);
   const std::string_view path = request.path();
   if (path == "/healthz") return response_of({200, {{"alive", true}}});
-  settle();
-  http::Response response =
-      path.starts_with("/sandbox/") ? response_of(sandbox_call(request)) : stripe_call(request);
-  journal_.flush();
-  return response;
+  const auto alone = [&](const auto& work) {
+    const std::lock_guard lock(mutex_);
+    settle();
+    auto done = work();
+    journal_.flush();
+    return done;
+  };
+  if (!path.starts_with("/sandbox/")) return alone([&] { return stripe_call(request); });
+  // A long list becomes text while others go on.
+  return response_of(alone([&] { return sandbox_call(request); }));
 }
 
 void Sandbox::settle() {
@@ -97,18 +110,23 @@ void Sandbox::note(const Event& settled) {
   if (settled.state != EventState::kRejected) return;
   const bool by_key = behaviour_.error_request == ErrorRequest::kIdempotencyKey &&
                       !settled.sent.idempotency_key.empty();
-  reports_.add({settled.meter_id, settled.code, settled.message,
+  reports_.add({settled.meter_id, behaviour_.shown_code(settled.code), settled.message,
                 by_key ? settled.sent.idempotency_key : settled.sent.identifier, settled.due});
 }
 
 // What refuses a request before it is looked at; counts the reads that come through.
-Refused Sandbox::refuse_early(const http::Request& request, const Call& call) {
+Refused Sandbox::refuse_early(const http::Request& request, Call& call) {
   if (auto refused = check_key(request)) return refused;
   if (auto refused = limits_.admit(call.method, call.path, behaviour_, call.at)) return refused;
-  if (call.delay.count() > 0) limits_.enter(call.at + call.delay);
+  call.admitted = true;
   if (call.method == "GET") limits_.count_read(now());
   if (auto refused = check_version(request)) return refused;
-  return check_body_type(request);
+  if (auto refused = check_body_type(request)) return refused;
+  if (!is_utf8(call.path) || !is_utf8(call.idempotency_key)) {
+    return invalid_request("The path or the idempotency key is not valid UTF-8.");
+  }
+  if (auto refused = call.form.check_text()) return refused;
+  return call.elsewhere.check_empty();
 }
 
 http::Response Sandbox::stripe_call(const http::Request& request) {
@@ -116,36 +134,39 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
   call.method = request.method;
   call.path = request.path();
   call.idempotency_key = request.header("Idempotency-Key");
-  call.request_id = fmt::format("req_test_{:010}", ++requests_);
+  if (requests_ == 0) journal_.add({{"start", ++starts_}});
+  call.request_id = fmt::format("req_test_{:04}{:010}", starts_, ++requests_);
   call.at = options_.steady_now();
   call.delay = std::chrono::milliseconds(behaviour_.answer_delay_ms);
-  const auto mark = std::min(request.target.find('?'), request.target.size() - 1);
-  call.form =
-      Form::parse(call.method == "POST" ? std::string_view(request.body)
-                                        : std::string_view(request.target).substr(mark + 1));
+  const bool posts = call.method == "POST";
+  call.form = Form::parse(posts ? std::string_view(request.body) : query_of(request));
+  call.elsewhere = Form::parse(posts ? query_of(request) : std::string_view(request.body));
+  const Refused refused = refuse_early(request, call);
   Fault fault;
-  Refused refused = refuse_early(request, call);
-  if (!refused) {
-    const std::string& own = call.idempotency_key;
-    fault = faults_.strike(call.path, fmt::format("{} {} {}", call.method, call.path,
-                                                  own.empty() ? call.form.fingerprint() : own));
-  }
-  const bool hangs = fault && fault.kind->cut == Cut::kHang;
+  if (!refused) fault = faults_.strike(call.path, identity_of(call));
   const std::chrono::milliseconds later(fault ? fault.value : 0);
-  if (!hangs) call.delay += later;
+  const bool holds = fault && fault.kind->holds();
+  if (holds) call.delay += later;
+  if (call.admitted && call.delay.count() > 0) limits_.enter(call.at + call.delay);
+  if (fault && fault.kind->rejects_later) call.reject_later = fault.code;
   Reply reply = refused ? *refused : strikes_before(fault) ? reply_of(fault) : once(call, fault);
-  if (hides_the_answer(fault)) reply = reply_of(fault);
+  const bool struck = fault && took_effect(call, fault, reply);
+  faults_.note(fault, struck);
+  if (struck && hides_the_answer(fault)) reply = reply_of(fault);
   complete(reply, call);
   http::Response response = response_of(reply);
+  if (struck && fault.kind->garble != Garble::kNo) {
+    response.body = garbled(fault.kind->garble, response.body);
+  }
   response.headers.set("Request-Id", call.request_id);
   const std::string_view version = request.header("Stripe-Version");
   if (behaviour_.version_echo) {
     response.headers.set("Stripe-Version", version.empty() ? kApiVersion : version);
   }
   if (!call.idempotency_key.empty()) response.headers.set("Idempotency-Key", call.idempotency_key);
-  response.delay = hangs ? call.delay + later : call.delay;
-  response.drop_connection = fault && fault.kind->cut != Cut::kNo;
-  response.reset_connection = fault && fault.kind->cut == Cut::kReset;
+  response.delay = struck && !holds ? call.delay + later : call.delay;
+  response.drop_connection = struck && fault.kind->cut != Cut::kNo;
+  response.reset_connection = struck && fault.kind->cut == Cut::kReset;
   return response;
 }
 
@@ -176,6 +197,25 @@ Reply Sandbox::once(const Call& call, const Fault& fault) {
   return reply;
 }
 
+// Whether the fault did what its name says; one that did not changes nothing.
+bool Sandbox::took_effect(const Call& call, const Fault& fault, const Reply& reply) {
+  const FaultKind& kind = *fault.kind;
+  const bool replayed = reply.headers.contains("Idempotent-Replayed");
+  if (strikes_before(fault) || kind.name == "delay_ms") return true;
+  if (kind.kept == Kept::kFault) return reply.status == kind.status && !replayed;
+  if (kind.rejects_later) {
+    return reply.status == 200 && !replayed && call.is("POST", "/v1/billing/meter_events");
+  }
+  // After something that the endpoint decided, now or when the key was first used.
+  return reply.keep == Keep::kYes;
+}
+
+// What is the same when a client sends a thing again, under whatever key.
+std::string Sandbox::identity_of(const Call& call) {
+  return fmt::format("{} {} {}", call.method, call.path,
+                     call.form.get("identifier", call.form.fingerprint()));
+}
+
 // What Stripe adds to every error of /v1, once: a replayed one keeps its own.
 void Sandbox::complete(Reply& reply, const Call& call) const {
   if (!reply.body.is_object() || !reply.body.contains("error") || !call.path.starts_with("/v1/")) {
@@ -184,9 +224,7 @@ void Sandbox::complete(Reply& reply, const Call& call) const {
   json& error = reply.body["error"];
   if (error.contains("request_log_url")) return;
   error["request_log_url"] = "https://dashboard.stripe.com/test/logs/" + call.request_id;
-  std::string code = error.value("code", "");
-  const auto other = behaviour_.error_codes.find(code);
-  if (other != behaviour_.error_codes.end()) code = other->second;
+  std::string code = behaviour_.shown_code(error.value("code", ""));
   error.erase("code");
   if (code.empty()) return;
   error["code"] = code;
@@ -195,31 +233,45 @@ void Sandbox::complete(Reply& reply, const Call& call) const {
 }
 
 void Sandbox::replay(const json& line) {
-  if (line.contains("meter")) books_.put(meter_of(line["meter"]));
-  if (line.contains("customer")) customers_.put(line["customer"]);
-  if (line.contains("event")) books_.accept(event_of(line["event"]));
-  if (line.contains("settled")) {
-    const std::size_t position = line["settled"];
-    books_.restore(position, event_of(line.at("as")));
-    note(books_.event(position));
-  }
-  if (line.contains("report")) reports_.restore(line["report"]);
-  if (line.contains("cancel")) books_.cancel(line["cancel"].get<std::size_t>());
-  if (line.contains("settings")) {
-    if (auto refused = behaviour_.change(line["settings"])) {
-      throw std::runtime_error("the state file has settings that are none; move it away");
-    }
-  }
-  if (line.contains("clock")) {
-    const json& frozen = line["clock"].at("frozen");
-    frozen_now_ = frozen.is_null() ? std::nullopt : std::optional(frozen.get<std::int64_t>());
-    clock_offset_s_ = line["clock"].at("offset");
-  }
-  if (line.contains("key")) {
+  // Each line is of one kind.
+  const auto is = [&](const char* kind) { return line.contains(kind); };
+  if (is("meter")) {
+    books_.put(meter_of(line["meter"]));
+  } else if (is("customer")) {
+    customers_.put(line["customer"]);
+  } else if (is("event")) {
+    books_.accept(event_of(line["event"]));
+  } else if (is("settled")) {
+    replay_settled(line);
+  } else if (is("report")) {
+    reports_.restore(line["report"]);
+  } else if (is("cancel")) {
+    books_.cancel(line["cancel"].get<std::size_t>());
+  } else if (is("settings")) {
+    require("settings", behaviour_.change(line["settings"]));
+  } else if (is("clock")) {
+    replay_clock(line["clock"]);
+  } else if (is("start")) {
+    starts_ = line["start"].get<std::int64_t>();
+  } else if (is("key")) {
     Reply reply{line.at("status"), line.at("body"), Keep::kYes,
                 line.at("headers").get<std::map<std::string, std::string>>()};
     keys_.keep(line["key"], line.at("fingerprint"), std::move(reply), line.at("created"), {});
+  } else {
+    throw std::runtime_error("a line of no known kind");
   }
+}
+
+void Sandbox::replay_settled(const json& line) {
+  const std::size_t position = line["settled"];
+  books_.restore(position, event_of(line.at("as")));
+  note(books_.event(position));
+}
+
+void Sandbox::replay_clock(const json& clock) {
+  const json& frozen = clock.at("frozen");
+  frozen_now_ = frozen.is_null() ? std::nullopt : std::optional(whole_number(frozen));
+  clock_offset_s_ = whole_number(clock.at("offset"));
 }
 
 }  // namespace tally::sandbox

@@ -41,7 +41,8 @@ struct SandboxOptions {
 // handle() is the whole service without its socket: any thread, one request at a time inside. With
 // a state file each change is a JSON line, flushed before the answer, and re-read by the
 // constructor, which throws std::runtime_error when it cannot be read, a setting is none or the
-// plan is none; a torn last line is cut off.
+// plan is none; a torn last line is cut off. handle() throws std::runtime_error once the file takes
+// no more, so that nothing is answered that it does not hold.
 class Sandbox {
  public:
   explicit Sandbox(SandboxOptions options);
@@ -57,14 +58,19 @@ class Sandbox {
   void note(const Event& settled);
   // /sandbox
   [[nodiscard]] Reply sandbox_call(const runtime::http::Request& request);
+  [[nodiscard]] Reply oracle_call(std::string_view path, const Form& query);
   [[nodiscard]] Reply clock_call(const runtime::http::Request& request);
+  // Refuses what is no time; throws nlohmann::json::exception when a member has another type.
+  [[nodiscard]] Refused set_clock(const nlohmann::json& wanted);
   [[nodiscard]] Reply settings_call(const runtime::http::Request& request);
   [[nodiscard]] Reply faults_call(const runtime::http::Request& request);
   [[nodiscard]] Reply customers_call(const runtime::http::Request& request);
   // /v1 and /v2
   [[nodiscard]] runtime::http::Response stripe_call(const runtime::http::Request& request);
-  [[nodiscard]] Refused refuse_early(const runtime::http::Request& request, const Call& call);
+  [[nodiscard]] Refused refuse_early(const runtime::http::Request& request, Call& call);
   [[nodiscard]] Reply once(const Call& call, const Fault& fault);
+  [[nodiscard]] static bool took_effect(const Call& call, const Fault& fault, const Reply& reply);
+  [[nodiscard]] static std::string identity_of(const Call& call);
   void complete(Reply& reply, const Call& call) const;
   [[nodiscard]] Reply route(const Call& call);
   [[nodiscard]] Reply route_meter(const Call& call, std::string_view rest);
@@ -77,8 +83,10 @@ class Sandbox {
   [[nodiscard]] Reply create_customer(const Call& call);
   [[nodiscard]] Reply route_customer(const Call& call, std::string_view id);
   [[nodiscard]] Reply core_event(const Call& call, std::string_view id);
-  // The journal.
+  // The journal. Throw when a line is of no known kind or does not fit what came before it.
   void replay(const nlohmann::json& line);
+  void replay_settled(const nlohmann::json& line);
+  void replay_clock(const nlohmann::json& clock);
 
   SandboxOptions options_;
   std::mutex mutex_;  // over everything below
@@ -91,6 +99,7 @@ class Sandbox {
   KeyStore keys_;
   std::optional<std::int64_t> frozen_now_;
   std::int64_t clock_offset_s_ = 0;
+  std::int64_t starts_ = 0;  // of processes on the state file that were asked something
   std::uint64_t requests_ = 0;
   Journal journal_;  // last: reading it fills what stands above
 };

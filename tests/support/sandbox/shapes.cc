@@ -73,11 +73,15 @@ Meter meter_of(const json& shown) {
   meter.id = shown.at("id");
   meter.event_name = shown.at("event_name");
   meter.display_name = shown.at("display_name");
-  meter.formula = formula_of(shown.at("default_aggregation").at("formula").get<std::string>())
-                      .value_or(Formula::kSum);
-  const json& window = shown.at("event_time_window");
-  meter.window =
-      window_of(window.is_null() ? "" : window.get<std::string>()).value_or(TimeWindow::kNone);
+  const std::string name = shown.at("default_aggregation").at("formula");
+  const auto formula = formula_of(name);
+  const json& window_name = shown.at("event_time_window");
+  const auto window = window_of(window_name.is_null() ? "" : window_name.get<std::string>());
+  if (!formula || !window) {
+    throw std::runtime_error("a meter of no known formula or window: " + shown.dump());
+  }
+  meter.formula = *formula;
+  meter.window = *window;
   meter.customer_key = shown.at("customer_mapping").at("event_payload_key");
   meter.value_key = shown.at("value_settings").at("event_payload_key");
   meter.created = shown.at("created");
@@ -94,20 +98,22 @@ constexpr std::array<std::string_view, 3> kStates = {"pending", "counted", "reje
 }  // namespace
 
 json json_of(const Event& event) {
-  return {{"meter", event.meter_id},
-          {"event_name", event.sent.event_name},
-          {"identifier", event.sent.identifier},
-          {"idempotency_key", event.sent.idempotency_key},
-          {"customer", event.customer},
-          {"payload", event.sent.payload},
-          {"value", text_of(event.value)},
-          {"timestamp", event.sent.timestamp},
-          {"received", event.received},
-          {"due", event.due},
-          {"state", kStates[static_cast<std::size_t>(event.state)]},
-          {"code", event.code},
-          {"message", event.message},
-          {"cancelled", event.cancelled}};
+  json out = {{"meter", event.meter_id},
+              {"event_name", event.sent.event_name},
+              {"identifier", event.sent.identifier},
+              {"idempotency_key", event.sent.idempotency_key},
+              {"customer", event.customer},
+              {"payload", event.sent.payload},
+              {"value", text_of(event.value)},
+              {"timestamp", event.sent.timestamp},
+              {"received", event.received},
+              {"due", event.due},
+              {"state", kStates[static_cast<std::size_t>(event.state)]},
+              {"code", event.code},
+              {"message", event.message},
+              {"cancelled", event.cancelled}};
+  if (!event.reject_later.empty()) out["reject_later"] = event.reject_later;
+  return out;
 }
 
 Event event_of(const json& shown) {
@@ -124,11 +130,12 @@ Event event_of(const json& shown) {
   event.due = shown.at("due");
   const auto state =
       std::find(kStates.begin(), kStates.end(), shown.at("state").get<std::string>());
-  if (state == kStates.end()) throw std::runtime_error("the state file has an event of no state");
+  if (state == kStates.end()) throw std::runtime_error("an event of no state");
   event.state = static_cast<EventState>(state - kStates.begin());
   event.code = shown.at("code");
   event.message = shown.at("message");
   event.cancelled = shown.at("cancelled");
+  event.reject_later = shown.value("reject_later", "");
   return event;
 }
 

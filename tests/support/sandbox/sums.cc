@@ -91,12 +91,17 @@ json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
   return rows;
 }
 
-json Books::oracle_totals() const {
-  const auto of_state = [&](EventState state, std::string_view id) {
-    return std::count_if(events_.begin(), events_.end(), [&](const Event& event) {
-      return event.state == state && event.meter_id == id;
-    });
+json Books::oracle_totals(const Span& span) const {
+  struct Uncounted {
+    std::size_t pending = 0;
+    std::size_t rejected = 0;
   };
+  std::map<std::string_view, Uncounted> uncounted;  // by meter
+  for (const Event& event : events_) {
+    if (event.state == EventState::kCounted || !span.holds(event.sent.timestamp)) continue;
+    Uncounted& of = uncounted[event.meter_id];
+    ++(event.state == EventState::kPending ? of.pending : of.rejected);
+  }
   json meters = json::object();
   for (const Meter& meter : meters_) {
     // A later meter may reuse the event name of a deactivated one; both are shown.
@@ -107,29 +112,31 @@ json Books::oracle_totals() const {
     std::size_t events = 0;
     for (auto series = by_series_.lower_bound({meter.id, ""});
          series != by_series_.end() && series->first.first == meter.id; ++series) {
-      const Positions positions = effective(meter, series->second);
+      Positions positions = effective(meter, series->second);
+      std::erase_if(positions, [&](std::size_t position) {
+        return !span.holds(events_[position].sent.timestamp);
+      });
       events += positions.size();
       if (positions.empty()) continue;
       const Units value = aggregate(meter, positions);
       customers[series->first.second] = text_of(value);
       total = add(total, value);
     }
-    meters[name] = {{"formula", name_of(meter.formula)},
-                    {"total", text_of(total)},
-                    {"customers", std::move(customers)},
-                    {"events", events},
-                    {"pending", of_state(EventState::kPending, meter.id)},
-                    {"rejected", of_state(EventState::kRejected, meter.id)}};
+    meters[name] = {
+        {"formula", name_of(meter.formula)},      {"total", text_of(total)},
+        {"customers", std::move(customers)},      {"events", events},
+        {"pending", uncounted[meter.id].pending}, {"rejected", uncounted[meter.id].rejected}};
   }
   return {{"meters", std::move(meters)},
           {"without_meter",
-           {{"pending", of_state(EventState::kPending, "")},
-            {"rejected", of_state(EventState::kRejected, "")}}}};
+           {{"pending", uncounted[""].pending}, {"rejected", uncounted[""].rejected}}}};
 }
 
-json Books::oracle_events() const {
+json Books::oracle_events(std::size_t from, std::size_t limit) const {
   json rows = json::array();
-  for (const Event& event : events_) rows.push_back(json_of(event));
+  for (std::size_t i = from; i < events_.size() && rows.size() < limit; ++i) {
+    rows.push_back(json_of(events_[i]));
+  }
   return {{"events", std::move(rows)}};
 }
 

@@ -39,6 +39,14 @@ create_stripe_meters() {
     -c 'SELECT stripe_event_name, aggregation FROM tally.meter WHERE stripe_event_name IS NOT NULL')
 }
 
+# create_stripe_customers DIR SANDBOX: every tenant's customer in the local Stripe, which bills no other.
+create_stripe_customers() {
+  local dir=$1 sandbox=$2 ids
+  ids=$("$(postgres_bin)/psql" -XAtq "$(postgres_conninfo "$dir")" -c "SELECT json_build_object('ids',
+    coalesce(json_agg(stripe_customer), '[]')) FROM tally.tenant WHERE stripe_customer IS NOT NULL") || return 1
+  curl --noproxy '*' -fsS -m 30 -o /dev/null "$sandbox/sandbox/customers" -d "$ids"
+}
+
 # running_in DIR: prints the names of what runs, one a line.
 running_in() {
   local file name

@@ -98,6 +98,26 @@ TEST_F(AsyncTest, DelaysAreDrawnFromTheirRangeSoLaterOnesMayComeFirst) {
   EXPECT_NE(order(2), first);
 }
 
+// Stripe's SDKs make a new key for each call, so only the identifier can make a run repeatable.
+TEST_F(AsyncTest, DelaysHangOnTheIdentifierAndItsCountNotOnTheKey) {
+  const auto due = [&](const std::string& key, const std::string& identifier = "a") {
+    EXPECT_EQ(event(identifier, "1", "", key).status, 200);
+    const Json events = json(call("GET", "/sandbox/oracle/events"))["events"];
+    return events.back()["due"].get<std::int64_t>() - now_;
+  };
+  std::set<std::int64_t> seen;
+  for (const char* key : {"", "k", "other"}) {
+    start();
+    meter_ = meter();
+    set({{"apply_delay_min_s", 0}, {"apply_delay_max_s", 1'000'000}});
+    seen.insert(due(key));
+  }
+  EXPECT_EQ(seen.size(), 1U);
+  now_ += 86'400;
+  seen.insert(due("again"));
+  EXPECT_EQ(seen.size(), 2U) << "forgotten and taken again it draws anew";
+}
+
 TEST_F(AsyncTest, TheLatestReceivedWinsThoughItWasAppliedFirst) {
   call("POST", "/v1/billing/meters/" + meter_ + "/deactivate");
   meter_ = meter("tokens", "last");
@@ -203,8 +223,8 @@ TEST_F(AsyncTest, CustomersCanBeCheckedAtOnce) {
   EXPECT_EQ(code(refused), "meter_event_customer_not_found");
 }
 
-TEST_F(AsyncTest, UnknownCustomersExistUnlessToldOtherwise) {
-  EXPECT_EQ(of("cus_any", "a").status, 200);
+TEST_F(AsyncTest, UnknownCustomersExistWhenTold) {
+  EXPECT_EQ(of("cus_any", "a").status, 200) << "told so by the fixture";
   EXPECT_EQ(totals()["tokens"]["total"], "1");
   set({{"unknown_customers", "reject"}});
   EXPECT_EQ(call("GET", "/v1/customers/cus_any").status, 404);
@@ -212,8 +232,17 @@ TEST_F(AsyncTest, UnknownCustomersExistUnlessToldOtherwise) {
       json(call("POST", "/v1/customers", "name=N&email=a@b.c&metadata[tally_tenant]=t"))["id"];
   EXPECT_EQ(json(call("GET", "/v1/customers/" + made))["metadata"]["tally_tenant"], "t");
   EXPECT_EQ(call("POST", "/sandbox/customers", R"({"id":"cus_mine"})").status, 200);
-  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"id":"cus_mine"})").status, 400);
-  for (const std::string& customer : {std::string("cus_any"), made, std::string("cus_mine")}) {
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"id":"cus_mine"})").status, 200) << "is there";
+  remove("cus_mine");
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"id":"cus_mine"})").status, 400) << "deleted";
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"ids":["cus_b","a/b"]})").status, 400);
+  EXPECT_EQ(call("GET", "/v1/customers/cus_b").status, 404) << "refused whole";
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"ids":["cus_b","cus_c"]})").status, 200);
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"ids":[]})").status, 200);
+  for (const char* wrong : {R"({"id":7})", R"({"ids":"x"})", "{}", "[]", R"({"id":""})"}) {
+    EXPECT_EQ(call("POST", "/sandbox/customers", wrong).status, 400) << wrong;
+  }
+  for (const std::string& customer : {std::string("cus_any"), made, std::string("cus_c")}) {
     EXPECT_EQ(of(customer, "b" + customer).status, 200);
   }
   EXPECT_EQ(totals()["tokens"]["rejected"], 1);
@@ -244,6 +273,22 @@ TEST_F(AsyncTest, SamplesNameTheIdentifierOrTheIdempotencyKey) {
   let_reports_come();
   const Json data = fetched(notifications()[0])["data"];
   EXPECT_EQ(data["reason"]["error_types"][0]["sample_errors"][0]["request"]["identifier"], "key-a");
+}
+
+TEST_F(AsyncTest, AReportMayCarryACodeThatNobodyKnows) {
+  set({{"error_codes", {{"meter_event_customer_not_found", "brand_new"}}}});
+  remove("cus_1");
+  of("cus_1", "a");
+  let_reports_come();
+  EXPECT_EQ(reported(), (std::map<std::string, int>{{"brand_new", 1}}));
+}
+
+TEST_F(AsyncTest, ANewCustomerNeverTakesTheIdOfAnother) {
+  EXPECT_EQ(call("POST", "/sandbox/customers", R"({"id":"cus_test_00000002"})").status, 200);
+  const std::string made = json(call("POST", "/v1/customers", "name=N"))["id"];
+  EXPECT_NE(made, "cus_test_00000002");
+  remove(made);
+  EXPECT_NE(json(call("POST", "/v1/customers", "name=N"))["id"], made);
 }
 
 TEST_F(AsyncTest, ARejectedEventBurnsItsIdentifierUnlessToldOtherwise) {

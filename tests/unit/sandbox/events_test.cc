@@ -41,6 +41,16 @@ TEST_F(EventsTest, IdentifierIsKnownForExactly24Hours) {
   EXPECT_EQ(totals()["tokens"]["total"], "2") << "a late blind resend bills twice";
 }
 
+TEST_F(EventsTest, AnIdentifiers24HoursRunFromReceptionNotFromTheEventsTime) {
+  const std::string old = "&timestamp=" + std::to_string(kStart - 2 * 86'400);
+  ASSERT_EQ(event("a", "1", old).status, 200);
+  EXPECT_EQ(message(event("a", "1", old)), "An event already exists with identifier a.");
+  now_ = kStart + 86'399;
+  EXPECT_EQ(event("a", "1", old).status, 400);
+  now_ = kStart + 86'400;
+  EXPECT_EQ(event("a", "1", old).status, 200);
+}
+
 TEST_F(EventsTest, IdentifierWindowCanBeLonger) {
   set({{"identifier_window_s", 2 * 86'400}});
   ASSERT_EQ(event("a", "1").status, 200);
@@ -140,7 +150,7 @@ TEST_F(EventsTest, LengthsAreBounded) {
 }
 
 TEST_F(EventsTest, OneCallAtATimePerCustomerAndMeter) {
-  start("", 100);
+  start(100);
   meter();
   EXPECT_EQ(event("a", "1").status, 200);
   EXPECT_EQ(event("b", "1").status, 409);
@@ -163,7 +173,18 @@ TEST_F(EventsTest, ClockCanBeSetAndMoved) {
   call("POST", "/sandbox/clock", R"({"advance_seconds":60})");
   now_ += 5;
   EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], kStart + 65);
-  EXPECT_EQ(call("POST", "/sandbox/clock", "nonsense").status, 400);
+  for (const char* wrong :
+       {"nonsense", "5", "[]", "{}", R"({"now":1.9})", R"({"now":-1})", R"({"now":"1"})",
+        R"({"now":253402300800})", R"({"now":9223372036854775807})", R"({"advance_seconds":1.5})",
+        R"({"advance_seconds":9223372036854775807})", R"({"advance_seconds":-9000000000})",
+        R"({"now":1,"advance_seconds":1})", R"({"now":1,"surprise":1})"}) {
+    EXPECT_EQ(call("POST", "/sandbox/clock", wrong).status, 400) << wrong;
+    EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], kStart + 65) << wrong;
+  }
+  EXPECT_EQ(call("POST", "/sandbox/clock", R"({"now":253402300799})").status, 200);
+  call("DELETE", "/v1/customers/cus_1");
+  EXPECT_EQ(event("late", "1").status, 200);
+  EXPECT_EQ(call("GET", "/sandbox/notifications").status, 200) << "the last moment has no report";
 }
 
 }  // namespace

@@ -1,29 +1,10 @@
-#include "tests/unit/sandbox/sandbox_fixture.h"
-
-#include <set>
+#include "tests/unit/sandbox/faults_fixture.h"
 
 namespace tally::sandbox {
 namespace {
 
 using std::chrono::milliseconds;
 using testing::HasSubstr;
-
-class FaultsTest : public SandboxTest {
- protected:
-  void SetUp() override {
-    start();
-    meter();
-  }
-  void strike(const std::string& kind) {
-    faults(R"({"match":"meter_events","kind":")" + kind + "\"}");
-  }
-  std::string plan(const std::string& body) {
-    const auto response = call("POST", "/sandbox/fault_plan", body);
-    EXPECT_EQ(response.status, 200) << response.body;
-    return response.body;
-  }
-  int counted() { return totals()["tokens"]["events"]; }
-};
 
 TEST_F(FaultsTest, StrikeTheirNumberOfTimes) {
   faults(R"([{"match":"meter_events","kind":"status_429","count":2,"should_retry":"true"}])");
@@ -74,7 +55,9 @@ TEST_F(FaultsTest, TimeoutsHoldTheConnectionAndThenCutIt) {
 TEST_F(FaultsTest, SlowAnswersStayInFlight) {
   faults(R"({"kind":"delay_ms","value":1500})");
   EXPECT_EQ(event("a", "1", "", "k").delay, milliseconds(1500));
-  EXPECT_EQ(event("a", "1", "", "k").status, 409);
+  EXPECT_EQ(code(event("a", "1", "", "k")), "idempotency_key_in_use");
+  EXPECT_THAT(message(event("b", "1", "", "k2")), HasSubstr("same customer, meter"))
+      << "409 as well";
   steady_ += milliseconds(1500);
   EXPECT_EQ(event("a", "1", "", "k").status, 200);
 }
@@ -145,88 +128,102 @@ TEST_F(FaultsTest, WrongOnesAreRefusedWhole) {
   EXPECT_EQ(json(call("DELETE", "/sandbox/faults"))["faults"].size(), 0U);
 }
 
-TEST_F(FaultsTest, WrongPlansAreRefused) {
+TEST_F(FaultsTest, ASlowAnswerIsInFlightForTheLimiterToo) {
+  set({{"concurrent_calls", 1}});
+  faults(R"({"kind":"delay_ms","value":1500})");
+  EXPECT_EQ(event("a", "1").status, 200);
+  EXPECT_EQ(counters()["in_flight"], 1);
+  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 429);
+  steady_ += milliseconds(1500);
+  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 200);
+}
+
+TEST_F(FaultsTest, AnAnswerLostOnItsWayHoldsNeitherKeyNorCustomer) {
+  for (const std::string kind :
+       {"drop_after", "reset_after", "status_502_after", "status_503_after", "timeout_after"}) {
+    faults(R"({"match":"meter_events","value":5000,"kind":")" + kind + "\"}");
+    EXPECT_EQ(event(kind, "1", "", kind).delay, milliseconds(5000)) << kind;
+    EXPECT_EQ(counters()["in_flight"], 0) << kind;
+    EXPECT_EQ(event(kind, "1", "", kind).header("Idempotent-Replayed"), "true") << kind;
+    EXPECT_EQ(event(kind + "-next", "1").status, 200) << kind;
+  }
+}
+
+TEST_F(FaultsTest, AFaultThatCouldNotHappenIsNotCountedAsStruck) {
+  ASSERT_EQ(event("a", "1", "", "k").status, 200);
+  for (const std::string kind : {"status_500", "status_500_after"}) {
+    strike(kind);
+    EXPECT_EQ(event("a", "1", "", "k").header("Idempotent-Replayed"), "true");
+    EXPECT_FALSE(counters()["faults"].contains(kind)) << "the kept answer came instead";
+    EXPECT_EQ(counters()["faults_missed"][kind], 1);
+  }
+  for (const std::string kind : {"status_500_after", "drop_after", "status_503_after"}) {
+    strike(kind);
+    event(kind, "1", "&surprise=1");
+    EXPECT_FALSE(counters()["faults"].contains(kind)) << "there was no work to come after";
+  }
+  EXPECT_EQ(counters()["faults_missed"]["status_500_after"], 2);
+  strike("drop_after");
+  EXPECT_TRUE(event("a", "1", "", "k").drop_connection);
+  EXPECT_EQ(counters()["faults"]["drop_after"], 1) << "an answer that was kept can be lost too";
+}
+
+TEST_F(FaultsTest, MembersThatDoNothingAreRefused) {
   for (const char* wrong :
-       {R"({"seed":1})", R"({"seed":1,"faults":[{"kind":"drop_after"}]})",
-        R"({"seed":1,"faults":[{"kind":"drop_after","rate":1.1}]})",
-        R"({"seed":1,"faults":[{"kind":"drop_after","rate":-0.1}]})",
-        R"({"seed":1,"faults":[{"kind":"drop_after","rate":0.6},{"kind":"delay_ms","rate":0.6}]})",
-        R"({"seed":1,"faults":[{"kind":"drop_after","rate":0.5,"count":3}]})",
-        R"({"faults":[{"kind":"drop_after","rate":0.5}]})"}) {
-    EXPECT_EQ(call("POST", "/sandbox/fault_plan", wrong).status, 400) << wrong;
-  }
-  EXPECT_TRUE(json(call("GET", "/sandbox/fault_plan"))["faults"].empty());
-}
-
-// What each of 400 requests meets at each of its first two tries: the status, "cut" or "slow".
-class FaultPlanTest : public FaultsTest {
- protected:
-  static constexpr const char* kPlan = R"({"seed":7,"faults":[
-    {"match":"meter_events","kind":"drop_before","rate":0.1},
-    {"match":"meter_events","kind":"status_500_unstored","rate":0.1},
-    {"match":"meter_events","kind":"status_503","rate":0.1,"should_retry":"true"}]})";
-
-  std::string fate(int number) {
-    const std::string key = "k" + std::to_string(number);
-    const auto response = event("i" + std::to_string(number), "1", "", key);
-    return response.drop_connection ? "cut" : std::to_string(response.status);
-  }
-  std::map<int, std::vector<std::string>> fates(bool backwards) {
-    start();
-    meter();
-    plan(kPlan);
-    std::map<int, std::vector<std::string>> out;
-    for (int i = 0; i < 400; ++i) {
-      const int number = backwards ? 399 - i : i;
-      out[number].push_back(fate(number));
-      out[number].push_back(fate(number));
-    }
-    return out;
-  }
-};
-
-TEST_F(FaultPlanTest, StrikesAtItsRates) {
-  plan(kPlan);
-  std::map<std::string, int> seen;
-  for (int i = 0; i < 2'000; ++i) ++seen[fate(i)];
-  for (const char* kind : {"cut", "500", "503"}) {
-    EXPECT_GT(seen[kind], 140) << kind;
-    EXPECT_LT(seen[kind], 260) << kind;
-  }
-  EXPECT_EQ(counters()["faults"]["drop_before"], seen["cut"]);
-  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 200) << "only what matches is struck";
-}
-
-TEST_F(FaultPlanTest, IsTheSameForEachRequestWhateverComesBetween) {
-  const auto forwards = fates(false);
-  EXPECT_EQ(fates(true), forwards);
-  std::set<std::string> second;
-  for (const auto& [number, tries] : forwards) {
-    if (tries[0] != "200") second.insert(tries[1]);
-  }
-  EXPECT_GT(second.size(), 1U) << "another try draws anew";
-}
-
-TEST_F(FaultPlanTest, MayBeThereFromTheStart) {
-  SandboxOptions options;
-  options.fault_plan =
-      nlohmann::json::parse(R"({"seed":1,"faults":[{"kind":"status_502","rate":1}]})");
-  sandbox_ = std::make_unique<Sandbox>(options);
-  EXPECT_EQ(call("GET", "/v1/billing/meters").status, 502);
-  for (const char* wrong : {"[]", R"({"seed":-1,"faults":[]})", R"({"seed":1,"faults":[{}]})"}) {
-    options.fault_plan = nlohmann::json::parse(wrong);
-    EXPECT_THROW(Sandbox{options}, std::runtime_error) << wrong;
+       {R"({"kind":"delay_ms"})", R"({"kind":"delay_ms","value":0})",
+        R"({"kind":"drop_after","should_retry":"true"})",
+        R"({"kind":"timeout_before","retry_after_s":1})",
+        R"({"kind":"delay_ms","value":5,"should_retry":"false"})",
+        R"({"kind":"status_500","limit_reason":"global-rate"})",
+        R"({"kind":"status_500","code":"x"})", R"({"kind":"drop_after","count":1.5})",
+        R"({"kind":"drop_after","value":1.5})"}) {
+    EXPECT_EQ(call("POST", "/sandbox/faults", wrong).status, 400) << wrong;
   }
 }
 
-TEST_F(FaultPlanTest, EndsWhenRemovedAndComesAfterWhatWasAskedFor) {
-  plan(R"({"seed":1,"faults":[{"kind":"status_503","rate":1}]})");
-  faults(R"({"kind":"drop_before"})");
-  EXPECT_EQ(fate(1), "cut");
-  EXPECT_EQ(fate(1), "503");
-  EXPECT_EQ(json(call("GET", "/sandbox/fault_plan"))["seed"], 1);
-  call("DELETE", "/sandbox/fault_plan");
-  EXPECT_EQ(fate(1), "200");
+TEST_F(FaultsTest, A429WithoutReasonIsALockAndSaysRetry) {
+  strike("status_429");
+  const auto locked = event("a", "1");
+  EXPECT_EQ(locked.status, 429);
+  EXPECT_EQ(code(locked), "lock_timeout");
+  EXPECT_EQ(locked.header("Stripe-Should-Retry"), "true");
+  EXPECT_THAT(message(locked), HasSubstr("another API request"));
+  faults(R"({"kind":"status_429","should_retry":"absent"})");
+  EXPECT_EQ(event("a", "1").header("Stripe-Should-Retry"), "");
+}
+
+TEST_F(FaultsTest, AGoodEventMayBeRejectedLater) {
+  faults(R"([{"kind":"reject_later","code":"brand_new"},{"kind":"reject_later"}])");
+  EXPECT_EQ(event("a", "1", "", "k").status, 200);
+  EXPECT_EQ(event("b", "2").status, 200);
+  EXPECT_EQ(event("c", "4").status, 200);
+  EXPECT_EQ(totals()["tokens"]["total"], "4");
+  EXPECT_EQ(totals()["tokens"]["rejected"], 2);
+  EXPECT_EQ(event("a", "1", "", "k").header("Idempotent-Replayed"), "true");
+  now_ += 20;
+  const auto thin = json(call("GET", "/sandbox/notifications"))["notifications"];
+  ASSERT_EQ(thin.size(), 1U);
+  const std::string id = thin[0]["id"];
+  const auto types = json(call("GET", "/v2/core/events/" + id))["data"]["reason"]["error_types"];
+  ASSERT_EQ(types.size(), 2U);
+  EXPECT_EQ(types[0]["code"], "brand_new");
+  EXPECT_EQ(types[1]["code"], "meter_event_invalid_value");
+  EXPECT_EQ(counters()["faults"]["reject_later"], 2);
+  strike("reject_later");
+  EXPECT_EQ(event("a", "1").status, 400) << "a duplicate";
+  EXPECT_EQ(counters()["faults_missed"]["reject_later"], 1);
+}
+
+TEST_F(FaultsTest, A200MayHaveABodyThatCannotBeRead) {
+  for (const std::string kind : {"html_after", "half_after"}) {
+    const int before = counted();
+    strike(kind);
+    const auto garbled = event(kind, "1", "", kind);
+    EXPECT_EQ(garbled.status, 200);
+    EXPECT_TRUE(nlohmann::json::parse(garbled.body, nullptr, false).is_discarded()) << kind;
+    EXPECT_EQ(counted(), before + 1);
+    EXPECT_EQ(json(event(kind, "1", "", kind))["identifier"], kind) << "the key kept it whole";
+  }
 }
 
 }  // namespace

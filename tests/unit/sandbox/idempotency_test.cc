@@ -76,10 +76,12 @@ TEST_F(IdempotencyTest, ValidationAndLimitsAreNotKept) {
 }
 
 TEST_F(IdempotencyTest, SameKeyInFlightIs409) {
-  start("", 100);
+  start(100);
   meter();
   EXPECT_EQ(event("a", "1", "", "k").status, 200);
-  EXPECT_EQ(event("a", "1", "", "k").status, 409);
+  const auto busy = event("a", "1", "", "k");
+  EXPECT_EQ(busy.status, 409);
+  EXPECT_EQ(code(busy), "idempotency_key_in_use");
   steady_ += std::chrono::milliseconds(100);
   EXPECT_EQ(event("a", "1", "", "k").header("Idempotent-Replayed"), "true");
 }

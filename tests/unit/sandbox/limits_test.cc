@@ -32,7 +32,14 @@ class LimitsTest : public SandboxTest {
   int sent_ = 0;
 };
 
-TEST_F(LimitsTest, ThereAreNoneUnlessAskedFor) { EXPECT_EQ(let_in(1'200), 1'200); }
+TEST_F(LimitsTest, ThereAreNoneWhenOff) { EXPECT_EQ(let_in(1'200), 1'200); }
+
+TEST_F(LimitsTest, TheLimiterComesBeforeTheKey) {
+  set({{"rate_limits", "test"}});
+  EXPECT_EQ(event("a", "1", "", "k").status, 200);
+  let_in(24);
+  EXPECT_EQ(event("a", "1", "", "k").status, 429) << "a replay is a call as well";
+}
 
 TEST_F(LimitsTest, ATestAccountHas25CallsInAnySecond) {
   set({{"rate_limits", "test"}});

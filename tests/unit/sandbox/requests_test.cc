@@ -137,5 +137,29 @@ TEST_F(RequestsTest, SettingsAreShownAndRefusedWhole) {
               HasSubstr("account, event_name"));
 }
 
+TEST_F(RequestsTest, ParametersStandWhereStripeReadsThem) {
+  meter();
+  const std::string body =
+      "event_name=tokens&payload[value]=1&payload[stripe_customer_id]=cus_1&identifier=q";
+  const auto refused = call("POST", "/v1/billing/meter_events?surprise=1", body);
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_EQ(json(refused)["error"]["param"], "surprise");
+  EXPECT_EQ(call("DELETE", "/v1/customers/cus_1", "surprise=1").status, 400);
+  EXPECT_EQ(call("POST", "/v1/billing/meter_events?", body).status, 200);
+}
+
+// What is no text would be another text after a restart.
+TEST_F(RequestsTest, WhatIsNoUtf8IsRefused) {
+  meter();
+  for (const char* wrong : {"%FF", "%C0%80", "%ED%A0%80", "%E2%82", "%F4%90%80%80", "a%80"}) {
+    EXPECT_EQ(event(wrong, "1").status, 400) << wrong;
+  }
+  EXPECT_EQ(event("a", "1", "&payload[%FF]=1").status, 400);
+  EXPECT_EQ(event("a", "1", "", "\xff").status, 400);
+  for (const char* good : {"%C3%A9", "%E2%82%AC", "%F0%9F%98%80", "%EF%BF%BD"}) {
+    EXPECT_EQ(event(good, "1").status, 200) << good;
+  }
+}
+
 }  // namespace
 }  // namespace tally::sandbox

@@ -1,4 +1,5 @@
-// A sandbox without a socket, with clocks that stand still until moved.
+// A sandbox without a socket, with clocks that stand still until moved and with settings that keep
+// out of the way of what a test is about; defaults_test.cc has the program's own.
 #pragma once
 
 #include "tests/support/sandbox/sandbox.h"
@@ -15,10 +16,22 @@ class SandboxTest : public testing::Test {
  protected:
   static constexpr std::int64_t kStart = 1'800'000'000;  // on a minute and an hour
 
-  void start(const std::string& state_file = "", std::int64_t answer_delay_ms = 0) {
+  static nlohmann::json gentle() {
+    return {{"answer_delay_ms", 0},         {"apply_delay_max_s", 0},
+            {"count_needs_value", false},   {"error_request", "identifier"},
+            {"rate_limits", "off"},         {"summary_arithmetic", "exact"},
+            {"unknown_customers", "accept"}};
+  }
+  void start(std::int64_t answer_delay_ms = 0) {
+    nlohmann::json settings = gentle();
+    settings["answer_delay_ms"] = answer_delay_ms;
+    start_with(settings);
+  }
+  void start_with(const nlohmann::json& settings, const std::string& state_file = "") {
+    sandbox_.reset();
     SandboxOptions options;
     options.state_file = state_file;
-    if (answer_delay_ms > 0) options.settings["answer_delay_ms"] = answer_delay_ms;
+    options.settings = settings;
     options.real_now = [this] { return now_; };
     options.steady_now = [this] { return steady_; };
     sandbox_ = std::make_unique<Sandbox>(options);

@@ -1,22 +1,10 @@
-#include "tests/unit/sandbox/sandbox_fixture.h"
+#include "tests/unit/sandbox/state_file_fixture.h"
 
-#include <unistd.h>
-
-#include <filesystem>
+#include <algorithm>
 #include <fstream>
 
 namespace tally::sandbox {
 namespace {
-
-class StateFileTest : public SandboxTest {
- protected:
-  void SetUp() override {
-    path_ = testing::TempDir() + "sandbox_state." + std::to_string(::getpid());
-    start(path_);
-  }
-  void TearDown() override { std::filesystem::remove(path_); }
-  std::string path_;
-};
 
 TEST_F(StateFileTest, EverythingSurvivesARestart) {
   const std::string id = meter();
@@ -26,14 +14,14 @@ TEST_F(StateFileTest, EverythingSurvivesARestart) {
        "event_name=tokens&type=cancel&cancel[identifier]=b");
   call("POST", "/sandbox/clock", R"({"now":1800000030})");
   const auto before = totals();
-  start(path_);
+  restart();
   EXPECT_EQ(totals(), before);
   EXPECT_EQ(totals()["tokens"]["total"], "1.5");
   EXPECT_EQ(event("a", "1.5", "", "k").header("Idempotent-Replayed"), "true");
   EXPECT_EQ(event("a", "1.5").status, 400);
   EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], 1'800'000'030);
   call("POST", "/v1/billing/meters/" + id + "/deactivate");
-  start(path_);
+  restart();
   EXPECT_EQ(json(call("GET", "/v1/billing/meters/" + id))["status"], "inactive");
 }
 
@@ -48,7 +36,7 @@ TEST_F(StateFileTest, WhatWaitsAndWhatWasRejectedSurvivesARestart) {
   now_ += 60;
   EXPECT_EQ(totals()["tokens"]["rejected"], 1);
   event("waits", "8");
-  start(path_);
+  restart();
   EXPECT_EQ(json(call("GET", "/sandbox/settings"))["error_samples"], 2);
   EXPECT_EQ(totals()["tokens"]["total"], "2");
   EXPECT_EQ(totals()["tokens"]["rejected"], 1);
@@ -57,7 +45,7 @@ TEST_F(StateFileTest, WhatWaitsAndWhatWasRejectedSurvivesARestart) {
   now_ += 10;
   const auto reports = json(call("GET", "/sandbox/notifications"));
   ASSERT_EQ(reports["notifications"].size(), 1U);
-  start(path_);
+  restart();
   EXPECT_EQ(json(call("GET", "/sandbox/notifications")), reports) << "reported once";
   now_ += 100;
   EXPECT_EQ(totals()["tokens"]["rejected"], 2);
@@ -65,32 +53,102 @@ TEST_F(StateFileTest, WhatWaitsAndWhatWasRejectedSurvivesARestart) {
 }
 
 TEST_F(StateFileTest, TheCommandLinesSettingsWin) {
-  set({{"error_samples", 2}, {"seed", 9}});
-  start(path_, 250);
+  set({{"answer_delay_ms", 70}, {"seed", 9}});
+  start_with({{"answer_delay_ms", 250}}, path_);
   const auto shown = json(call("GET", "/sandbox/settings"));
   EXPECT_EQ(shown["answer_delay_ms"], 250);
   EXPECT_EQ(shown["seed"], 9);
+}
+
+TEST_F(StateFileTest, CustomersSurviveARestart) {
+  const auto made = call("POST", "/v1/customers", "name=N");
+  call("POST", "/sandbox/customers", R"({"id":"cus_mine"})");
+  set({{"unknown_customers", "reject"}});
+  restart();
+  const std::string id = json(made)["id"];
+  EXPECT_EQ(json(call("GET", "/v1/customers/" + id))["name"], "N");
+  EXPECT_EQ(call("GET", "/v1/customers/cus_mine").status, 200);
+}
+
+TEST_F(StateFileTest, AMovedClockAndAKeptHeaderSurviveARestart) {
+  meter();
+  call("POST", "/sandbox/clock", R"({"advance_seconds":77})");
+  event("a", "1");
+  EXPECT_EQ(event("a", "1", "", "k").header("Stripe-Should-Retry"), "false");
+  restart();
+  EXPECT_EQ(json(call("GET", "/sandbox/clock"))["now"], kStart + 77);
+  const auto replayed = event("a", "1", "", "k");
+  EXPECT_EQ(replayed.header("Idempotent-Replayed"), "true");
+  EXPECT_EQ(replayed.header("Stripe-Should-Retry"), "false");
+}
+
+TEST_F(StateFileTest, RequestIdsDifferFromThoseBeforeTheRestart) {
+  const std::string before(call("GET", "/v1/billing/meters").header("Request-Id"));
+  restart();
+  EXPECT_NE(call("GET", "/v1/billing/meters").header("Request-Id"), before);
 }
 
 TEST_F(StateFileTest, TornLastLineIsCutOff) {
   meter();
   ASSERT_EQ(event("a", "1").status, 200);
   std::ofstream(path_, std::ios::app) << "{\"event\":{\"cust";
-  start(path_);
+  restart();
   EXPECT_EQ(totals()["tokens"]["total"], "1");
   ASSERT_EQ(event("b", "1").status, 200);
-  start(path_);
+  restart();
   EXPECT_EQ(totals()["tokens"]["total"], "2");
 }
 
-TEST_F(StateFileTest, NonsenseInTheMiddleIsAnError) {
+// The file as it is, and as the next start finds it.
+TEST_F(StateFileTest, AFileThatIsNoneOfOursIsRefusedAndLeftAsItIs) {
+  for (const std::string foreign :
+       {"not ours", "not ours\n", "{}\n", "[1]\n", "{\"sandbox_state\":2}\n"}) {
+    write(foreign);
+    EXPECT_THROW(restart(), std::runtime_error) << foreign;
+    EXPECT_EQ(text(), foreign);
+  }
+  EXPECT_THROW(start_with(gentle(), "/nowhere/at/all"), std::runtime_error);
+}
+
+TEST_F(StateFileTest, AnEmptyFileAndOneTornAtItsStartAreNew) {
+  for (const std::string begun : {"", "{\"sand"}) {
+    write(begun);
+    restart();
+    meter();
+    restart();
+    EXPECT_TRUE(totals().contains("tokens"));
+  }
+}
+
+// Each is refused by a runtime_error that names the file and the line, and nothing is changed.
+TEST_F(StateFileTest, LinesThatCannotBeReadAreNamed) {
   meter();
-  std::ofstream(path_, std::ios::app) << "nonsense\n";
-  std::ofstream(path_, std::ios::app) << "{}\n";
-  EXPECT_THROW(start(path_), std::runtime_error);
-  EXPECT_THROW(start("/nowhere/at/all"), std::runtime_error);
-  std::ofstream(path_) << "{\"event\":{\"customer\":\"cus_1\"}}\n";
-  EXPECT_THROW(start(path_), std::runtime_error) << "of another version";
+  ASSERT_EQ(event("a", "1").status, 200);
+  sandbox_.reset();
+  const std::string good = text();
+  const auto lines = std::count(good.begin(), good.end(), '\n');
+  const std::string place = path_ + ":" + std::to_string(lines + 1);
+  for (const std::string wrong :
+       {"nonsense", "{}", "[]", R"({"subscription":{}})", R"({"cancel":5})", R"({"cancel":"x"})",
+        R"({"event":{"customer":"cus_1"}})", R"({"settings":{"surprise":1}})",
+        R"({"clock":{"frozen":1.5,"offset":0}})",
+        R"({"report":{"created":"x","related_object":null}})"}) {
+    write(good + wrong + "\n");
+    EXPECT_THAT(refusal(), testing::HasSubstr(place)) << wrong;
+    EXPECT_EQ(text(), good + wrong + "\n");
+  }
+  write(good + settled_line(good) + settled_line(good));
+  EXPECT_THAT(refusal(), testing::HasSubstr(place)) << "an event is settled once";
+  std::string other = good;
+  other.replace(other.find("\"sum\""), 5, "\"max\"");
+  write(other);
+  EXPECT_THAT(refusal(), testing::HasSubstr("max"));
+}
+
+TEST_F(StateFileTest, OneProcessAtATime) {
+  EXPECT_THROW((Journal{path_, [](const nlohmann::json&) {}}), std::runtime_error);
+  sandbox_.reset();
+  EXPECT_NO_THROW((Journal{path_, [](const nlohmann::json&) {}}));
 }
 
 }  // namespace

@@ -146,6 +146,15 @@ TEST_F(SummariesTest, WindowedMetersKeepTheLastReceivedOfAnHour) {
   EXPECT_EQ(json(ask(-7200, 0))["data"][0]["aggregated_value"], 107);
 }
 
+TEST_F(SummariesTest, WindowedMetersMayKeepTheLastReceivedOfADay) {
+  call("POST", "/v1/billing/meters/" + id_ + "/deactivate");
+  id_ = meter("tokens", "sum", "&event_time_window=day");
+  at(-10, "5");
+  at(-2 * 3600, "7");
+  at(-86'400, "100");
+  EXPECT_EQ(json(ask(-2 * 86'400, 0))["data"][0]["aggregated_value"], 107);
+}
+
 TEST_F(SummariesTest, OtherCustomersAreApart) {
   at(-60, "1");
   const auto other =
