@@ -57,7 +57,7 @@ def judge(figures, judged=True):
 def conclude(bench, wrong, missed, not_judged=None):
     """The last line and the exit code. `not_judged`: why the bars do not apply."""
     if wrong:
-        print(f"\nbench {bench}: the totals are wrong: {wrong[0]}.")
+        print(f"\nbench {bench}: the run is wrong: {wrong[0]}.")
         return 1
     if missed:
         print(f"\nbench {bench}: totals exact, but missed: {'; '.join(missed)}.")

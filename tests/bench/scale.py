@@ -12,7 +12,8 @@ Now and then a third connection makes a checkpoint and asks for the size of the 
   first third with the same options: turns.py tells how the two are compared. The plot's millions of one run are taken
   one after another, so a machine whose speed drifts shows in them; what says more is the old one's line beside the
   young one's, which is drawn where the old one was at the time.
-- `two`: two instances of one group beside one instance, alternating; the ratio is taken within a round.
+- `two`: two instances of one group beside one instance, alternating; the ratio is taken within a round. The run is
+  wrong unless each of the two held its half of the partitions from before the first commit to the end.
 """
 
 import shutil
@@ -20,12 +21,13 @@ import statistics
 import sys
 import threading
 import time
+from typing import NamedTuple
 
 from figures import Figure, between, conclude, judge, print_table
 from plot import Line, Panel, write_svg
 from stand import (Aggregator, Psql, bytes_below, check_totals, cpu_seconds, create_topic, drop_database,
-                   expected_totals, first_record_times, fresh_database, parse_arguments, rss_anon, tree_cpu_seconds,
-                   write_events, write_json)
+                   expected_totals, first_record_times, fresh_database, holdings, parse_arguments, partitions_of,
+                   rss_anon, tree_cpu_seconds, write_events, write_json)
 from turns import Player, as_found, take_turns
 
 TOPIC = "bench.events"
@@ -123,6 +125,30 @@ def cpu_by_records(watch, first):
     return [(0, 0.0)] + [(records, between(watch.cpu, when) - started) for when, records in watch.commits]
 
 
+class Share(NamedTuple):
+    """What one instance of a run had of it."""
+    holdings: list  # (moment, partitions held from then on)
+    records: int    # that it committed
+
+    def held_at(self, moment):
+        return next((held for begun, held in reversed(self.holdings) if begun <= moment), set())
+
+
+def sharing_problem(shares, partitions, first_commit, records):
+    """What is wrong with how the instances shared the topic, or None: one that has no part in the work, or comes late to
+    it, would make two cost what one does. One alone shares with nobody, in whatever order its workers joined."""
+    for number, share in enumerate(shares if len(shares) > 1 else [], 1):
+        held = share.held_at(first_commit)
+        if len(held) * len(shares) != partitions:
+            return f"instance {number} held {len(held)} of {partitions} partitions when the first commit was seen"
+        if any(begun > first_commit for begun, _ in share.holdings):
+            return f"the partitions of instance {number} changed after the first commit"
+        # The generator's keys are random: each partition has nearly as many records as the others.
+        if share.records * len(shares) < 0.9 * records:
+            return f"instance {number} of {len(shares)} committed {share.records:,} of {records:,} records"
+    return None
+
+
 class Run:
     """One group's aggregators on an empty database of their own."""
 
@@ -138,6 +164,7 @@ class Run:
         self.watch = Watch(self.psql, self.aggregators, cache)
         self.alone = None  # (moment, records, Postgres' CPU-seconds) while nothing else ran
         self.problem = None
+        self.shares = []
 
     def until(self, records):
         self.aggregators[0].wait(self.watch.until(records))
@@ -153,7 +180,12 @@ class Run:
             self.note_alone()
         self.watch.next_page = 0
         self.watch.look()
-        self.problem = check_totals(self.psql, expected_totals(self.arguments))
+        # An instance counts a commit just after it is visible here.
+        self.aggregators[0].wait(lambda: sum(each.consumed() for each in self.aggregators) >= written(self.arguments))
+        self.shares = [Share(holdings(each.log_path), each.consumed()) for each in self.aggregators]
+        self.problem = (check_totals(self.psql, expected_totals(self.arguments))
+                        or sharing_problem(self.shares, partitions_of(self.arguments), self.watch.commits[0][0],
+                                           written(self.arguments)))
 
     def stop(self):
         for each in self.aggregators:
@@ -167,13 +199,14 @@ class Run:
 
     def found(self):
         """`cpu_of_each_million` begins behind the margin and ends before the one at the end, or where the run did."""
-        first = min(min(first_record_times(each.log_path), default=time.time()) for each in self.aggregators)
+        first = min(moment for each in self.aggregators for moment in first_record_times(each.log_path))
         cpu = cpu_by_records(self.watch, first)
         records = cpu[-1][0]
         end = min(MARGIN + self.arguments.records, records)
         until, alone, postgres_cpu = self.alone or (*self.watch.commits[-1], None)
         return {"name": self.name, "cpu_per_million": cpu[-1][1] / (records / MILLION),
                 "rate": alone / (until - first) if self.alone else None, "problem": self.problem,
+                "records_of_each": [share.records for share in self.shares],
                 "postgres_cpu_per_million": postgres_cpu / (alone / MILLION) if self.alone else None,
                 "spilled_at": self.watch.spilled_at,
                 "cpu_of_each_million": [between(cpu, at + MILLION) - between(cpu, at)
@@ -183,6 +216,8 @@ class Run:
 
 def tell(found):
     print(f"  {found['name']}: {found['cpu_per_million']:.2f} CPU-s per M, {found['rate']:,.0f} events/s, "
+          + (f"{' + '.join(f'{records:,}' for records in found['records_of_each'])} records, "
+             if len(found["records_of_each"]) > 1 else "")
           + (f"WRONG: {found['problem']}" if found["problem"] else "totals exact"), flush=True)
 
 

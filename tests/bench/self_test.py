@@ -15,7 +15,8 @@ from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
 from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
-from scale import MARGIN, MILLION, Thirds, Watch, cpu_by_records, figures as figures_of_scale
+from scale import MARGIN, MILLION, Share, Thirds, Watch, cpu_by_records, sharing_problem, figures as figures_of_scale
+from stand import holdings, records_of
 from turns import Player, Turn, old_of_young, single_ratios, take_turns
 
 
@@ -93,6 +94,49 @@ class ThirdsOfARun(unittest.TestCase):
     def test_bytes_per_event(self):
         database = [(MARGIN, 900e6), (MARGIN + MILLION, 40e6), (MARGIN + 3 * MILLION, 160e6)]
         self.assertAlmostEqual(Thirds(run_of((), database), 3 * MILLION).bytes_per_event(), 2)
+
+
+class Sharing(unittest.TestCase):
+    """Two instances are two only if each did its half from the beginning on."""
+    LEFT, RIGHT = [(5, {0}), (6, {0, 2})], [(6, {1, 3})]
+
+    @staticmethod
+    def problem(*shares, first_commit=10):
+        return sharing_problem([Share(*share) for share in shares], 4, first_commit, 1_000)
+
+    def test_each_has_its_half(self):
+        self.assertIsNone(self.problem((self.LEFT, 510), (self.RIGHT, 490)))
+        self.assertIsNone(self.problem(([(6, {0, 1}), (11, {0, 1, 2, 3})], 1_000)))
+
+    def test_an_instance_that_does_nothing_or_comes_late_is_wrong(self):
+        self.assertIn("instance 2 held 0 of 4", self.problem((self.LEFT, 510), ([], 490)))
+        self.assertIn("instance 1 held 4 of 4", self.problem(([(6, {0, 1, 2, 3})], 1_000), ([], 0)))
+        self.assertIn("instance 1 held 1 of 4",
+                      self.problem((self.LEFT, 510), (self.RIGHT, 490), first_commit=5.5))
+
+    def test_partitions_that_move_on_the_way_are_wrong(self):
+        moved = [*self.RIGHT, (12, {1}), (13, {1, 3})]
+        self.assertIn("instance 2 changed", self.problem((self.LEFT, 510), (moved, 490)))
+
+    def test_an_instance_that_holds_and_hardly_reads_is_wrong(self):
+        self.assertIn("instance 2 of 2 committed 100 of 1,000", self.problem((self.LEFT, 900), (self.RIGHT, 100)))
+
+    def test_what_an_instance_held_stands_in_its_log(self):
+        lines = [("00.100", "partition_acquired", 0), ("00.300", "partition_revoked", 0), ("00.200", "session_open", 9),
+                 ("00.250", "partition_acquired", 2)]
+        with tempfile.NamedTemporaryFile("w+") as log:
+            for second, event, partition in lines:
+                print(f'{{"time":"2026-11-22T10:00:{second}Z","event":"{event}","partition":"{partition}"}}', file=log)
+            log.flush()
+            found = holdings(log.name)
+        self.assertEqual([held for _, held in found], [{"0"}, {"0", "2"}, {"2"}])
+        self.assertAlmostEqual(found[2][0] - found[0][0], 0.2, 3)
+
+    def test_a_record_that_was_handed_over_counts_once(self):
+        def of(**classes):
+            return [(f'worker="0",class="{name}"', value) for name, value in classes.items()]
+        self.assertEqual(records_of(of(counted=90.0, duplicate=5.0, handed_off=4.0, received=3.0, skipped=7.0, lost=2.0)
+                                    + of(counted=10.0)), 106)
 
 
 def turns_of(count, of_old, of_young, slower=0.0):

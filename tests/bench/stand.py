@@ -2,6 +2,7 @@
 the aggregator as a process."""
 
 import argparse
+import datetime
 import json
 import os
 import signal
@@ -186,9 +187,32 @@ def logged(log_path, event):
     return found
 
 
+def logged_at(line):
+    """Seconds since 1970, to the millisecond."""
+    return datetime.datetime.fromisoformat(line["time"]).timestamp()
+
+
+def holdings(log_path):
+    """Of a log so far: (moment, partitions held from then on), one for each that was acquired or revoked."""
+    moves = [(logged_at(line), line["event"], line["partition"])
+             for event in ("partition_acquired", "partition_revoked") for line in logged(log_path, event)]
+    held, found = set(), []
+    for moment, event, partition in sorted(moves):
+        held = held | {partition} if event == "partition_acquired" else held - {partition}
+        found.append((moment, held))
+    return found
+
+
 def first_record_times(log_path):
     """When each worker was given its first record, in seconds since 1970."""
     return [int(line["at_us"]) / 1e6 for line in logged(log_path, "first_record")]
+
+
+def records_of(samples):
+    """Records of the log in (labels, value) of tally_aggregator_records_total. What was received is in a class a second
+    time; skipped and lost ones were never read."""
+    signs = {"received": -1, "skipped": 0, "lost": 0}
+    return sum(int(value) * signs.get(labels.partition('class="')[2].partition('"')[0], 1) for labels, value in samples)
 
 
 class Aggregator:
@@ -223,16 +247,24 @@ class Aggregator:
         except (FileNotFoundError, urllib.error.URLError, ConnectionError, TimeoutError):
             return None
 
-    def dedup_bytes(self):
-        """What it says its dedup memory takes, all workers together."""
+    def samples(self, metric):
+        """Of /metrics now: (labels, value) of each series."""
         page = self.get("/metrics")
         if page is None:
             raise RuntimeError(f"/metrics does not answer; see {self.log_path}")
-        values = [float(line.rpartition(" ")[2]) for line in page.splitlines()
-                  if line.startswith("tally_aggregator_memory_bytes{")]
-        if not values:
-            raise RuntimeError("/metrics has no tally_aggregator_memory_bytes: the bench must follow its new name")
-        return sum(values)
+        found = [(line[len(metric) + 1:line.rindex("}")], float(line.rpartition(" ")[2]))
+                 for line in page.splitlines() if line.startswith(f"{metric}{{")]
+        if not found:
+            raise RuntimeError(f"/metrics has no {metric}: the bench must follow its new name")
+        return found
+
+    def dedup_bytes(self):
+        """What it says its dedup memory takes, all workers together."""
+        return sum(value for _, value in self.samples("tally_aggregator_memory_bytes"))
+
+    def consumed(self):
+        """Records that it says it committed, all workers together."""
+        return records_of(self.samples("tally_aggregator_records_total"))
 
     def holds(self, partitions):
         """Ready, and its workers hold as many partitions."""
