@@ -15,7 +15,8 @@ from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
 from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
-from scale import MARGIN, MILLION, Share, Thirds, Watch, cpu_by_records, sharing_problem, figures as figures_of_scale
+from scale import (MARGIN, MILLION, Share, Thirds, Watch, added_per_event, cpu_by_records, sharing_problem,
+                   figures as figures_of_scale)
 from stand import holdings, records_of
 from turns import Player, Turn, old_of_young, single_ratios, take_turns
 
@@ -91,9 +92,18 @@ class ThirdsOfARun(unittest.TestCase):
         self.assertAlmostEqual(thirds.grown_beside_dedup_mb(), 190)
         self.assertAlmostEqual(thirds.grown_after_budget(), 3)
 
-    def test_bytes_per_event(self):
-        database = [(MARGIN, 900e6), (MARGIN + MILLION, 40e6), (MARGIN + 3 * MILLION, 160e6)]
-        self.assertAlmostEqual(Thirds(run_of((), database), 3 * MILLION).bytes_per_event(), 2)
+    def test_bytes_per_event_are_those_that_a_third_added(self):
+        def grown(last_third, fixed=0):
+            database = [(MARGIN * n // 4, fixed + 10 * MARGIN * n // 4) for n in range(4, 13)]
+            database += [(records, size + (last_third - 10) * (records - 3 * MARGIN))
+                         for records, size in ((MARGIN * n // 4, fixed + 10 * MARGIN * n // 4) for n in range(13, 17))]
+            return Thirds(run_of((), database), 3 * MILLION).bytes_per_event()
+        self.assertAlmostEqual(grown(10), 1)
+        self.assertAlmostEqual(grown(12), 1.2)
+        self.assertAlmostEqual(grown(12, fixed=80 * MARGIN), 1.2)  # which a size over all events would hide
+
+    def test_the_plot_shows_what_was_added_since_the_look_before(self):
+        self.assertEqual(added_per_event([(10, 100), (20, 150), (20, 160)]), [(10, 10), (20, 5)])
 
 
 class Sharing(unittest.TestCase):
