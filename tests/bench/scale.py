@@ -285,7 +285,18 @@ def run_hot(arguments):
 
 
 def run_budget(arguments):
-    return run_old(arguments, "budget", ["--dedup-memory-mb", str(arguments.budget_mb)], f"{arguments.dir}/cache")
+    found = run_old(arguments, "budget", ["--dedup-memory-mb", str(arguments.budget_mb)], f"{arguments.dir}/cache")
+    return {**found, "problem": found["problem"] or budget_problem(found["spilled_at"], arguments)}
+
+
+def budget_problem(spilled_at, arguments):
+    """What is wrong with a run whose last third was to be under the budget, or None."""
+    last_begin = Thirds.last_begin_of(arguments.records)
+    if spilled_at is not None and spilled_at <= last_begin:
+        return None
+    when = f"after {spilled_at / MILLION:.1f} M events" if spilled_at else "never"
+    return (f"the budget of {arguments.budget_mb} MB was reached {when}, not before the last third "
+            f"({last_begin / MILLION:.1f} M): give a smaller --budget-mb")
 
 
 def run_pairs(arguments):
@@ -297,8 +308,12 @@ class Thirds:
     """A run's first and last third beside each other: memory and the database."""
 
     def __init__(self, run, records):
-        self.run, self.first_end, self.last_begin = run, MARGIN + records / 3, MARGIN + records * 2 / 3
+        self.run, self.first_end, self.last_begin = run, MARGIN + records / 3, self.last_begin_of(records)
         self.end = MARGIN + records
+
+    @staticmethod
+    def last_begin_of(records):
+        return MARGIN + records * 2 / 3
 
     def peaks(self, of):
         """Of the first third (with what lies before it, and at least the first look) and of the last."""

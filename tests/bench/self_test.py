@@ -15,8 +15,8 @@ from freshness import first_beyond
 from plot import Line, Panel, ticks, write_svg
 from producer_http import problems_of_half, problems_of_part, wait_ms_of_half
 from producer_library import figures_of, share_of_bare
-from scale import (MARGIN, MILLION, Share, Thirds, Watch, added_per_event, cpu_by_records, sharing_problem,
-                   figures as figures_of_scale)
+from scale import (MARGIN, MILLION, Share, Thirds, Watch, added_per_event, budget_problem, cpu_by_records,
+                   figures as figures_of_scale, sharing_problem)
 from stand import holdings, records_of
 from turns import Player, Turn, old_of_young, single_ratios, take_turns
 
@@ -101,6 +101,12 @@ class ThirdsOfARun(unittest.TestCase):
         self.assertAlmostEqual(grown(10), 1)
         self.assertAlmostEqual(grown(12), 1.2)
         self.assertAlmostEqual(grown(12, fixed=80 * MARGIN), 1.2)  # which a size over all events would hide
+
+    def test_a_budget_that_is_not_reached_before_the_last_third_is_wrong(self):
+        arguments = types.SimpleNamespace(records=6 * MILLION, budget_mb=64)
+        self.assertIsNone(budget_problem(MARGIN + 4 * MILLION, arguments))
+        self.assertIn("after 5.1 M events", budget_problem(MARGIN + 4.1 * MILLION, arguments))
+        self.assertIn("64 MB was reached never", budget_problem(None, arguments))
 
     def test_the_plot_shows_what_was_added_since_the_look_before(self):
         self.assertEqual(added_per_event([(10, 100), (20, 150), (20, 160)]), [(10, 10), (20, 5)])
