@@ -77,6 +77,12 @@ def ask(psql, question, tenants, expected):
     return sorted(took), wrong
 
 
+def figures(month, days):
+    """Of seconds that each question took, sorted."""
+    return [Figure("month to date, p99", 1, 1000 * percentile(month, 0.99), "ms", 2),
+            Figure("month by day and model, p99", 20, 1000 * percentile(days, 0.99), "ms", 2)]
+
+
 def main():
     arguments = parse_arguments(["tenants"])
     make_catalogue(arguments)
@@ -100,8 +106,7 @@ def main():
         print(f"\n  {name}, as Postgres explains it:\n")
         print("\n".join(f"    {line}" for line in plan.splitlines()))
     judged = arguments.tenants >= JUDGED_TENANTS
-    missed, out = judge([Figure("month to date, p99", 1, 1000 * percentile(month, 0.99), "ms", 2),
-                         Figure("month by day and model, p99", 20, 1000 * percentile(days, 0.99), "ms", 2)], judged)
+    missed, out = judge(figures(month, days), judged)
     write_json(arguments, {"windows": arguments.tenants * HOURS * MODELS, "figures": out})
     psql.close()
     drop_database(arguments, "reads")

@@ -73,21 +73,6 @@ void run_benchmarks(const runtime::config::Settings& settings, bench::Report& re
   benchmark::ClearRegisteredBenchmarks();  // the databases are dropped while there is a client
 }
 
-int verdict(const bench::Report& report, const bench::Bar& bar) {
-  fmt::print("\n");
-  for (const std::string& failure : report.failures()) fmt::print("{}: {}\n", kName, failure);
-  if (!report.failures().empty()) return 1;
-  if (!bar.measured) {
-    fmt::print("bench stages: done; the path from decode to fold, which has a bar, was not run.\n");
-    return 0;
-  }
-  fmt::print(
-      "bench stages: from decode to fold in steady state at most {:.4f} heap allocations per event "
-      "({}); the bar is {}: {}.\n",
-      bar.worst, bar.of, bench::kMostAllocationsPerEvent, bar.held() ? "met" : "MISSED");
-  return bar.held() ? 0 : 1;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -106,7 +91,9 @@ int main(int argc, char** argv) {
     const bench::Bar bar = bench::bar_of(figures);
     bench::print_table(figures);
     bench::write_json(parsed.settings->text("json"), figures, bar);
-    return verdict(report, bar);
+    const bench::Verdict verdict = bench::verdict_of(report.failures(), bar);
+    fmt::print("\n{}\n", verdict.sentence);
+    return verdict.exit_code;
   } catch (const std::exception& failure) {
     fmt::print(stderr, "{}: {}\n", kName, failure.what());
     return 1;

@@ -93,6 +93,17 @@ Bar bar_of(const std::vector<Figure>& figures) {
   return bar;
 }
 
+Verdict verdict_of(const std::vector<std::string>& failures, const Bar& bar) {
+  if (!failures.empty()) return {1, fmt::format("stages: {}", fmt::join(failures, "; "))};
+  if (!bar.measured) {
+    return {0, "bench stages: done; the path from decode to fold, which has a bar, was not run."};
+  }
+  return {bar.held() ? 0 : 1,
+          fmt::format("bench stages: from decode to fold in steady state at most {:.4f} heap "
+                      "allocations per event ({}); the bar is {}: {}.",
+                      bar.worst, bar.of, kMostAllocationsPerEvent, bar.held() ? "met" : "MISSED")};
+}
+
 void write_json(const std::filesystem::path& path, const std::vector<Figure>& figures,
                 const Bar& bar) {
   auto stages = nlohmann::ordered_json::array();

@@ -59,6 +59,13 @@ struct Bar {
 // Of the figures whose names start with kSteadyPath.
 [[nodiscard]] Bar bar_of(const std::vector<Figure>& figures);
 
+struct Verdict {
+  int exit_code = 0;
+  std::string sentence;
+};
+// `failures`: of benchmarks that could not run; any of them is an exit code of 1.
+[[nodiscard]] Verdict verdict_of(const std::vector<std::string>& failures, const Bar& bar);
+
 // Throws std::runtime_error when the file cannot be written.
 void write_json(const std::filesystem::path& path, const std::vector<Figure>& figures,
                 const Bar& bar);

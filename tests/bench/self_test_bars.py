@@ -1,0 +1,135 @@
+"""A good and a bad run, written by hand, through what each bench holds against its bars: a wrong divisor or a wrong
+side of a bar would show here."""
+
+import contextlib
+import io
+import types
+import unittest
+
+import freshness
+import pipeline
+import reads
+import scale
+from figures import judge
+from scale import MARGIN, MILLION
+from stand import check_totals
+
+
+def missed(figures):
+    with contextlib.redirect_stdout(io.StringIO()):
+        return judge(figures)[0]
+
+
+class Bars(unittest.TestCase):
+    def hold(self, figures, names):
+        self.assertEqual(([figure.what for figure in figures], missed(figures)), (names, []))
+
+    def miss_one_each(self, figures_of, good, worse):
+        """`worse`: for each figure what makes it alone miss."""
+        names = [figure.what for figure in figures_of(**good)]
+        self.hold(figures_of(**good), names)
+        self.assertEqual([missed(figures_of(**{**good, **change})) for change in worse], [[name] for name in names])
+
+
+class Pipeline(Bars):
+    """12,000,000 events at just the bars."""
+
+    @staticmethod
+    def of(shape="plain", rate=1_176_000, cpu=13.2, postgres=4.8, peak=1_000.0, records=12_000_000):
+        arguments = types.SimpleNamespace(shape=shape, records=records)
+        bare = [{"rate": 2_800_000}] * 3
+        tally = [{"rate": rate, "cpu_seconds": cpu, "postgres_cpu": postgres, "peak_mb": peak, "dedup_mb": 300.0}] * 3
+        return pipeline.figures(arguments, bare, tally)
+
+    def test_plain(self):
+        self.miss_one_each(self.of, {}, [{"cpu": 13.3}, {"postgres": 4.9}, {"rate": 1_175_000}, {"peak": 1_001.0}])
+
+    def test_wide(self):
+        self.miss_one_each(self.of, {"shape": "wide", "rate": 336_000, "postgres": 48.0},
+                           [{"rate": 335_000}, {"postgres": 48.1}])
+
+    def test_cpu_is_of_each_million(self):
+        self.assertEqual(missed(self.of(records=6_000_000)), ["the aggregator", "Postgres"])
+
+    def test_one_bad_round_of_three_decides_nothing_but_the_peak(self):
+        good = {"rate": 1_176_000, "cpu_seconds": 13.2, "postgres_cpu": 4.8, "peak_mb": 900.0, "dedup_mb": 300.0}
+        bad = {"rate": 100_000, "cpu_seconds": 99.0, "postgres_cpu": 99.0, "peak_mb": 9_000.0, "dedup_mb": 300.0}
+        arguments = types.SimpleNamespace(shape="plain", records=12_000_000)
+        self.assertEqual(missed(pipeline.figures(arguments, [{"rate": 2_800_000}] * 3, [good, bad, good])),
+                         ["peak RssAnon without the dedup memory"])
+
+
+class Reads(Bars):
+    @staticmethod
+    def of(month=1.0, days=20.0):
+        """The slowest of a hundred does not count for p99, the one before it does."""
+        return reads.figures([0.0001] * 98 + [month / 1000, 9.0], [0.001] * 98 + [days / 1000, 9.0])
+
+    def test_each_can_be_missed(self):
+        self.miss_one_each(self.of, {}, [{"month": 1.01}, {"days": 20.1}])
+
+
+class Freshness(Bars):
+    @staticmethod
+    def of(p50=700, p99=1500, p99_short=250, published=99_000, published_short=99_000):
+        return freshness.figures(types.SimpleNamespace(rate=100_000), [
+            {"interval_ms": 1000, "readable_ms": {"p50": p50, "p99": p99}, "published_per_second": published},
+            {"interval_ms": 100, "readable_ms": {"p50": 9_999, "p99": p99_short},
+             "published_per_second": published_short}])
+
+    def test_each_can_be_missed(self):
+        self.miss_one_each(self.of, {}, [{"p50": 701}, {"p99": 1501}, {"published": 98_999}, {"p99_short": 251},
+                                         {"published_short": 98_999}])
+
+
+class Scale(Bars):
+    """Three millions between the margins."""
+
+    @staticmethod
+    def of(hot_cpu=1.05, budget_cpu=1.05, beside_dedup=250e6, under_budget=210e6, last_third=10.5, two=1.1):
+        def run(old_of_young, last_rss, last_dedup):
+            return {"in_turns": {"old_of_young": old_of_young},
+                    "memory": [(MARGIN, 210e6, 10e6), (MARGIN + 2 * MILLION, 200e6, 20e6),
+                               (MARGIN + 3 * MILLION, last_rss, last_dedup)],
+                    "database": [(MARGIN, 900e6), (MARGIN + MILLION, 910e6), (MARGIN + 2 * MILLION, 920e6),
+                                 (MARGIN + 3 * MILLION, 920e6 + last_third * MILLION)]}
+        pairs = [({"cpu_per_million": one}, {"cpu_per_million": one * ratio})
+                 for one, ratio in ((1.0, two), (5.0, 0.1), (2.0, 9.0))]
+        return scale.figures(types.SimpleNamespace(records=3 * MILLION),
+                             run(hot_cpu, beside_dedup + 20e6, 20e6), run(budget_cpu, under_budget * 1.05, 20e6), pairs)
+
+    def test_each_can_be_missed(self):
+        self.miss_one_each(self.of, {}, [{"hot_cpu": 1.06}, {"budget_cpu": 1.06}, {"beside_dedup": 251e6},
+                                         {"under_budget": 212e6}, {"last_third": 10.6}, {"two": 1.11}])
+
+
+class FakePsql:
+    """Answers with what a database would hold."""
+
+    def __init__(self, ledger, totals):
+        self.ledger, self.totals = ledger, totals
+
+    def value(self, sql):
+        if "tally.ledger" in sql:
+            return self.ledger
+        return next((total for meter, total in self.totals.items() if f"'{meter}'" in sql), "null")
+
+
+class Totals(unittest.TestCase):
+    EXPECTED = {"records": 10, "classes": {"counted": 8, "duplicate": 2},
+                "meters": {"api": {"total": "5"}, "tokens": {"total": "7.250"}}}
+
+    def problem(self, ledger="8 2 10", **totals):
+        return check_totals(FakePsql(ledger, {"api": "5", "tokens": "7.25", **totals}), self.EXPECTED)
+
+    def test_the_generators_totals_are_right(self):
+        self.assertIsNone(self.problem())
+
+    def test_what_differs_is_told(self):
+        self.assertIn("ledger", self.problem(ledger="8 1 10"))
+        self.assertIn("meter tokens: 7.251", self.problem(tokens="7.251"))
+        self.assertIn("meter api: null", self.problem(api="null"))
+
+
+if __name__ == "__main__":
+    unittest.main()
