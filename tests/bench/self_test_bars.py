@@ -5,6 +5,7 @@ import contextlib
 import io
 import types
 import unittest
+from decimal import Decimal
 
 import freshness
 import pipeline
@@ -104,31 +105,51 @@ class Scale(Bars):
 
 
 class FakePsql:
-    """Answers with what a database would hold."""
+    """Answers with what a database would hold; `rows`: of the windows, the days and the months."""
 
-    def __init__(self, ledger, totals):
-        self.ledger, self.totals = ledger, totals
+    def __init__(self, ledger, rows):
+        self.ledger, self.rows = ledger, rows
 
     def value(self, sql):
         if "tally.ledger" in sql:
             return self.ledger
-        return next((total for meter, total in self.totals.items() if f"'{meter}'" in sql), "null")
+        kind = "window" if "usage_window" in sql else "day" if "'day'" in sql else "month"
+        return ",".join(self.rows[kind]) or "null"
 
 
 class Totals(unittest.TestCase):
-    EXPECTED = {"records": 10, "classes": {"counted": 8, "duplicate": 2},
-                "meters": {"api": {"total": "5"}, "tokens": {"total": "7.250"}}}
+    DAY = 1_763_596_800  # 2025-11-20
+    EXPECTED = {"records": 10, "classes": {"counted": 8, "duplicate": 2, "conflict": 0, "late": 0, "rejected": 0},
+                "windows": {("a", "calls", DAY): (Decimal("5"), 5), ("a", "calls", DAY + 3600): (Decimal("1"), 1),
+                            ("b", "tokens", DAY + 86_400): (Decimal("7.250"), 2)}}
+    MONTH = 1_761_955_200  # 2025-11-01
+    ROWS = {"window": [f"a calls {DAY} 5 5", f"a calls {DAY + 3600} 1.0 1", f"b tokens {DAY + 86_400} 7.25 2"],
+            "day": [f"a calls {DAY} 6 6", f"b tokens {DAY + 86_400} 7.25 2"],
+            "month": [f"a calls {MONTH} 6 6", f"b tokens {MONTH} 7.25 2"]}
 
-    def problem(self, ledger="8 2 10", **totals):
-        return check_totals(FakePsql(ledger, {"api": "5", "tokens": "7.25", **totals}), self.EXPECTED)
+    def problem(self, ledger="8 2 0 0 0 10", **rows):
+        return check_totals(FakePsql(ledger, {**self.ROWS, **rows}), self.EXPECTED)
 
     def test_the_generators_totals_are_right(self):
         self.assertIsNone(self.problem())
 
-    def test_what_differs_is_told(self):
-        self.assertIn("ledger", self.problem(ledger="8 1 10"))
-        self.assertIn("meter tokens: 7.251", self.problem(tokens="7.251"))
-        self.assertIn("meter api: null", self.problem(api="null"))
+    def test_each_class_of_the_ledger_is_the_generators(self):
+        for ledger in ("8 1 0 0 0 10", "8 2 1 0 0 10", "8 2 0 1 0 10", "8 2 0 0 1 10", "8 2 0 0 0 11"):
+            self.assertIn("ledger: counted, duplicate, conflict", self.problem(ledger=ledger))
+
+    def test_the_same_sum_at_another_tenant_hour_or_day_is_wrong(self):
+        first, second, third = self.ROWS["window"]
+        for wrong in ([first, second, third.replace("b", "c")], [first, second, third.replace("tokens", "calls")],
+                      [first.replace(" 5 5", " 4 5"), second.replace("1.0", "2.0"), third],
+                      [first.replace(" 5 5", " 5 4"), second.replace(" 1", " 2"), third],
+                      [f"a calls {self.DAY} 6 6", third], [first, second], []):
+            self.assertIn("window of", self.problem(window=wrong))
+        self.assertEqual(self.problem(window=[first, second, third.replace("7.25", "7.251")]),
+                         "window of b, tokens, 2025-11-21T00:00Z: 7.251 in 2 events, the generator's 7.250 in 2")
+
+    def test_what_finance_reads_is_right_too(self):
+        self.assertIn("total of the day of a, calls", self.problem(day=self.ROWS["day"][1:]))
+        self.assertIn("total of the month of b", self.problem(month=[self.ROWS["month"][0]]))
 
 
 if __name__ == "__main__":

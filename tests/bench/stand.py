@@ -2,6 +2,7 @@
 the aggregator as a process."""
 
 import argparse
+import csv
 import datetime
 import json
 import os
@@ -173,8 +174,14 @@ def make_catalogue(arguments):
 
 
 def expected_totals(arguments):
+    """What the generator says of its stream: expected.json, and `windows`, the quantity and events of each (tenant,
+    meter, start of the hour in seconds since 1970)."""
     with open(f"{arguments.dir}/expected.json", encoding="utf-8") as file:
-        return json.load(file)
+        expected = json.load(file)
+    with open(f"{arguments.dir}/expected_windows.csv", encoding="ascii", newline="") as file:
+        windows = {(row["tenant"], row["meter"], int(row["start"])): (Decimal(row["quantity"]), int(row["events"]))
+                   for row in csv.DictReader(file)}
+    return {**expected, "windows": windows}
 
 
 def logged(log_path, event):
@@ -302,17 +309,56 @@ def wait_until(process, log_path, condition, seconds=600):
         time.sleep(0.02)
 
 
-def check_totals(psql, expected):
-    """What differs from the generator's totals, or None."""
-    ledger = psql.value("SELECT sum(counted) || ' ' || sum(duplicate) || ' ' || sum(consumed) FROM tally.ledger")
-    wanted = f"{expected['classes']['counted']} {expected['classes']['duplicate']} {expected['records']}"
-    if ledger != wanted:
-        return f"ledger: counted, duplicate, consumed are {ledger}, the generator's {wanted}"
-    for meter, planned in expected["meters"].items():
-        total = psql.value(f"SELECT sum(quantity) FROM tally.usage_window WHERE meter = '{meter}'")
-        if total == "null" or Decimal(total) != Decimal(planned["total"]):
-            return f"meter {meter}: {total}, the generator's {planned['total']}"
+def rows_of(psql, table, start, condition="true"):
+    """Quantity and events of each (tenant, meter, start), all dimensions together, as expected_totals has them."""
+    text = psql.value(
+        f"SELECT string_agg(concat_ws(' ', tenant, meter, start, quantity, events), ',') FROM (SELECT tenant, meter, "
+        f"extract(epoch FROM {start})::bigint AS start, sum(quantity) AS quantity, sum(events) AS events "
+        f"FROM tally.{table} WHERE {condition} GROUP BY tenant, meter, {start}) rows")
+    if text == "null":
+        return {}
+    return {(tenant, meter, int(when)): (Decimal(quantity), int(events))
+            for tenant, meter, when, quantity, events in (row.split(" ") for row in text.split(","))}
+
+
+def summed(windows, span):
+    """`windows` by the days or months of UTC that they lie in."""
+    first_of = {"day": {"hour": 0}, "month": {"day": 1, "hour": 0}}[span]
+    starts, out = {}, {}
+    for (tenant, meter, start), (quantity, events) in windows.items():
+        if start not in starts:
+            moment = datetime.datetime.fromtimestamp(start, datetime.timezone.utc)
+            starts[start] = int(moment.replace(**first_of).timestamp())
+        key = (tenant, meter, starts[start])
+        before = out.get(key, (0, 0))
+        out[key] = (before[0] + quantity, before[1] + events)
+    return out
+
+
+def rows_differ(what, found, wanted):
+    """The first row that is not the generator's, or None."""
+    for key in sorted(found.keys() | wanted.keys()):
+        if found.get(key) != wanted.get(key):
+            (tenant, meter, start), none = key, ("no quantity", "no")
+            when = datetime.datetime.fromtimestamp(start, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ")
+            here, there = found.get(key, none), wanted.get(key, none)
+            return (f"{what} of {tenant}, {meter}, {when}: {here[0]} in {here[1]} events, the generator's "
+                    f"{there[0]} in {there[1]}")
     return None
+
+
+def check_totals(psql, expected):
+    """What differs from the generator's totals, or None: the ledger's classes, each tenant's and meter's hours, days and
+    months."""
+    classes = {**expected["classes"], "consumed": expected["records"]}
+    ledger = psql.value(f"SELECT concat_ws(' ', {', '.join(f'sum({name})' for name in classes)}) FROM tally.ledger")
+    wanted = " ".join(str(count) for count in classes.values())
+    if ledger != wanted:
+        return f"ledger: {', '.join(classes)} are {ledger}, the generator's {wanted}"
+    return (rows_differ("window", rows_of(psql, "usage_window", "window_start"), expected["windows"])
+            or next(filter(None, (rows_differ(f"total of the {span}",
+                                              rows_of(psql, "usage_total", "span_start", f"span = '{span}'"),
+                                              summed(expected["windows"], span)) for span in ("day", "month"))), None))
 
 
 def write_json(arguments, content):

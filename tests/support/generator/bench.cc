@@ -155,10 +155,15 @@ void Bench::show_until_done() {
   show(true);
 }
 
-void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& json) {
+void write_text(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::trunc);
-  file << json.dump(1) << '\n';
+  file << text;
+  file.close();
   if (!file) throw std::runtime_error(fmt::format("{}: cannot be written", path.string()));
+}
+
+void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& json) {
+  write_text(path, json.dump(1) + '\n');
 }
 
 void Bench::write_pace() const {
@@ -187,6 +192,7 @@ BenchSums Bench::run() {
   for (std::thread& thread : threads) thread.join();
   if (failed_) throw std::runtime_error(why_);
   write_json(target_.out / "expected.json", stream_.expected(sums_));
+  write_text(target_.out / "expected_windows.csv", stream_.expected_windows(sums_));
   producer_.reset();  // its thread notes no more
   if (pacer_) write_pace();
   return sums_;

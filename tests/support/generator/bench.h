@@ -15,8 +15,8 @@ struct BenchTarget {
   // Records a second, by a timetable that does not wait for the broker (pacer.h); 0: no timetable.
   std::int64_t rate = 0;
   std::int64_t sample = 20;  // with a rate: one record of so many goes to published.csv
-  // bench-catalogue.json and expected.json are written here; with a rate published.csv and
-  // pace.json too.
+  // bench-catalogue.json, expected.json and expected_windows.csv are written here; with a rate
+  // published.csv and pace.json too.
   std::filesystem::path out;
 };
 

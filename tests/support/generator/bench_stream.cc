@@ -20,6 +20,8 @@ constexpr std::int64_t kFarthestCopy = 50'000;
 constexpr std::array<std::string_view, 3> kTypes = {"api.request", "llm.completion",
                                                     "job.finished"};
 constexpr std::int64_t kHourSeconds = 3'600;
+constexpr std::int64_t kHourMicros = kHourSeconds * kMicrosPerSecond;
+constexpr std::array<std::string_view, 3> kMeters = {"api_calls", "ai_tokens", "job_minutes"};
 constexpr std::string_view kPadding = "eu-central-1a-gateway";
 
 }  // namespace
@@ -31,6 +33,11 @@ void BenchSums::add(const BenchSums& other) {
   ai_tokens += other.ai_tokens;
   job_minutes += other.job_minutes;
   bytes += other.bytes;
+  if (windows.size() < other.windows.size()) windows.resize(other.windows.size());
+  for (std::size_t i = 0; i < other.windows.size(); ++i) {
+    windows[i].thousandths += other.windows[i].thousandths;
+    windows[i].events += other.windows[i].events;
+  }
 }
 
 BenchStream::BenchStream(const BenchOptions& options) : options_(options) {}
@@ -50,29 +57,24 @@ std::int64_t BenchStream::original_of(std::int64_t number) const {
   return original;
 }
 
-void BenchStream::append_data(std::uint64_t kind, std::uint64_t dice, BenchRecord& record,
-                              BenchSums* sums) const {
-  std::string& out = record.text;
+std::int64_t BenchStream::append_data(std::uint64_t kind, std::uint64_t dice,
+                                      std::string& out) const {
   auto to = std::back_inserter(out);
-  BenchSums unused;
-  BenchSums& add = sums != nullptr ? *sums : unused;
+  std::int64_t thousandths = 1'000;
   switch (kind) {
     case 0:
-      add.api_calls += 1'000;
       fmt::format_to(to, R"({{"status":"ok","latency_ms":{})", 1 + dice % 900);
       break;
     case 1: {
       const std::uint64_t tokens = 1 + dice % 4'000;
-      add.ai_tokens += static_cast<Wide>(tokens) * 1'000;
+      thousandths = static_cast<std::int64_t>(tokens) * 1'000;
       fmt::format_to(to, R"({{"status":"ok","tokens":{})", tokens);
       break;
     }
-    default: {
-      const std::uint64_t thousandths = 1 + dice % 90'000;
-      add.job_minutes += static_cast<Wide>(thousandths);
+    default:
+      thousandths = static_cast<std::int64_t>(1 + dice % 90'000);
       out += R"({"status":"ok","minutes":)";
       append_thousandths(static_cast<Wide>(thousandths), out);
-    }
   }
   for (int i = 0; i < options_.dimensions; ++i) {
     fmt::format_to(to, R"(,"dim_{}":"value_{}")", i + 1,
@@ -80,6 +82,24 @@ void BenchStream::append_data(std::uint64_t kind, std::uint64_t dice, BenchRecor
                        static_cast<std::uint64_t>(options_.dimension_values));
   }
   fmt::format_to(to, R"(,"api_key":"key_{:08x}","region":"{}"}}}})", dice >> 32U, kPadding);
+  return thousandths;
+}
+
+void BenchStream::count(std::uint64_t kind, std::uint64_t tenant, std::int64_t micros,
+                        std::int64_t thousandths, BenchSums& sums) const {
+  (kind == 0   ? sums.api_calls
+   : kind == 1 ? sums.ai_tokens
+               : sums.job_minutes) += static_cast<Wide>(thousandths);
+  // One more than it spans, for a start within an hour.
+  const auto hours = static_cast<std::size_t>(options_.hours) + 1;
+  if (sums.windows.empty()) {
+    sums.windows.resize(static_cast<std::size_t>(options_.tenants) * kMeters.size() * hours);
+  }
+  const auto hour =
+      static_cast<std::size_t>(micros / kHourMicros - options_.start_micros / kHourMicros);
+  BenchWindow& window = sums.windows.at((tenant * kMeters.size() + kind) * hours + hour);
+  window.thousandths += thousandths;
+  ++window.events;
 }
 
 void BenchStream::make(std::int64_t number, BenchRecord& record, BenchSums& sums) const {
@@ -90,7 +110,9 @@ void BenchStream::make(std::int64_t number, BenchRecord& record, BenchSums& sums
   const std::uint64_t low = scatter(high ^ key);
   const std::uint64_t dice = scatter(low);
   const std::uint64_t kind = (high >> 7U) % kTypes.size();
-  const std::int64_t micros_along =
+  const std::uint64_t tenant = (low >> 9U) % static_cast<std::uint64_t>(options_.tenants);
+  const std::int64_t micros =
+      options_.start_micros +
       static_cast<std::int64_t>(static_cast<Wide>(origin) * options_.hours * kHourSeconds *
                                 kMicrosPerSecond / options_.records);
 
@@ -102,11 +124,11 @@ void BenchStream::make(std::int64_t number, BenchRecord& record, BenchSums& sums
   out += record.id;
   out += R"(","source":"/services/gateway","type":")";
   out += kTypes[kind];
-  fmt::format_to(std::back_inserter(out), R"(","subject":"tenant_{:04}","time":")",
-                 1 + (low >> 9U) % static_cast<std::uint64_t>(options_.tenants));
-  append_utc(options_.start_micros + micros_along, out);
+  fmt::format_to(std::back_inserter(out), R"(","subject":"tenant_{:04}","time":")", 1 + tenant);
+  append_utc(micros, out);
   out += R"(","datacontenttype":"application/json","data":)";
-  append_data(kind, dice, record, copy ? nullptr : &sums);
+  const std::int64_t thousandths = append_data(kind, dice, out);
+  if (!copy) count(kind, tenant, micros, thousandths, sums);
   sums.bytes += static_cast<std::int64_t>(out.size());
   ++(copy ? sums.duplicates : sums.counted);
 }
@@ -125,9 +147,9 @@ ordered_json BenchStream::catalogue() const {
     meter["window"] = "hour";
     meters.push_back(std::move(meter));
   };
-  add("api_calls", kTypes[0], "count", "");
-  add("ai_tokens", kTypes[1], "sum", "/tokens");
-  add("job_minutes", kTypes[2], "sum", "/minutes");
+  add(kMeters[0], kTypes[0], "count", "");
+  add(kMeters[1], kTypes[1], "sum", "/tokens");
+  add(kMeters[2], kTypes[2], "sum", "/minutes");
   auto tenants = ordered_json::array();
   for (int number = 1; number <= options_.tenants; ++number) {
     tenants.push_back({{"id", fmt::format("tenant_{:04}", number)}});
@@ -151,6 +173,21 @@ ordered_json BenchStream::expected(const BenchSums& sums) const {
   out["meters"]["api_calls"]["total"] = thousandths_text(sums.api_calls);
   out["meters"]["ai_tokens"]["total"] = thousandths_text(sums.ai_tokens);
   out["meters"]["job_minutes"]["total"] = thousandths_text(sums.job_minutes);
+  return out;
+}
+
+std::string BenchStream::expected_windows(const BenchSums& sums) const {
+  const auto hours = static_cast<std::size_t>(options_.hours) + 1;
+  const std::int64_t first = options_.start_micros / kHourMicros * kHourSeconds;
+  std::string out = "tenant,meter,start,quantity,events\n";
+  for (std::size_t i = 0; i < sums.windows.size(); ++i) {
+    const BenchWindow& window = sums.windows[i];
+    if (window.events == 0) continue;
+    fmt::format_to(std::back_inserter(out), "tenant_{:04},{},{},{},{}\n",
+                   1 + i / hours / kMeters.size(), kMeters.at(i / hours % kMeters.size()),
+                   first + static_cast<std::int64_t>(i % hours) * kHourSeconds,
+                   thousandths_text(window.thousandths), window.events);
+  }
   return out;
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace tally::generator {
 
@@ -24,6 +25,12 @@ struct BenchRecord {
   std::string text;
 };
 
+// Of one tenant, meter and hour.
+struct BenchWindow {
+  std::int64_t thousandths = 0;
+  std::int64_t events = 0;
+};
+
 // What one thread's share came to: amounts in thousandths.
 struct BenchSums {
   std::int64_t counted = 0;
@@ -32,6 +39,7 @@ struct BenchSums {
   Wide ai_tokens = 0;
   Wide job_minutes = 0;
   std::int64_t bytes = 0;
+  std::vector<BenchWindow> windows;  // empty, or one for each tenant, meter and hour; BenchStream's
   void add(const BenchSums& other);
 };
 
@@ -43,12 +51,17 @@ class BenchStream {
   void make(std::int64_t number, BenchRecord& record, BenchSums& sums) const;
   [[nodiscard]] nlohmann::ordered_json catalogue() const;
   [[nodiscard]] nlohmann::ordered_json expected(const BenchSums& sums) const;
+  // CSV with a head: tenant, meter, start of the hour in seconds since 1970, quantity and events of
+  // each window that has events, all dimensions together.
+  [[nodiscard]] std::string expected_windows(const BenchSums& sums) const;
 
  private:
   [[nodiscard]] bool is_copy(std::int64_t number) const;
   [[nodiscard]] std::int64_t original_of(std::int64_t number) const;
-  void append_data(std::uint64_t kind, std::uint64_t dice, BenchRecord& record,
-                   BenchSums* sums) const;
+  // Returns the event's amount in thousandths.
+  std::int64_t append_data(std::uint64_t kind, std::uint64_t dice, std::string& out) const;
+  void count(std::uint64_t kind, std::uint64_t tenant, std::int64_t micros,
+             std::int64_t thousandths, BenchSums& sums) const;
   BenchOptions options_;
 };
 

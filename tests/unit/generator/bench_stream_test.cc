@@ -2,10 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
+#include <utility>
 
 namespace tally::generator {
 namespace {
@@ -53,6 +56,63 @@ TEST(BenchStream, SumsHoldAgainstASlowCount) {
   EXPECT_NEAR(std::stod(expected["meters"]["job_minutes"]["total"].get<std::string>()), minutes,
               1e-3);
   EXPECT_NEAR(static_cast<double>(sums.bytes) / 20'000, 310, 10);
+}
+
+// Of `stream`, counted from its events' texts; thousandths, for no amount has more digits.
+std::map<std::string, std::pair<std::int64_t, std::int64_t>> counted_windows(
+    const BenchStream& stream, const BenchOptions& options) {
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> windows;
+  std::set<std::string> seen;
+  BenchRecord record;
+  BenchSums sums;
+  for (std::int64_t number = 0; number < options.records; ++number) {
+    stream.make(number, record, sums);
+    if (!seen.insert(record.id).second) continue;
+    const json event = json::parse(record.text);
+    const json& data = event["data"];
+    const std::string hour = event["time"].get<std::string>().substr(0, 13) + ":00:00Z";
+    const std::string where = event["subject"].get<std::string>() + ',' +
+                              (data.contains("tokens")    ? "ai_tokens"
+                               : data.contains("minutes") ? "job_minutes"
+                                                          : "api_calls") +
+                              ',' + std::to_string(parse_utc(hour).value() / kMicrosPerSecond);
+    auto& [thousandths, events] = windows[where];
+    thousandths += data.contains("tokens")    ? data["tokens"].get<std::int64_t>() * 1'000
+                   : data.contains("minutes") ? std::llround(data["minutes"].get<double>() * 1'000)
+                                              : 1'000;
+    ++events;
+  }
+  return windows;
+}
+
+TEST(BenchStream, WindowsHoldAgainstASlowCount) {
+  BenchOptions options = small(1);
+  options.hours = 3;
+  options.start_micros += std::int64_t{1'800} * kMicrosPerSecond;  // so its times lie in four hours
+  const BenchStream stream(options);
+  const auto counted = counted_windows(stream, options);
+  EXPECT_EQ(counted.size(), 20U * 3 * 4);
+
+  BenchRecord record;
+  BenchSums sums;
+  BenchSums half;
+  for (std::int64_t number = 0; number < options.records; ++number) {
+    stream.make(number, record, number % 2 == 0 ? sums : half);
+  }
+  sums.add(half);
+  std::istringstream lines(stream.expected_windows(sums));
+  std::string line;
+  std::getline(lines, line);
+  EXPECT_EQ(line, "tenant,meter,start,quantity,events");
+  std::size_t rows = 0;
+  for (; std::getline(lines, line); ++rows) {
+    const std::size_t third = line.find(',', line.find(',', line.find(',') + 1) + 1);
+    const auto found = counted.find(line.substr(0, third));
+    ASSERT_NE(found, counted.end()) << line;
+    const auto [thousandths, events] = found->second;
+    EXPECT_EQ(line.substr(third + 1), thousandths_text(thousandths) + ',' + std::to_string(events));
+  }
+  EXPECT_EQ(rows, counted.size());
 }
 
 TEST(BenchStream, ARecordDependsOnItsNumberAlone) {
