@@ -52,6 +52,15 @@ class Pipeline(Bars):
     def test_cpu_is_of_each_million(self):
         self.assertEqual(missed(self.of(records=6_000_000)), ["the aggregator", "Postgres"])
 
+    def test_the_ratio_is_taken_within_a_round(self):
+        bare, tally = ([{"rate": rate} for rate in rates] for rates in ((100, 200, 900), (50, 200, 90)))
+        self.assertEqual(pipeline.ratio_of(bare, tally), 0.5)  # median over median would be 0.45
+
+    def test_the_first_bare_read_is_in_no_round(self):
+        reads_of_log = iter(range(10))
+        self.assertEqual(list(pipeline.alternate(2, lambda: next(reads_of_log), lambda number: f"run {number}")),
+                         [(1, "run 0"), (2, "run 1")])
+
     def test_one_bad_round_of_three_decides_nothing_but_the_peak(self):
         good = {"rate": 1_176_000, "cpu_seconds": 13.2, "postgres_cpu": 4.8, "peak_mb": 900.0, "dedup_mb": 300.0}
         bad = {"rate": 100_000, "cpu_seconds": 99.0, "postgres_cpu": 99.0, "peak_mb": 9_000.0, "dedup_mb": 300.0}
