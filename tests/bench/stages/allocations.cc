@@ -1,5 +1,6 @@
 #include "tests/bench/stages/allocations.h"
 
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -8,15 +9,24 @@ namespace tally::bench {
 namespace {
 
 thread_local constinit Allocated counted;
+constinit std::atomic<std::int64_t> count_of_all{0};
+constinit std::atomic<std::int64_t> bytes_of_all{0};
 
 void note(std::size_t bytes) {
   ++counted.count;
   counted.bytes += static_cast<std::int64_t>(bytes);
+  count_of_all.fetch_add(1, std::memory_order_relaxed);
+  bytes_of_all.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
 }
 
 }  // namespace
 
 Allocated allocated() { return counted; }
+
+Allocated allocated_by_all() {
+  return {count_of_all.load(std::memory_order_relaxed),
+          bytes_of_all.load(std::memory_order_relaxed)};
+}
 
 }  // namespace tally::bench
 

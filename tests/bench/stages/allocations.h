@@ -24,4 +24,7 @@ struct Allocated {
 // By the calling thread, since it started.
 [[nodiscard]] Allocated allocated();
 
+// By all threads, since the program started.
+[[nodiscard]] Allocated allocated_by_all();
+
 }  // namespace tally::bench

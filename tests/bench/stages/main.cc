@@ -8,9 +8,11 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdint>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -47,6 +49,14 @@ void check_counter() {
   const bench::Allocated taken = bench::allocated() - before;
   TALLY_CHECK(made.size() == 1'000 && taken.count == 1 && taken.bytes == 1'000,
               "the counter saw {} allocations of {} bytes", taken.count, taken.bytes);
+
+  const bench::Allocated own = bench::allocated();
+  const bench::Allocated all = bench::allocated_by_all();
+  std::thread([] { benchmark::DoNotOptimize(std::vector<char>(1'000'000)); }).join();
+  const std::int64_t elsewhere =
+      (bench::allocated_by_all() - all).bytes - (bench::allocated() - own).bytes;
+  TALLY_CHECK(elsewhere >= 1'000'000, "the counter of all threads saw {} bytes of another",
+              elsewhere);
 }
 
 void run_benchmarks(const runtime::config::Settings& settings, bench::Report& report) {

@@ -21,15 +21,17 @@ inline constexpr const char* kAllocations = "allocations";
 inline constexpr const char* kHeapBytes = "heap_bytes";
 inline constexpr const char* kWallTime = "wall_time";  // there: what counts is not the CPU's time
 
-// Lives around the loop over `state`; its end fills the run's counters.
+// Lives around the loop over `state`; its end fills the run's counters. `read`: whose allocations
+// are its own; those of all threads for a stage that has some.
 class Stage {
  public:
-  Stage(benchmark::State& state, const char* baseline) : state_(state) {
+  Stage(benchmark::State& state, const char* baseline, Allocated (*read)() = allocated)
+      : state_(state), read_(read) {
     state.SetLabel(baseline);
-    start_ = allocated();
+    start_ = read_();
   }
   ~Stage() {
-    Allocated taken = allocated() - start_;
+    Allocated taken = read_() - start_;
     taken = taken - aside_;
     state_.counters[kEvents] = static_cast<double>(events_);
     state_.counters[kAllocations] = static_cast<double>(taken.count);
@@ -44,14 +46,15 @@ class Stage {
   template <class Work>
   void aside(const Work& work) {
     state_.PauseTiming();
-    const Allocated before = allocated();
+    const Allocated before = read_();
     work();
-    aside_ += allocated() - before;
+    aside_ += read_() - before;
     state_.ResumeTiming();
   }
 
  private:
   benchmark::State& state_;
+  Allocated (*read_)();
   Allocated start_;
   Allocated aside_;
   std::int64_t events_ = 0;
