@@ -66,22 +66,36 @@ Material::Material(const Workload& workload) {
 }
 
 BinaryRecords::BinaryRecords(Records structured) {
-  texts_.reserve(structured.size() * kAttributes.size());
-  headers_.reserve(texts_.capacity());
+  bytes_.reserve(structured.size());
+  headers_.reserve(structured.size() * kHeaders.size());
   records_.reserve(structured.size());
   for (const Record& record : structured) {
     const auto event = nlohmann::json::parse(record.value);
-    const std::size_t first = headers_.size();
-    for (std::size_t i = 0; i < kAttributes.size(); ++i) {
-      texts_.push_back(event.at(kAttributes.at(i)).get<std::string>());
-      headers_.push_back({kHeaders.at(i), texts_.back()});
-    }
     // The generator ends an event with its data: the bytes themselves, not a copy of their meaning.
     std::string_view data = record.value;
     data.remove_prefix(data.find(kData) + kData.size());
     data.remove_suffix(1);
+    std::string bytes(data);
+    for (std::size_t i = 0; i < kHeaders.size(); ++i) {
+      bytes += kHeaders.at(i);
+      bytes += event.at(kAttributes.at(i)).get_ref<const std::string&>();
+    }
+    bytes_.push_back(std::move(bytes));
+
+    std::string_view left = bytes_.back();
+    const auto next = [&left](std::size_t length) {
+      const std::string_view text = left.substr(0, length);
+      left.remove_prefix(length);
+      return text;
+    };
     Record binary = record;
-    binary.value = data;
+    binary.value = next(data.size());
+    const std::size_t first = headers_.size();
+    for (std::size_t i = 0; i < kHeaders.size(); ++i) {
+      const std::string_view name = next(kHeaders.at(i).size());
+      headers_.push_back(
+          {name, next(event.at(kAttributes.at(i)).get_ref<const std::string&>().size())});
+    }
     binary.headers = std::span<const Header>(headers_).subspan(first);
     records_.push_back(binary);
   }

@@ -53,7 +53,8 @@ class Material {
   std::string catalogue_;
 };
 
-// The same events in Kafka's binary mode. The records point into it.
+// The same events in Kafka's binary mode, value and headers of a record side by side in one piece
+// of memory as they come over the wire. The records point into it.
 class BinaryRecords {
  public:
   explicit BinaryRecords(Records structured);
@@ -62,7 +63,7 @@ class BinaryRecords {
   [[nodiscard]] Records records() const { return records_; }
 
  private:
-  std::vector<std::string> texts_;  // of the headers' values
+  std::vector<std::string> bytes_;  // of one record each
   std::vector<runtime::kafka::Header> headers_;
   std::vector<runtime::kafka::Record> records_;
 };
