@@ -40,6 +40,8 @@ BY_DAY_AND_MODEL = ("SELECT count(DISTINCT (day, dimensions->>'model')) || ' ' |
                     "FROM finance.usage_by_day_and_dimension('{tenant}', 'tokens', '2026-06-01', '2026-06-30')")
 
 
+SIZE = "SELECT pg_total_relation_size('tally.usage_window')"
+
 # The body of a function is planned on its own, so EXPLAIN of its call shows one line: its text is asked for, and explained.
 BODY = "SELECT prosrc FROM pg_proc WHERE oid = 'finance.usage_by_day_and_dimension'::regproc"
 PREPARED = "PREPARE days (text, text, date, date) AS {body}"
@@ -58,6 +60,24 @@ def plans(arguments, conninfo, tenant):
     month = EXPLAIN.format(statement=MONTH_TO_DATE.format(tenant=tenant))
     days = EXPLAIN.format(statement=f"EXECUTE days ('{tenant}', 'tokens', '2026-06-01', '2026-06-30')")
     return ask_psql(month), ask_psql(PREPARED.format(body=body), days)
+
+
+def timings(name, took):
+    """Of sorted seconds, for people."""
+    return (name, f"{len(took):,}", *(f"{1000 * value:.2f}" for value in
+                                      (percentile(took, 0.5), percentile(took, 0.99), took[-1])))
+
+
+def markdown(about, rows, explained):
+    """The timings and Postgres' account of each question, to be pasted into docs/performance."""
+    out = [about, ""]
+    for number, row in enumerate(rows):
+        out.append(f"| {' | '.join(row)} |")
+        if number == 0:
+            out.append("|---" * len(row) + "|")
+    for name, plan in explained.items():
+        out += ["", f"{name[0].upper()}{name[1:]}, as Postgres explains it:", "", "```", *plan.splitlines(), "```"]
+    return "\n".join(out) + "\n"
 
 
 def sum_of(tenant):
@@ -97,17 +117,23 @@ def main():
     month, wrong = ask(psql, MONTH_TO_DATE, tenants, lambda tenant: f"{sum_of(tenant):.1f}")
     days, wrong_days = ask(psql, BY_DAY_AND_MODEL, tenants[:200],
                            lambda tenant: f"{30 * MODELS} {sum_of(tenant):.1f}")
-    rows = [("question", "asked", "p50 ms", "p99 ms", "longest ms")]
-    for name, took in (("month to date of a tenant and meter", month), ("month by day and model", days)):
-        rows.append((name, f"{len(took):,}", *(f"{1000 * value:.2f}" for value in
-                                               (percentile(took, 0.5), percentile(took, 0.99), took[-1]))))
+    rows = [("question", "asked", "p50 ms", "p99 ms", "longest ms"),
+            timings("month to date of a tenant and meter", month), timings("month by day and model", days)]
     print_table(rows)
-    for name, plan in zip(("month to date", "month by day and model"), plans(arguments, conninfo, f"tenant_{tenants[0]:04}")):
-        print(f"\n  {name}, as Postgres explains it:\n")
-        print("\n".join(f"    {line}" for line in plan.splitlines()))
+    explained = dict(zip(("month to date", "month by day and model"),
+                         plans(arguments, conninfo, f"tenant_{tenants[0]:04}")))
+    about = (f"{arguments.tenants * HOURS * MODELS:,} windows, "
+             f"{int(psql.value(SIZE)) / 1e6:,.0f} MB with their indexes; shared_buffers "
+             f"{psql.value('SELECT current_setting($$shared_buffers$$)')}.")
+    page = markdown(about, rows, explained)
+    print("\n" + page)
+    with open(arguments.json.replace(".json", ".md"), "w", encoding="utf-8") as file:
+        file.write(page)
     judged = arguments.tenants >= JUDGED_TENANTS
     missed, out = judge(figures(month, days), judged)
-    write_json(arguments, {"windows": arguments.tenants * HOURS * MODELS, "figures": out})
+    write_json(arguments, {"windows": arguments.tenants * HOURS * MODELS, "figures": out, "timings": rows,
+                           "explained": explained})
+    print(f"\n  the page above stands in {arguments.json.replace('.json', '.md').rpartition('.tally/')[2]} too")
     psql.close()
     drop_database(arguments, "reads")
     return conclude("reads", wrong + wrong_days, missed,

@@ -79,6 +79,15 @@ class Reads(Bars):
         self.miss_one_each(self.of, {}, [{"month": 1.01}, {"days": 20.1}])
 
 
+    def test_the_page_has_the_timings_and_both_plans(self):
+        self.assertEqual(reads.timings("month", [0.001, 0.002]), ("month", "2", "1.00", "2.00", "2.00"))
+        page = reads.markdown("ten rows", [("question", "p99 ms"), ("month", "0.3")],
+                              {"month to date": "Index Scan\n  -> all", "days": "Sort"})
+        self.assertEqual(page, "ten rows\n\n| question | p99 ms |\n|---|---|\n| month | 0.3 |\n\n"
+                               "Month to date, as Postgres explains it:\n\n```\nIndex Scan\n  -> all\n```\n\n"
+                               "Days, as Postgres explains it:\n\n```\nSort\n```\n")
+
+
 class Freshness(Bars):
     @staticmethod
     def of(p50=700, p99=1500, p99_short=250, published=99_000, published_short=99_000):
