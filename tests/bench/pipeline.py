@@ -12,10 +12,13 @@ import sys
 import time
 
 from figures import Figure, conclude, judge, print_table
+from flame import Profile, shares_table, write_flames
 from stand import (Aggregator, Psql, check_totals, cpu_seconds, create_topic, drop_database, expected_totals,
-                   first_record_times, fresh_database, parse_arguments, tree_cpu_seconds, write_events, write_json)
+                   first_record_times, fresh_database, parse_arguments, partitions_of, tree_cpu_seconds, write_events,
+                   write_json)
 
 TOPIC = "bench.events"
+CONSUMED = "SELECT coalesce(sum(next_offset), 0) FROM tally.partition_state"
 # Wide: an hour has 600,000 windows, and two hours some 20 times those of the plain stream's day.
 GENERATOR = {"plain": ["--tenants", "1000"],
              "wide": ["--tenants", "10000", "--dimensions", "1", "--dimension-values", "20", "--hours", "2"]}
@@ -40,8 +43,7 @@ def run_aggregator(arguments, number, expected):
     postgres_before = tree_cpu_seconds(arguments.postgres_pid)
     aggregator = Aggregator(arguments, name, topic=TOPIC)
     try:
-        aggregator.wait(lambda: int(psql.value(
-            "SELECT coalesce(sum(next_offset), 0) FROM tally.partition_state")) >= arguments.records)
+        aggregator.wait(lambda: int(psql.value(CONSUMED)) >= arguments.records)
         ended = time.time()
         found = {"cpu_seconds": cpu_seconds(aggregator.process.pid),
                  "postgres_cpu_to_last_commit": tree_cpu_seconds(arguments.postgres_pid) - postgres_before,
@@ -59,6 +61,35 @@ def run_aggregator(arguments, number, expected):
     first = min(first_record_times(aggregator.log_path))
     return {**found, "rate": arguments.records / (ended - first), "seconds": ended - first,
             "joining": first - aggregator.started}
+
+
+def run_profiled(arguments, expected):
+    """One run under perf, from the moment that all partitions are owned; nothing of it is judged but its totals."""
+    conninfo = fresh_database(arguments, "profiled")
+    psql = Psql(arguments.psql, conninfo)
+    aggregator = Aggregator(arguments, "profiled", topic=TOPIC)
+    try:
+        aggregator.wait(lambda: aggregator.holds(partitions_of(arguments)))
+        profile = Profile([aggregator.process.pid, arguments.postgres_pid], f"{arguments.dir}/perf.data")
+        aggregator.wait(lambda: int(psql.value(CONSUMED)) >= arguments.records)
+        stacks = profile.stop()
+        problem = check_totals(psql, expected)
+    finally:
+        psql.close()
+        aggregator.stop()
+    drop_database(arguments, "profiled")
+    return stacks, problem
+
+
+def profile(arguments, expected):
+    run_bare(arguments)  # the broker's Java machine compiles meanwhile
+    stacks, problem = run_profiled(arguments, expected)
+    path = arguments.json.replace(".json", "_flames.svg")
+    write_flames(path, f"tally-aggregator and Postgres, {arguments.shape} stream, {arguments.records:,} events: "
+                       f"{sum(stacks.values()):,} samples of the CPU's clock", stacks)
+    print("\n" + shares_table(stacks))
+    print(f"\n  drawn in {path.rpartition('.tally/')[2]}; its place in the docs is docs/performance")
+    return conclude("pipeline", [problem] if problem else [], [], "a profiled run is held against no bar")
 
 
 def median(runs, key):
@@ -114,13 +145,15 @@ def report(arguments, bare, tally):
 
 
 def main():
-    arguments = parse_arguments(["records", "rounds"], {"shape": ["plain", "wide"]})
+    arguments = parse_arguments(["records", "rounds"], {"shape": ["plain", "wide"], "what": ["rounds", "profile"]})
     if arguments.shape != "plain":
         arguments.json = arguments.json.replace("pipeline.json", f"pipeline_{arguments.shape}.json")
     print(f"==> writing {arguments.records:,} records", flush=True)
     create_topic(arguments, TOPIC)
     write_events(arguments, TOPIC, arguments.records, *GENERATOR[arguments.shape])
     expected = expected_totals(arguments)
+    if arguments.what == "profile":
+        return profile(arguments, expected)
     bare, tally = [], []
     for floor, counted in alternate(arguments.rounds, lambda: run_bare(arguments),
                                     lambda number: run_aggregator(arguments, number, expected)):
