@@ -99,7 +99,7 @@ int main(int argc, char** argv) {
                                " finds no stage; without it all are measured");
     }
     const bench::Bar bar = bench::bar_of(figures);
-    bench::print_table(figures);
+    fmt::print("\n{}", bench::table_of(figures));
     bench::write_json(parsed.settings->text("json"), figures, bar);
     const bench::Verdict verdict = bench::verdict_of(report.failures(), bar);
     fmt::print("\n{}\n", verdict.sentence);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 
 namespace tally::bench {
@@ -71,16 +72,21 @@ bool has_stages(const std::vector<Figure>& figures) {
                      [](const Figure& figure) { return !figure.name.starts_with("baseline/"); });
 }
 
-void print_table(const std::vector<Figure>& figures) {
+std::string table_of(const std::vector<Figure>& figures) {
   std::size_t width = 5;
   for (const Figure& figure : figures) width = std::max(width, figure.name.size());
-  fmt::print("\n  {:<{}}  {:>10}  {:>17}  {:>16}  {}\n", "stage", width, "ns/event",
-             "allocations/event", "heap bytes/event", "times its baseline");
+  std::string out =
+      fmt::format("| {:<{}} | {:>11} | {:>21} | {:>19} | times its baseline |\n", "stage", width,
+                  "ns an event", "allocations an event", "heap bytes an event");
+  fmt::format_to(std::back_inserter(out), "|{:-<{}}|{:->13}|{:->23}|{:->21}|{:-<20}|\n", "",
+                 width + 2, ":", ":", ":", "");
   for (const Figure& figure : figures) {
-    fmt::print("  {:<{}}  {:>10.2f}  {:>17.4f}  {:>16.1f}  {:>8.2f} {}\n", figure.name, width,
-               figure.ns_per_event, figure.allocations_per_event, figure.bytes_per_event,
-               figure.ratio, figure.baseline);
+    fmt::format_to(std::back_inserter(out),
+                   "| {:<{}} | {:>11.1f} | {:>21.4f} | {:>19.1f} | {:<18} |\n", figure.name, width,
+                   figure.ns_per_event, figure.allocations_per_event, figure.bytes_per_event,
+                   fmt::format("{:.2f} {}", figure.ratio, figure.baseline));
   }
+  return out;
 }
 
 Bar bar_of(const std::vector<Figure>& figures) {

@@ -48,7 +48,8 @@ class Report final : public benchmark::BenchmarkReporter {
 // Besides baselines.
 [[nodiscard]] bool has_stages(const std::vector<Figure>& figures);
 
-void print_table(const std::vector<Figure>& figures);
+// A table of Markdown, aligned, so that it is read on a terminal and pasted into docs/performance.
+[[nodiscard]] std::string table_of(const std::vector<Figure>& figures);
 
 struct Bar {
   bool measured = false;

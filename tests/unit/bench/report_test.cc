@@ -69,6 +69,22 @@ TEST(StagesReport, AFigureIsTheMedianTimeAndTheMostAllocationsOfAnEvent) {
   EXPECT_DOUBLE_EQ(figures[1].ratio, 4);
 }
 
+TEST(StagesReport, TheTableIsMarkdownWithALineForEachStage) {
+  Figure fold = figure("fold/distinct", 0.0007);
+  fold.ns_per_event = 840.26;
+  fold.bytes_per_event = 56.5;
+  fold.ratio = 47.4;
+  EXPECT_EQ(
+      table_of({fold}),
+      "| stage         | ns an event |  allocations an event | heap bytes an event | times its "
+      "baseline |\n"
+      "|---------------|------------:|----------------------:|--------------------:|---------------"
+      "-----|\n"
+      "| fold/distinct |       840.3 |                0.0007 |                56.5 | 47.40 memcpy  "
+      "     "
+      "|\n");
+}
+
 TEST(StagesReport, ACommitIsTimedByTheClock) {
   auto run = run_of("commit/1k_windows", 1, 1e-6, 0);
   run.counters[kWallTime] = 1;
