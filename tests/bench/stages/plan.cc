@@ -1,5 +1,6 @@
 // What a commit does to a plan before the first byte goes to Postgres.
 #include "aggregator/batch_plan.h"
+#include "aggregator/join_plans.h"
 #include "aggregator/plan_rows.h"
 #include "aggregator/span_totals.h"
 #include "aggregator/window_columns.h"
@@ -8,6 +9,7 @@
 #include "tests/bench/stages/stage.h"
 #include "tests/bench/stages/stages.h"
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,17 +21,19 @@ using aggregator::BatchPlan;
 using aggregator::PlanRows;
 using runtime::postgres::ArrayText;
 
-const BatchPlan& plan_of(const PlanShape& shape) {
-  static std::map<std::string_view, BatchPlan> made;
-  const auto [found, fresh] = made.try_emplace(shape.name);
-  if (!fresh) return found->second;
+void fold_shape(const PlanShape& shape, BatchPlan& plan) {
   const Material& material = material_of(shape);
   aggregator::Fold fold(material.meters(), common_hasher(), kRules, material.tenants());
   const auto partition = new_partition();
-  BatchPlan& plan = found->second;
   plan.meters = material.meters();
   fold_into(plan, material.structured(), fold, *partition);
-  return plan;
+}
+
+const BatchPlan& plan_of(const PlanShape& shape) {
+  static std::map<std::string_view, BatchPlan> made;
+  const auto [found, fresh] = made.try_emplace(shape.name);
+  if (fresh) fold_shape(shape, found->second);
+  return found->second;
 }
 
 void rows(benchmark::State& state, const PlanShape& shape) {
@@ -38,6 +42,23 @@ void rows(benchmark::State& state, const PlanShape& shape) {
   for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(PlanRows(plan.totals));
     stage.handled(static_cast<std::size_t>(plan.records));
+  }
+}
+
+// With a plan of the same windows, as another worker's are; that one's partition is left out.
+void join(benchmark::State& state, const PlanShape& shape) {
+  const BatchPlan& plan = plan_of(shape);
+  BatchPlan other;
+  fold_shape(shape, other);
+  other.partitions.clear();
+  other.ledger.clear();
+  other.segments.clear();
+  const std::array<const BatchPlan*, 2> plans = {&plan, &other};
+  Stage stage(state, kMemcpy);
+  for ([[maybe_unused]] auto _ : state) {
+    const BatchPlan all = aggregator::joined(plans);
+    TALLY_CHECK(all.totals.usage.size() == plan.totals.usage.size());
+    stage.handled(static_cast<std::size_t>(all.records));
   }
 }
 
@@ -113,6 +134,7 @@ void add_plan() {
       benchmark::RegisterBenchmark(("plan/" + name + "/" + shape.name).c_str(),
                                    [run, shape](auto& state) { run(state, shape); });
     };
+    add("joined", join);
     add("rows", rows);
     add("span_totals", span_totals);
     add("conservation", conservation);
