@@ -21,65 +21,62 @@ using runtime::postgres::Transaction;
 
 // Rows of unique_set as one statement takes them, each with the values that it may gain.
 struct Sets {
-  ArrayText tenant, meter, span, start, end, dimensions, first_date, events;
+  SpanColumns columns;
+  ArrayText dimensions, events;
   std::vector<const UniqueSet*> values;
+
+  void add(const UniqueSet& set, std::string_view its_dimensions) {
+    dimensions.add(its_dimensions);
+    events.add(set.events);
+    values.push_back(&set);
+  }
 };
 
 Sets sets_of_windows(const PlanRows& rows, const MeterSet& meters) {
   Sets sets;
-  WindowColumns columns;
   for (const auto* row : rows.uniques) {
-    columns.add(meters, row->first);
-    sets.span.add(std::string_view("window"));
-    sets.first_date.add(std::int64_t{local_date_of(rows.plan, row->first)});
-    sets.events.add(row->second.events);
-    sets.values.push_back(&row->second);
+    const auto& [key, set] = *row;
+    SpanKey place;
+    place.tenant = key.tenant();
+    place.meter = key.meter;
+    place.start_seconds = key.start_seconds;
+    place.end_seconds = key.end_seconds();
+    place.first_date = local_date_of(rows.plan, key);
+    sets.columns.add(meters, place, "window");
+    sets.add(set, key.dimensions());
   }
-  sets.tenant = std::move(columns.tenant);
-  sets.meter = std::move(columns.meter);
-  sets.start = std::move(columns.start);
-  sets.end = std::move(columns.end);
-  sets.dimensions = std::move(columns.dimensions);
   return sets;
 }
 
 Sets sets_of_spans(const SpanRows<UniqueSet>& spans, const MeterSet& meters) {
   Sets sets;
-  SpanColumns columns;
   for (const auto& [key, set] : spans) {
-    columns.add(meters, key);
-    sets.events.add(set.events);
-    sets.values.push_back(&set);
+    sets.columns.add(meters, key);
+    sets.add(set, key.dimensions);
   }
-  sets.tenant = std::move(columns.tenant);
-  sets.meter = std::move(columns.meter);
-  sets.span = std::move(columns.span);
-  sets.start = std::move(columns.start);
-  sets.end = std::move(columns.end);
-  sets.dimensions = std::move(columns.dimensions);
-  sets.first_date = std::move(columns.first_date);
   return sets;
 }
 
 // The ids of the sets, in the order given; their rows are locked after it.
 std::vector<std::int64_t> lock_sets(Sets& sets, Transaction& transaction) {
-  const runtime::postgres::Params keys = {
-      sets.tenant.take(),     sets.meter.take(), sets.span.take(),       sets.start.take(),
-      sets.dimensions.take(), sets.end.take(),   sets.first_date.take(), sets.events.take()};
+  runtime::postgres::Params params = sets.columns.take();
+  params.emplace_back(sets.dimensions.take());
+  params.emplace_back(sets.events.take());
   // The rows go in as they are ordered in `x`, and so they are locked in key order.
-  const Rows rows = transaction.exec(
-      "WITH x AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], "
-      "$5::text[], $6::timestamptz[], $7::integer[], $8::bigint[]) WITH ORDINALITY "
-      "AS x(t, m, s, b, k, e, d, n, place)), "
-      "locked AS (INSERT INTO tally.unique_set AS u (tenant, meter, span, span_start, dimensions, "
-      "span_end, first_date, members, events) "
-      "SELECT t, m, s, b, k, e, DATE '1970-01-01' + d, 0, n FROM x ORDER BY place "
-      "ON CONFLICT (tenant, meter, span, span_start, dimensions) DO UPDATE "
-      "SET events = u.events + excluded.events "
-      "RETURNING u.tenant, u.meter, u.span, u.span_start, u.dimensions, u.set_id) "
-      "SELECT l.set_id FROM locked l JOIN x ON l.tenant = x.t AND l.meter = x.m AND l.span = x.s "
-      "AND l.span_start = x.b AND l.dimensions = x.k ORDER BY x.place",
-      keys);
+  const std::string sql =
+      std::string("WITH x(t, m, s, b, e, d, k, n, place) AS (SELECT ")
+          .append(SpanColumns::kSelected)
+          .append(
+              ", unnest($8::text[]), unnest($9::bigint[]), generate_subscripts($1::text[], 1)), "
+              "locked AS (INSERT INTO tally.unique_set AS u (tenant, meter, span, span_start, "
+              "dimensions, span_end, first_date, members, events) "
+              "SELECT t, m, s, b, k, e, d, 0, n FROM x ORDER BY place "
+              "ON CONFLICT (tenant, meter, span, span_start, dimensions) DO UPDATE "
+              "SET events = u.events + excluded.events "
+              "RETURNING u.tenant, u.meter, u.span, u.span_start, u.dimensions, u.set_id) "
+              "SELECT l.set_id FROM locked l JOIN x ON l.tenant = x.t AND l.meter = x.m "
+              "AND l.span = x.s AND l.span_start = x.b AND l.dimensions = x.k ORDER BY x.place");
+  const Rows rows = transaction.exec(sql, params);
   TALLY_CHECK(rows.size() == sets.values.size(), "{} sets, {} ids", sets.values.size(),
               rows.size());
   std::vector<std::int64_t> ids;

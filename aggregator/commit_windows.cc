@@ -57,13 +57,22 @@ void write_in_parts(const std::string& sql, const std::vector<Row>& rows, Transa
 
 // Here and below unnest() stands in the list of what is selected: in FROM each column would be put
 // into a tuple store of its own, and joined from there.
-constexpr const char* kAddUsage =
-    "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, dimensions, "
-    "quantity, events) "
-    "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
-    "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), unnest($7::bigint[]) "
-    "ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
-    "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events";
+std::string add_usage() {
+  return std::string(
+             "INSERT INTO tally.usage_window AS w (tenant, meter, window_start, window_end, "
+             "dimensions, quantity, events) SELECT ")
+      .append(WindowColumns::kSelected)
+      .append(
+          ", unnest($7::numeric[]), unnest($8::bigint[]) "
+          "ON CONFLICT (tenant, meter, window_start, dimensions) DO UPDATE "
+          "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events");
+}
+
+template <class... Columns>
+Params together(Params keys, Columns&... columns) {
+  (keys.emplace_back(columns.take()), ...);
+  return keys;
+}
 
 Params text_of(std::span<const WindowRow<core::UsageDelta>* const> windows,
                const MeterSet& meters) {
@@ -74,8 +83,7 @@ Params text_of(std::span<const WindowRow<core::UsageDelta>* const> windows,
     quantity.add(row->second.quantity.to_string());
     events.add(row->second.events);
   }
-  return {columns.tenant.take(),     columns.meter.take(), columns.start.take(), columns.end.take(),
-          columns.dimensions.take(), quantity.take(),      events.take()};
+  return together(columns.take(), quantity, events);
 }
 
 struct ReadingColumns {
@@ -110,14 +118,14 @@ std::string merge_readings(std::string_view beats) {
 }
 
 std::string keep_readings(std::string_view beats) {
-  return "INSERT INTO tally.gauge_window AS w "
-         "(tenant, meter, window_start, window_end, dimensions, reading, read_at, tiebreak, "
-         "events) "
-         "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::timestamptz[]), "
-         "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::numeric[]), "
-         "unnest($7::timestamptz[]), unnest($8::bytea[]), unnest($9::bigint[]) "
-         "ON CONFLICT (tenant, meter, window_start, dimensions)" +
-         merge_readings(beats);
+  return std::string(
+             "INSERT INTO tally.gauge_window AS w (tenant, meter, window_start, window_end, "
+             "dimensions, reading, read_at, tiebreak, events) SELECT ")
+      .append(WindowColumns::kSelected)
+      .append(
+          ", unnest($7::numeric[]), unnest($8::timestamptz[]), unnest($9::bytea[]), "
+          "unnest($10::bigint[]) ON CONFLICT (tenant, meter, window_start, dimensions)")
+      .append(merge_readings(beats));
 }
 
 template <class Reading>
@@ -128,19 +136,20 @@ Params text_of(std::span<const WindowRow<Reading>* const> windows, const MeterSe
     columns.add(meters, row->first);
     readings.add(row->second);
   }
-  return {columns.tenant.take(),   columns.meter.take(),      columns.start.take(),
-          columns.end.take(),      columns.dimensions.take(), readings.reading.take(),
-          readings.read_at.take(), readings.tiebreak.take(),  readings.events.take()};
+  return together(columns.take(), readings.reading, readings.read_at, readings.tiebreak,
+                  readings.events);
 }
 
-constexpr const char* kAddUsageTotals =
-    "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, first_date, "
-    "quantity, events) "
-    "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
-    "unnest($4::timestamptz[]), unnest($5::timestamptz[]), "
-    "DATE '1970-01-01' + unnest($6::integer[]), unnest($7::numeric[]), unnest($8::bigint[]) "
-    "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
-    "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events";
+std::string add_usage_totals() {
+  return std::string(
+             "INSERT INTO tally.usage_total AS w (tenant, meter, span, span_start, span_end, "
+             "first_date, quantity, events) SELECT ")
+      .append(SpanColumns::kSelected)
+      .append(
+          ", unnest($8::numeric[]), unnest($9::bigint[]) "
+          "ON CONFLICT (tenant, meter, span, span_start) DO UPDATE "
+          "SET quantity = w.quantity + excluded.quantity, events = w.events + excluded.events");
+}
 
 Params text_of(std::span<const SpanRow<core::UsageDelta>> spans, const MeterSet& meters) {
   SpanColumns columns;
@@ -150,34 +159,33 @@ Params text_of(std::span<const SpanRow<core::UsageDelta>> spans, const MeterSet&
     quantity.add(delta.quantity.to_string());
     events.add(delta.events);
   }
-  return {columns.tenant.take(), columns.meter.take(), columns.span.take(),
-          columns.start.take(),  columns.end.take(),   columns.first_date.take(),
-          quantity.take(),       events.take()};
+  return together(columns.take(), quantity, events);
 }
 
 std::string keep_gauge_totals(std::string_view beats) {
-  return "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, dimensions, "
-         "span_end, first_date, reading, read_at, tiebreak, events) "
-         "SELECT unnest($1::text[]), unnest($2::text[]), unnest($3::text[]), "
-         "unnest($4::timestamptz[]), unnest($5::text[]), unnest($6::timestamptz[]), "
-         "DATE '1970-01-01' + unnest($7::integer[]), unnest($8::numeric[]), "
-         "unnest($9::timestamptz[]), unnest($10::bytea[]), unnest($11::bigint[]) "
-         "ON CONFLICT (tenant, meter, span, span_start, dimensions)" +
-         merge_readings(beats);
+  return std::string(
+             "INSERT INTO tally.gauge_total AS w (tenant, meter, span, span_start, span_end, "
+             "first_date, dimensions, reading, read_at, tiebreak, events) SELECT ")
+      .append(SpanColumns::kSelected)
+      .append(
+          ", unnest($8::text[]), unnest($9::numeric[]), unnest($10::timestamptz[]), "
+          "unnest($11::bytea[]), unnest($12::bigint[]) "
+          "ON CONFLICT (tenant, meter, span, span_start, dimensions)")
+      .append(merge_readings(beats));
 }
 
 template <class Reading>
 Params text_of(std::span<const SpanRow<Reading>> spans, const MeterSet& meters) {
   SpanColumns columns;
+  ArrayText dimensions;
   ReadingColumns readings;
   for (const auto& [key, reading] : spans) {
     columns.add(meters, key);
+    dimensions.add(key.dimensions);
     readings.add(reading);
   }
-  return {columns.tenant.take(),     columns.meter.take(),      columns.span.take(),
-          columns.start.take(),      columns.dimensions.take(), columns.end.take(),
-          columns.first_date.take(), readings.reading.take(),   readings.read_at.take(),
-          readings.tiebreak.take(),  readings.events.take()};
+  return together(columns.take(), dimensions, readings.reading, readings.read_at, readings.tiebreak,
+                  readings.events);
 }
 
 }  // namespace
@@ -190,12 +198,12 @@ void write_windows(const TotalsPlan& folded, const MeterSet& meters, DimensionGu
   const auto write = [&](const std::string& sql, const auto& all) {
     write_in_parts(sql, all, transaction, [&](auto part) { return text_of(part, meters); });
   };
-  write(kAddUsage, rows.usage);
+  write(add_usage(), rows.usage);
   write(keep_readings(kBeatsLatest), rows.gauges);
   write(keep_readings(kBeatsMax), rows.maxima);
   write(keep_readings(kBeatsMin), rows.minima);
   write_uniques(rows, spans, meters, transaction);
-  write(kAddUsageTotals, spans.usage);
+  write(add_usage_totals(), spans.usage);
   write(keep_gauge_totals(kBeatsLatest), spans.gauges);
   write(keep_gauge_totals(kBeatsMax), spans.maxima);
   write(keep_gauge_totals(kBeatsMin), spans.minima);
