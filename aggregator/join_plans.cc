@@ -4,6 +4,8 @@
 #include "core/limits.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <set>
 #include <vector>
@@ -49,21 +51,54 @@ class Totals {
   }
 
  private:
+  static constexpr std::size_t kAhead = 16;  // rows whose place is fetched meanwhile
+  struct Place {
+    WindowKey key;
+    std::uint64_t hash = 0;
+  };
+
   template <class Value>
   void add(const WindowMap<Value>& from, WindowMap<Value>& into) const {
-    into.reserve(from.size());
-    for (const auto& [key, value] : from) {
-      WindowKey here = key;
-      here.tenant_text = texts_[key.tenant_text->number()];
-      here.dimensions_text = texts_[key.dimensions_text->number()];
-      merge(value, into[here]);
+    const auto rows = from.begin();
+    const std::size_t size = from.size();
+    std::array<Place, kAhead> places;  // of the rows from here on
+    for (std::size_t i = 0; i < size + kAhead; ++i) {
+      Place& place = places.at(i % kAhead);
+      if (i >= kAhead)
+        merge(rows[static_cast<std::ptrdiff_t>(i - kAhead)].second, into.at(place.key, place.hash));
+      if (i >= kAhead / 2 && i < size + kAhead / 2)
+        into.prefetch_row(places.at((i - kAhead / 2) % kAhead).hash);
+      if (i >= size) continue;
+      place = place_of(rows[static_cast<std::ptrdiff_t>(i)].first);
+      into.prefetch(place.hash);
     }
+  }
+
+  [[nodiscard]] Place place_of(const WindowKey& key) const {
+    WindowKey here = key;
+    here.tenant_text = texts_[key.tenant_text->number()];
+    here.dimensions_text = texts_[key.dimensions_text->number()];
+    return {here, hash_of(here)};
   }
 
   const TotalsPlan& from_;
   TotalsPlan& into_;
   std::vector<const PlanText*> texts_;  // of the joined plan, by the number in this one
 };
+
+// Room for the windows of all of them, which may be the same ones and may not.
+void reserve(std::span<const BatchPlan* const> plans, TotalsPlan& together) {
+  const auto reserve = [&](auto windows) {
+    std::size_t size = 0;
+    for (const BatchPlan* plan : plans) size += (plan->totals.*windows).size();
+    if (size != 0) (together.*windows).reserve(size);
+  };
+  reserve(&TotalsPlan::usage);
+  reserve(&TotalsPlan::gauges);
+  reserve(&TotalsPlan::maxima);
+  reserve(&TotalsPlan::minima);
+  reserve(&TotalsPlan::uniques);
+}
 
 }  // namespace
 
@@ -104,6 +139,7 @@ BatchPlan joined(std::span<const BatchPlan* const> plans) {
   BatchPlan all;
   all.topic = first.topic;
   all.meters = first.meters;
+  reserve(plans, all.totals);
   for (const BatchPlan* plan : plans) {
     add_disjoint(plan->partitions, all.partitions);
     add_disjoint(plan->ledger, all.ledger);

@@ -1,5 +1,7 @@
 #include "runtime/postgres/connection.h"
 
+#include <array>
+#include <charconv>
 #include <utility>
 
 namespace tally::runtime::postgres {
@@ -20,21 +22,25 @@ std::string bytes_text(std::string_view bytes) {
 void ArrayText::separate() { text_ += text_.empty() ? '{' : ','; }
 
 void ArrayText::add(std::string_view value) {
-  separate();
-  text_ += '"';
-  std::size_t begin = 0;  // of what has not been appended yet
-  for (std::size_t i = 0; i < value.size(); ++i) {
-    if (value[i] != '"' && value[i] != '\\') continue;
-    text_.append(value, begin, i - begin) += '\\';
-    begin = i;
+  const std::size_t begin = text_.size();
+  text_.resize(begin + 3 + (2 * value.size()));  // were each byte escaped
+  char* to = text_.data() + begin;
+  *to++ = begin == 0 ? '{' : ',';
+  *to++ = '"';
+  for (const char byte : value) {
+    *to = '\\';
+    to += byte == '"' || byte == '\\' ? 1 : 0;
+    *to++ = byte;
   }
-  text_.append(value, begin);
-  text_ += '"';
+  *to++ = '"';
+  text_.resize(static_cast<std::size_t>(to - text_.data()));
 }
 
 void ArrayText::add(std::int64_t value) {
-  separate();
-  text_ += std::to_string(value);
+  std::array<char, 21> text{};  // the separator and -2^63
+  text[0] = text_.empty() ? '{' : ',';
+  const char* const end = std::to_chars(text.data() + 1, text.data() + text.size(), value).ptr;
+  text_.append(text.data(), static_cast<std::size_t>(end - text.data()));
 }
 
 void ArrayText::add_null() {
