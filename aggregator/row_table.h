@@ -6,6 +6,8 @@
 // Threads: one at a time. A row moves when another is born: hold none across at().
 #pragma once
 
+#include "aggregator/dedup/fetch_ahead.h"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -58,14 +60,14 @@ class RowTable {
 
   // First the one, a little later the other, then at().
   void prefetch(std::uint64_t hash) const {
-    if (!slots_.empty()) fetch(&slots_[place_of(hash)]);
+    if (!slots_.empty()) dedup::fetch_ahead(&slots_[place_of(hash)]);
   }
   void prefetch_row(std::uint64_t hash) const {
     if (slots_.empty()) return;
     const Slot& slot = slots_[place_of(hash)];
     if (slot.row == kFree) return;
     const char* const row = reinterpret_cast<const char*>(&rows_[slot.row]);
-    for (std::size_t at = 0; at < sizeof(Row); at += kCacheLineBytes) fetch(row + at);
+    for (std::size_t at = 0; at < sizeof(Row); at += kCacheLineBytes) dedup::fetch_ahead(row + at);
   }
 
   [[nodiscard]] auto begin() { return rows_.begin(); }
@@ -82,13 +84,6 @@ class RowTable {
     std::uint32_t tag = 0;
     std::uint32_t row = kFree;
   };
-
-  // The empty statement keeps it: g++ 12 takes a function that does nothing but prefetch for one
-  // without effect, and leaves out its calls.
-  static void fetch(const void* address) {
-    __asm__ volatile("" : : "r"(address));
-    __builtin_prefetch(address, 1);
-  }
 
   [[nodiscard]] static std::uint32_t tag_of(std::uint64_t hash) {
     return static_cast<std::uint32_t>(hash >> 32U);

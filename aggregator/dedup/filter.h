@@ -6,6 +6,7 @@
 // too, one block in hand at a time. Block and bits come from the keyed digest only.
 #pragma once
 
+#include "aggregator/dedup/fetch_ahead.h"
 #include "aggregator/dedup/ordered_entry.h"
 #include "aggregator/dedup/page_block.h"
 
@@ -75,7 +76,7 @@ class Filter {
     const std::uintptr_t ahead = (0 - address) % alignof(FilterBlock);
     return reinterpret_cast<FilterBlock*>(memory_.data() + ahead);
   }
-  void prefetch(const FilterProbe& probe) const { __builtin_prefetch(blocks() + probe.block()); }
+  void prefetch(const FilterProbe& probe) const { fetch_ahead(blocks() + probe.block()); }
   [[nodiscard]] bool may_hold(const FilterProbe& probe) const {
     return blocks()[probe.block()].may_hold(probe);
   }

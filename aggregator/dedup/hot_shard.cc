@@ -1,5 +1,6 @@
 #include "aggregator/dedup/hot_shard.h"
 
+#include "aggregator/dedup/fetch_ahead.h"
 #include "core/check.h"
 
 #include <algorithm>
@@ -35,8 +36,8 @@ void HotShard::prefetch(const OrderedEntry& entry) const {
   if (places_ == 0) return;
   const std::size_t home = home_of(entry.key);
   // A row is some dozen entries, four of which share a line.
-  for (std::size_t line = 0; line < 3; ++line) __builtin_prefetch(slots_ + home + 4 * line, 1);
-  __builtin_prefetch(days_ + home, 1);
+  for (std::size_t line = 0; line < 3; ++line) fetch_ahead(slots_ + home + 4 * line);
+  fetch_ahead(days_ + home);
 }
 
 HotShard::Place HotShard::find(const OrderedEntry& entry) const {

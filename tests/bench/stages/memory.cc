@@ -26,7 +26,8 @@ constexpr std::uint64_t kNeverInserted = std::uint64_t{1}
                                          << 40U;  // numbers from here are never inserted
 constexpr std::size_t kProbes = 20'000;
 constexpr unsigned kSpills = 4;
-constexpr int kColdInsertRounds = 10;  // so that the table stays about as large as it was
+constexpr std::size_t kFoldsAhead = 2;  // as Fold::add reads ahead
+constexpr int kColdInsertRounds = 10;   // so that the table stays about as large as it was
 
 DedupEntry entry_of(std::uint64_t number) {
   const std::uint64_t hi = scatter(number);
@@ -84,7 +85,8 @@ Table& spilled_table(const MemoryOptions& options) {
 
 enum class Wanted { kFound, kUnknown };
 
-void probe(benchmark::State& state, const Table& table, Wanted wanted) {
+// `ahead`: so many probes before, what each looks at first is fetched; 0: it is not.
+void probe(benchmark::State& state, const Table& table, Wanted wanted, std::size_t ahead = 0) {
   const dedup::Seen expected =
       wanted == Wanted::kFound ? dedup::Seen::kSameContent : dedup::Seen::kNever;
   generator::Random random(7);
@@ -98,8 +100,9 @@ void probe(benchmark::State& state, const Table& table, Wanted wanted) {
         entry = entry_of(wanted == Wanted::kFound ? drawn % table.entries : drawn | kNeverInserted);
       }
     });
-    for (const DedupEntry& entry : entries) {
-      right += table.memory->probe(entry, kDay) == expected ? 1U : 0U;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      if (ahead != 0 && i + ahead < entries.size()) table.memory->prefetch(entries[i + ahead]);
+      right += table.memory->probe(entries[i], kDay) == expected ? 1U : 0U;
     }
     stage.handled(entries.size());
   }
@@ -144,8 +147,11 @@ void add_memory(const MemoryOptions& options) {
   const auto cold = [entries = options.cold_entries]() -> Table& { return cold_table(entries); };
   add_probes("probe/hot/found", "probe/hot/unknown", hot_table);
   add_probes("probe/cold/found", "probe/cold/unknown", cold);
-  add_probes("probe/runs/found", "probe/runs/unknown",
-             [options]() -> Table& { return spilled_table(options); });
+  const auto runs = [options]() -> Table& { return spilled_table(options); };
+  add_probes("probe/runs/found", "probe/runs/unknown", runs);
+  benchmark::RegisterBenchmark("probe/runs/unknown_ahead", [runs](auto& state) {
+    probe(state, runs(), Wanted::kUnknown, kFoldsAhead);
+  });
   benchmark::RegisterBenchmark("insert/hot", insert_hot);
   benchmark::RegisterBenchmark("insert/cold", [cold](auto& state) {
     insert_cold(state, cold());
