@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace tally::aggregator::dedup {
@@ -82,14 +83,16 @@ TEST(HotTable, GrowsInSmallStepsAndStaysDense) {
   table.insert(OrderedEntry(entry_of(0)), 100, 64);
   EXPECT_LT(table.bytes(), 4'096U) << "a young partition must be small";
   std::size_t before = table.bytes();
-  for (std::uint64_t i = 1; i < 5'500'000; ++i) {
+  for (std::uint64_t i = 1; i < 9'900'000; ++i) {
     table.insert(OrderedEntry(entry_of(i)), 100, 64);
     const std::size_t bytes = table.bytes();
-    const bool large = i >= 5'000'000;
+    // Of a shard's growth by a half, a quarter or an eighth: an eighth part, and no more than that.
+    const auto [tenths_an_entry, share] = i < 5'000'000   ? std::pair(300U, 15U)
+                                          : i < 9'500'000 ? std::pair(250U, 30U)
+                                                          : std::pair(225U, 60U);
     if (i >= 100'000) {
-      ASSERT_LE(bytes * 10, (i + 1) * (large ? 225 : 300)) << "at " << i << " entries";
-      // A growth holds one shard twice: an eighth of the table and not all of it.
-      ASSERT_LE(bytes - before, bytes / (large ? 60 : 15)) << "at " << i << " entries";
+      ASSERT_LE(bytes * 10, (i + 1) * tenths_an_entry) << "at " << i << " entries";
+      ASSERT_LE(bytes - before, bytes / share) << "at " << i << " entries";
     }
     before = bytes;
   }
