@@ -32,6 +32,15 @@ bool is_away(const std::exception& failure) {
   return dynamic_cast<const runtime::postgres::Unavailable*>(&failure) != nullptr;
 }
 
+// By so many segments its roll-ups come before another's: the partitions of a process are in the
+// same commits, and one that waited for the roll-ups of all would be late. Neighbours lie far
+// apart: the golden ratio of a round.
+std::int64_t ahead_of(core::PartitionId partition) {
+  constexpr std::int64_t kStep = 39;
+  static_assert(core::kSegmentsPerRollUp == 64, "39 is the odd number next to its golden ratio");
+  return partition.value() * kStep % core::kSegmentsPerRollUp;
+}
+
 std::vector<const BatchPlan*> plans_of(std::span<CommitTask* const> tasks) {
   std::vector<const BatchPlan*> plans;
   plans.reserve(tasks.size());
@@ -133,7 +142,7 @@ void CommitDuty::resolve(CommitTask& task) {
 void CommitDuty::grown(const BatchPlan& plan) {
   for (const auto& [where, segment] : plan.segments) {
     const PartitionAdvance& guard = plan.partitions.at(where.first);
-    const Stored acquired{guard.epoch, guard.stored_segments};
+    const Stored acquired{guard.epoch, guard.stored_segments + ahead_of(where.first)};
     Stored& stored = stored_.try_emplace(where.first, acquired).first->second;
     if (stored.epoch != guard.epoch) stored = acquired;
     newest_day_ = std::max(newest_day_, where.second);

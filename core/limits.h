@@ -89,7 +89,7 @@ inline constexpr int kMaxPartitions = 1024;
 inline constexpr std::int64_t kMaxDimensionCombinations = 10'000;
 inline constexpr std::size_t kMaxRememberedCombinations = 1'000'000;
 // Commits of a partition after which its small dedup segments are joined.
-inline constexpr std::int64_t kSegmentsPerRollUp = 256;
+inline constexpr std::int64_t kSegmentsPerRollUp = 64;
 // Records on their way to their home: a block is closed at the first size, one read takes the
 // second.
 inline constexpr std::size_t kMaxHandoffBlockBytes = 1024 * 1024;

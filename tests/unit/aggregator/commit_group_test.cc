@@ -128,6 +128,29 @@ TEST(CommitGroup, RollsUpWhatEarlierSessionsLeft) {
   EXPECT_EQ(bench.script.asked(), "commit drop_expired commit roll_up:0 commit commit");
 }
 
+// All four are in each commit.
+TEST(CommitGroup, RollsUpThePartitionsOfAProcessFarFromEachOther) {
+  Bench bench(std::deque<Step>(core::kSegmentsPerRollUp, Step::kCommitted));
+  for (std::int64_t i = 0; i < core::kSegmentsPerRollUp; ++i) {
+    auto plan = claiming_plan(19'000);
+    const PartitionAdvance advance = plan->partitions.at(core::PartitionId(0));
+    for (const core::PartitionId id :
+         {core::PartitionId(1), core::PartitionId(2), core::PartitionId(3)}) {
+      plan->partitions.emplace(id, advance);
+      plan->segments[{id, 19'000}].entries.resize(1);
+    }
+    bench.committer->submit(std::move(plan));
+    ASSERT_EQ(bench.committer->take_report(30s)->fate, PlanFate::kCommitted);
+  }
+  bench.await_asked("roll_up:0");
+  const std::string asked = bench.script.asked();
+  for (const char* first : {"roll_up:1", "roll_up:2", "roll_up:3"}) {
+    EXPECT_NE(asked.find(std::string(first) + " together together together"), std::string::npos)
+        << asked;
+    EXPECT_EQ(asked.find(first), asked.rfind(first)) << asked;
+  }
+}
+
 TEST(CommitGroup, ARollUpThatFailsHarmsNoCommit) {
   Bench bench(std::deque<Step>(core::kSegmentsPerRollUp + 1, Step::kCommitted));
   bench.script.roll_ups = Script::RollUps::kRefused;
