@@ -62,10 +62,10 @@ inline constexpr std::int64_t kEndOfYear9999Seconds = 253'402'300'800;  // 10000
 inline constexpr std::int64_t kMaxZoneShiftSeconds = 2 * kDaySeconds;
 
 // One commit of the aggregator.
-inline constexpr std::int64_t kMaxRecordsPerCommit = 500'000;
+inline constexpr std::int64_t kMaxRecordsPerCommit = 750'000;
 // Rows of the totals: windows, and values of unique counts. And as many as what comes last brings:
 // a poll's records, or those of a handoff row, times the meters that read them.
-inline constexpr std::size_t kMaxRowsPerCommit = 400'000;
+inline constexpr std::size_t kMaxRowsPerCommit = 450'000;
 // The texts that name its windows, and those of events that turned out to be copies or late: they
 // are read before that is known. And what comes last brings, as above.
 inline constexpr std::size_t kMaxTextBytesPerCommit = 64UL * 1024 * 1024;
