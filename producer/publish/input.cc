@@ -296,18 +296,24 @@ bool Input::change_to_new_file(Clock::time_point looked) {
 }
 
 core::Result<void> Input::check(const FilePlace& place, const std::string& path) const {
-  const auto other = [&](std::string_view why) {
+  // `or_else`: of the inode that the state tells of, which is another file's by now, or was
+  // emptied.
+  const auto other = [&](std::string_view why, std::string_view or_else) {
     return core::invalid(
-        fmt::format("the state is of another file than {}, which {}: give each file a state of its "
-                    "own, or remove it to begin at the file's start (what was published before is "
-                    "counted once, and what an older file got since is not read)",
-                    path, why));
+        fmt::format("the state is of another file than {}, which {}: {}give each file a state of "
+                    "its own, or remove it to begin at the file's start (what was published before "
+                    "is counted once, and what an older file got since is not read)",
+                    path, why, or_else));
   };
+  constexpr std::string_view kIfEmptied =
+      "if it was copied and emptied, publish the copy with the same settings, without a state, "
+      "then remove the state; else ";
   if (file_->inode != place.inode) {
-    return other(fmt::format("is inode {}, not {}", file_->inode, place.inode));
+    return other(fmt::format("is inode {}, not {}", file_->inode, place.inode), "");
   }
   if (size_ < place.offset) {
-    return other(fmt::format("has {} bytes, of which {} were published", size_, place.offset));
+    return other(fmt::format("has {} bytes, of which {} were published", size_, place.offset),
+                 kIfEmptied);
   }
   std::string head(place.head_bytes, '\0');
   char last = '\n';
@@ -316,7 +322,8 @@ core::Result<void> Input::check(const FilePlace& place, const std::string& path)
       ::pread(descriptor_, head.data(), head.size(), 0) == static_cast<ssize_t>(head.size()) &&
       (place.offset == 0 ||
        ::pread(descriptor_, &last, 1, static_cast<off_t>(place.offset) - 1) == 1);
-  if (!read || hash_of(head) != place.head_hash) return other("begins with other bytes");
+  if (!read || hash_of(head) != place.head_hash)
+    return other("begins with other bytes", kIfEmptied);
   if (last != '\n' && place.offset < size_) {
     return core::invalid(fmt::format(
         "byte {} of {}, where the state says to go on, is within a line, which was published "
