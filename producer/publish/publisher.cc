@@ -53,6 +53,7 @@ class Publish {
  private:
   enum class Then { kGoOn, kStop };
   core::Result<void> read_header();
+  core::Result<void> lock_state();
   core::Result<void> go_on_from_state();
   Then read_one();
   Then begin_new_file();
@@ -88,6 +89,7 @@ class Publish {
   runtime::terminal::Progress progress_;
   PublishAccount account_;
   AckedPrefix prefix_;
+  std::optional<StateLock> lock_;
   std::optional<State> kept_;  // what the state file says
   bool told_standstill_ = false;
   std::uint64_t last_delivered_ = 0;
@@ -124,11 +126,24 @@ core::Result<void> Publish::read_header() {
   return core::invalid("its first row, which is to name the columns, cannot be read");
 }
 
+core::Result<void> Publish::lock_state() {
+  try {
+    auto lock = StateLock::take(options_.state_file);
+    if (!lock) return lock.error();
+    lock_.emplace(std::move(lock.value()));
+  } catch (const std::system_error& error) {
+    return core::invalid(error.what());
+  }
+  return boost::outcome_v2::success();
+}
+
 core::Result<void> Publish::go_on_from_state() {
   if (keeps_state()) {
     if (!input_.has_places()) {
       return core::invalid("a state needs a file: a pipe has no place to go on at");
     }
+    const auto locked = lock_state();
+    if (!locked) return locked;
     auto kept = load_state(options_.state_file);
     if (!kept) return kept.error();
     kept_ = std::move(kept.value());

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -65,6 +66,13 @@ bool read_text(const core::JsonValue& object, std::string_view name, std::string
   if (member == nullptr || member->kind != core::JsonValue::Kind::kString) return false;
   out = member->text;
   return true;
+}
+
+std::string holder_of(const std::string& lock) {
+  std::ifstream file(lock);
+  std::string process;
+  file >> process;
+  return process.empty() ? "unknown" : process;
 }
 
 // States of before these were kept have none.
@@ -143,6 +151,25 @@ void store_state(const std::string& path, const State& state) {
   const Descriptor folder(parent.empty() ? "." : parent.string(),
                           O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (::fsync(folder.get()) != 0) fail(path);
+}
+
+core::Result<StateLock> StateLock::take(const std::string& path) {
+  const std::string beside = path + ".lock";
+  StateLock lock(::open(beside.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (lock.descriptor_ < 0) fail(beside);
+  if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) fail(beside);
+    return core::Error{core::ErrorKind::kConflict,
+                       fmt::format("state {} is in use by process {}: one run at a time", path,
+                                   holder_of(beside))};
+  }
+  if (::ftruncate(lock.descriptor_, 0) != 0) fail(beside);
+  write_all(lock.descriptor_, fmt::format("{}\n", ::getpid()), beside);
+  return lock;
+}
+
+StateLock::~StateLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
 }
 
 }  // namespace tally::producer::publish

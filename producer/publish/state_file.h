@@ -1,7 +1,7 @@
 // How far a file was published and acked, on disk, so that the next run goes on there. What it says
 // may be old: then records are sent again under the same ids, and counted once.
 //
-// One thread; one process for a state.
+// One thread; one run for a state, which StateLock sees to.
 #pragma once
 
 #include "core/result.h"
@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tally::producer::publish {
@@ -31,5 +32,21 @@ struct State {
 [[nodiscard]] core::Result<std::optional<State>> load_state(const std::string& path);
 // Either the old one stands or the new one, also after a power cut. Throws std::system_error.
 void store_state(const std::string& path, const State& state);
+
+// A run's hold on its state, as long as it lives or the process does. It is on the file PATH.lock,
+// which stays, for the state itself is replaced.
+class StateLock {
+ public:
+  // An error names the process that has it. Throws std::system_error where it cannot be had at all.
+  [[nodiscard]] static core::Result<StateLock> take(const std::string& path);
+  StateLock(StateLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  StateLock& operator=(StateLock&&) = delete;
+  ~StateLock();
+
+ private:
+  explicit StateLock(int descriptor) : descriptor_(descriptor) {}
+
+  int descriptor_;
+};
 
 }  // namespace tally::producer::publish

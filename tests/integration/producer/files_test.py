@@ -208,6 +208,23 @@ class Files(unittest.TestCase):
         self.assertIn(f"{log}.1, which was rotated away, was written to after it was left", said)
         self.run_to_end("tail", *flags)
 
+    def test_a_state_is_one_runs_at_a_time(self):
+        """Runs of cron that met ended each other, and a tail that a supervisor ran."""
+        log, state = self.path("access.log", self.log_lines(0, 10)), self.path("access.state")
+        flags = (log, "--preset", "combined", "--type", "api.request", "--source", "/nginx", "--state", state)
+        process = self.start("tail", *flags)
+        wait_until(lambda: self.state_of(state).get("line") == 11, "all are acked")
+        for more in ((), ("--once",)):
+            done = subprocess.run(self.command("tail", *flags, *more), capture_output=True, text=True, timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn(f"state {state} is in use by process {process.pid}: one run at a time", done.stderr)
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(self.log_lines(10, 5))
+        wait_until(lambda: self.state_of(state).get("line") == 16, "the first one goes on")
+        self.assertEqual(self.stop(process)["delivered"], 15)
+        self.assertEqual(len(read_topic(self.topic)), 15)
+        self.run_to_end("tail", *flags, "--once")
+
     def test_a_cut_line_on_standard_input_is_no_event(self):
         lines = "".join(f"2026-11-21T08:00:0{i}Z id-{i} acme n=512\n" for i in range(3))
         flags = ("-", "--type", "t", "--source", "/s", "--pattern", r"^(?P<time>\S+) (?P<id>\S+) (?P<tenant>\S+) n=(?P<n>\d+)$")

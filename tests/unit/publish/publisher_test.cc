@@ -2,6 +2,7 @@
 #include "producer/publish/publisher.h"
 #include "producer/publish/csv_recipe.h"
 #include "producer/publish/mapping.h"
+#include "producer/publish/state_file.h"
 #include "tests/unit/publish/forbidden.h"
 #include "tests/unit/publish/scratch.h"
 #include "tests/unit/publish/steps.h"
@@ -357,6 +358,28 @@ TEST(Publisher, WhatIsRotatedAwayWhileTheQueueIsFullIsHeld) {
 }
 
 // What was delivered before had no account.
+TEST(Publisher, AStateThatAnotherRunHasIsRefused) {
+  const Scratch scratch;
+  scratch.write("events", event("a") + "\n");
+  Problems problems;
+  PublishOptions options = options_to(problems);
+  options.state_file = scratch.path("state");
+  NdjsonRecipe recipe;
+  {
+    const auto of_another = StateLock::take(options.state_file);
+    ASSERT_TRUE(of_another);
+    Input input(scratch.path("events"));
+    const auto refused = publish_records(input, recipe, options);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("is in use by process"), std::string::npos);
+    EXPECT_FALSE(std::filesystem::exists(options.state_file));
+  }
+  Input input(scratch.path("events"));
+  const auto account = publish_records(input, recipe, options);
+  ASSERT_TRUE(account) << account.error().message;
+  EXPECT_EQ(account.value().delivered, 1U);
+}
+
 TEST(Publisher, AStateThatCannotBeWrittenIsToldWithTheAccount) {
   const Scratch scratch;
   scratch.write("events", event("a") + "\n" + event("b") + "\n");

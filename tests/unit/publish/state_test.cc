@@ -5,6 +5,7 @@
 #include "tests/unit/publish/scratch.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -144,6 +145,25 @@ TEST(StateFile, OneThatCannotBeReadSaysWhy) {
 TEST(StateFile, AFolderThatIsNotThereIsTold) {
   const Scratch scratch;
   EXPECT_THROW(store_state(scratch.path("no/state"), some_state()), std::system_error);
+}
+
+// Two runs wrote each other's states, and both ended with the word that the disk was to blame.
+TEST(StateLock, IsOneRunsAtATime) {
+  const Scratch scratch;
+  const std::string path = scratch.path("state");
+  {
+    const auto first = StateLock::take(path);
+    ASSERT_TRUE(first) << first.error().message;
+    const auto second = StateLock::take(path);
+    ASSERT_FALSE(second);
+    EXPECT_NE(second.error().message.find("/state is in use by process " +
+                                          std::to_string(::getpid()) + ": one run at a time"),
+              std::string::npos)
+        << second.error().message;
+    EXPECT_TRUE(StateLock::take(scratch.path("other")));
+  }
+  EXPECT_TRUE(StateLock::take(path));
+  EXPECT_THROW(static_cast<void>(StateLock::take(scratch.path("no/state"))), std::system_error);
 }
 
 }  // namespace
