@@ -171,6 +171,7 @@ struct UsageCounts {
 
 // Level kSpooled: what became of what lies in the folder. At any moment
 //   found + spooled = delivered + refused + lost + torn + waiting.
+// Of what was kept in the second before a kill and is gone from the disk afterwards nobody knows.
 struct SpoolAccount {
   std::uint64_t found = 0;      // waited there when it was opened, from earlier processes
   std::uint64_t spooled = 0;    // fsynced since

@@ -247,6 +247,7 @@ Relay::Next Relay::send(const Record& record) {
     answer = outlet_->produce(record.key, record.value, record.sequence);
     while (answer == Enqueued::kQueueFull && !stopping_ && !failed_) {
       outlet_->wait_for_room(kRoomWait);
+      keep_position();
       if (stopping_ || failed_) break;
       answer = outlet_->produce(record.key, record.value, record.sequence);
     }
@@ -267,6 +268,7 @@ Relay::Next Relay::send(const Record& record) {
 bool Relay::wait_for_all() {
   while (ended_.load(std::memory_order_acquire) != sent_) {
     if (stopping_) return false;
+    keep_position();
     if (outlet_->flush(kFlushWait) > 0 && outlet_->fatal_error()) {
       next_ = Next::kReopen;
       return false;
@@ -416,8 +418,9 @@ void Relay::sweep() {
   moved_.notify_all();
 }
 
-// A disk that takes no position must not hold up what is sent: the segments stay, and what they
-// hold would be sent again after a kill.
+// Also while the broker is away: it is how an opening knows what was kept, should a segment be
+// gone. A disk that takes no position must not hold up what is sent: the segments stay, and what
+// they hold would be sent again after a kill.
 void Relay::keep_position() {
   const auto now = steady_clock::now();
   if (now < position_retry_) return;
@@ -439,10 +442,21 @@ void Relay::idle() {
   }
 }
 
+// Meanwhile more is kept.
 void Relay::pause() {
-  const auto time = backoff_.next();
-  std::unique_lock lock(mutex_);
-  moved_.wait_for(lock, time, [&] { return stopping_.load(); });
+  const auto until = steady_clock::now() + backoff_.next();
+  for (auto now = steady_clock::now(); now < until && !stopping_; now = steady_clock::now()) {
+    {
+      std::unique_lock lock(mutex_);
+      moved_.wait_until(lock, std::min(until, now + options_.position_interval),
+                        [&] { return stopping_.load(); });
+    }
+    try {
+      keep_position();
+    } catch (const std::bad_alloc&) {
+      // The next look stores it.
+    }
+  }
 }
 
 void Relay::note(std::string problem) {
@@ -455,9 +469,9 @@ void Relay::note(std::string problem) {
 bool Relay::drain(milliseconds time) {
   const std::uint64_t until = store_.figures().next_sequence;
   std::unique_lock lock(mutex_);
-  return moved_.wait_until(lock, runtime::retry::deadline(steady_clock::now(), time),
-                           [&] { return ended_below_ >= until || stopping_; }) &&
-         ended_below_ >= until;
+  return moved_.wait_until(lock, runtime::retry::deadline(steady_clock::now(), time), [&] {
+    return ended_below_ >= until || stopping_;
+  }) && ended_below_ >= until;
 }
 
 RelayCounts Relay::counts() const {

@@ -60,7 +60,8 @@ Store::Store(std::unique_ptr<Folder> folder, std::unique_ptr<FolderLock> lock,
       next_number_(recovered.next_number),
       next_sequence_(recovered.next_sequence),
       acked_(recovered.slot.position.acked),
-      stored_acked_(acked_) {
+      stored_acked_(acked_),
+      stored_kept_(next_sequence_) {
   TALLY_CHECK(acked_ <= next_sequence_, "acked {} next {}", acked_, next_sequence_);
   for (const Segment& segment : segments_) used_bytes_ += segment.bytes;
 }
@@ -142,7 +143,7 @@ void Store::advance(std::uint64_t acked, std::uint64_t end_offset) {
 
 bool Store::position_moved() const {
   const std::scoped_lock lock(mutex_);
-  return acked_ != stored_acked_;
+  return acked_ != stored_acked_ || next_sequence_ != stored_kept_;
 }
 
 void Store::store_position() {
@@ -157,6 +158,7 @@ void Store::store_position() {
   position_file_.store(position);
   const std::scoped_lock lock(mutex_);
   stored_acked_ = position.acked;
+  stored_kept_ = position.kept;
 }
 
 bool Store::front_is_done() const {

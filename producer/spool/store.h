@@ -79,9 +79,9 @@ class Store {
   // The relay's: every sequence below `acked` has ended; the last of them ends at `end_offset` of
   // its segment (0: not known).
   void advance(std::uint64_t acked, std::uint64_t end_offset);
-  [[nodiscard]] bool position_moved() const;
-  void store_position();                // throws FileFailure
-  [[nodiscard]] bool has_done() const;  // segments that hold nothing more to send
+  [[nodiscard]] bool position_moved() const;  // more is acked, or kept, than the stored one says
+  void store_position();                      // throws FileFailure
+  [[nodiscard]] bool has_done() const;        // segments that hold nothing more to send
   // Stores the position, then removes them. Throws FileFailure.
   void drop_done();
 
@@ -112,6 +112,7 @@ class Store {
   std::uint64_t acked_ = 0;          // guarded by mutex_
   std::uint64_t acked_offset_ = 0;   // guarded by mutex_
   std::uint64_t stored_acked_ = 0;   // guarded by mutex_
+  std::uint64_t stored_kept_ = 0;    // guarded by mutex_
   bool woken_ = false;               // guarded by mutex_
   std::atomic<std::uint64_t> used_bytes_{0};
 };

@@ -1,5 +1,6 @@
 // Records that are damaged or gone while the relay has others in flight: what the broker acked is
 // delivered, what it never got is lost, and no later record inherits the end of one before it.
+#include "producer/spool/position_file.h"
 #include "tests/unit/spool/relay_rig.h"
 
 #include <gtest/gtest.h>
@@ -108,6 +109,33 @@ TEST_F(RelayDamageTest, TheNewestSegmentGoneWhenTheSpoolIsOpenedIsLost) {
   ASSERT_TRUE(running->drain(kLong));
   EXPECT_EQ(running->counts().delivered, left);
   EXPECT_EQ(running->counts().lost, 200 - left);
+  expect_account(running->counts(), 200);
+}
+
+// The position was stored only when the broker acked: so in an outage nobody missed what was kept
+// in it and was gone with its segment.
+TEST_F(RelayDamageTest, WhatIsKeptInAnOutageAndGoneIsLost) {
+  broker_.batch_records = 0;  // it is away
+  keep(0, 100);
+  auto running = relay();
+  keep(100, 200);
+  const auto known = [&] {
+    return PositionFile::load(*disk_.folder()).value().value_or(PositionSlot()).position.kept;
+  };
+  await([&] { return known() == 200; });
+  std::string newest;
+  for (const auto& [name, bytes] : disk_.files()) {
+    if (segment_number(name)) newest = std::max(newest, name);
+  }
+  kill();
+  running.reset();
+  restart();
+  disk_.put(newest, disk_.files().at(newest).substr(0, 1'000));
+  broker_.batch_records = 10;
+  open_spool();
+  running = relay();
+  ASSERT_TRUE(running->drain(kLong));
+  EXPECT_GT(running->counts().lost, 0U);
   expect_account(running->counts(), 200);
 }
 
