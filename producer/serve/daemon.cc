@@ -164,6 +164,8 @@ core::Result<void> Daemon::run(const lifecycle::StopSignal& stop) {
   while (!fatal && !stop.wait_for(kLookInterval)) {
     if (reloads_.take()) reload();
     about_sink_.look();
+    const runtime::http::ServerStats stats = server_->stats();
+    probe_.closed({.too_many = stats.connections_refused, .no_memory = stats.connections_failed});
     fatal = about_sink_.fatal();
   }
   drain();

@@ -6,6 +6,9 @@ namespace {
 constexpr const char* kAnswers = "tally_producer_http_answers_total";
 constexpr const char* kAnswersHelp = "Answers of the HTTP daemon by status";
 constexpr const char* kEvents = "tally_producer_http_events_total";
+constexpr const char* kClosed = "tally_producer_http_connections_closed_total";
+constexpr const char* kClosedHelp =
+    "Connections closed beyond the bound (most of them with 503), or for want of memory";
 constexpr const char* kEventsHelp =
     "Events that came over HTTP by what became of them; of invalid, other_tenant and full nothing "
     "was taken";
@@ -26,7 +29,9 @@ Probe::Probe(runtime::metrics::Registry& registry)
                                        "Events that came over HTTP and have not ended")),
       requests_in_flight_(registry.gauge("tally_producer_http_requests_in_flight",
                                          "Requests whose events have not all ended")),
-      keys_(registry.gauge("tally_producer_http_keys", "API keys that may send events")) {
+      keys_(registry.gauge("tally_producer_http_keys", "API keys that may send events")),
+      too_many_(registry.counter(kClosed, kClosedHelp, {{"reason", "too_many"}})),
+      no_memory_(registry.counter(kClosed, kClosedHelp, {{"reason", "no_memory"}})) {
   for (const int status :
        {200, 202, 400, 401, 403, 404, 405, 408, 413, 414, 415, 417, 422, 429, 431, 500, 501, 503}) {
     answers_.emplace(
@@ -58,5 +63,11 @@ void Probe::in_flight(std::uint64_t events, std::size_t requests) {
 }
 
 void Probe::keys(std::size_t count) { keys_.set(static_cast<double>(count)); }
+
+void Probe::closed(const ConnectionsClosed& so_far) {
+  too_many_.add(static_cast<double>(so_far.too_many - closed_.too_many));
+  no_memory_.add(static_cast<double>(so_far.no_memory - closed_.no_memory));
+  closed_ = so_far;
+}
 
 }  // namespace tally::producer::serve

@@ -17,6 +17,12 @@ struct EventEnds {
   std::uint64_t unknown = 0;
 };
 
+// Connections that were closed before they could send, or be answered.
+struct ConnectionsClosed {
+  std::uint64_t too_many = 0;
+  std::uint64_t no_memory = 0;
+};
+
 class Probe {
  public:
   explicit Probe(runtime::metrics::Registry& registry);
@@ -30,6 +36,8 @@ class Probe {
   void stray_end();
   void in_flight(std::uint64_t events, std::size_t requests);
   void keys(std::size_t count);
+  // Since the server's start, as seen now. One thread.
+  void closed(const ConnectionsClosed& so_far);
 
  private:
   std::map<int, runtime::metrics::Counter> answers_;  // those that are documented
@@ -42,6 +50,9 @@ class Probe {
   runtime::metrics::Gauge events_in_flight_;
   runtime::metrics::Gauge requests_in_flight_;
   runtime::metrics::Gauge keys_;
+  runtime::metrics::Counter too_many_;
+  runtime::metrics::Counter no_memory_;
+  ConnectionsClosed closed_;  // what the two say
 };
 
 }  // namespace tally::producer::serve

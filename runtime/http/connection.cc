@@ -194,6 +194,7 @@ void Connection::answer(std::uint64_t request, std::optional<Response> response)
     put_in_order(request, *std::move(response));
   } catch (const std::bad_alloc&) {
     loop_.counters.responses[0].add();
+    loop_.counters.connections_failed.add();
     close();
   }
 }

@@ -71,7 +71,7 @@ struct ServerStats {
   std::uint64_t bytes_receiving = 0;  // of max_bytes_receiving
   std::uint64_t connections_accepted = 0;
   std::uint64_t connections_refused = 0;     // for max_connections
-  std::uint64_t connections_failed = 0;      // closed at once: no memory to begin them
+  std::uint64_t connections_failed = 0;      // closed for want of memory
   std::uint64_t requests = 0;                // read whole and given to the handler
   std::array<std::uint64_t, 6> responses{};  // by class, 2: 2xx; 0: dropped without an answer
   std::uint64_t request_timeouts = 0;        // 408

@@ -61,6 +61,7 @@ class StreamConnection : public Connection {
       }
     } catch (const std::bad_alloc&) {
       // Nothing can be said without memory: the connection ends.
+      self->loop().counters.connections_failed.add();
     }
     self->close();
   }

@@ -269,6 +269,19 @@ TEST_F(Waiting, BehindTheDrainTimeoutTheyAreCut) {
   EXPECT_EQ(kafka_.keys(), std::set<std::string>());
 }
 
+TEST_F(WholeDaemon, ConnectionsBeyondTheBoundAreCounted) {
+  DaemonOptions settings = options(Level::kAcked);
+  settings.http.max_connections = 1;
+  RunningDaemon daemon(settings);
+  Caller first(daemon.port());
+  EXPECT_EQ(first.send(post_one(event("a"))), 202);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(RawSocket(daemon.port()).read_until(), StartsWith("HTTP/1.1 503 "));
+  }
+  first.wait_for_metric("tally_producer_http_connections_closed_total{reason=\"too_many\"} 2");
+  first.wait_for_metric("tally_producer_http_connections_closed_total{reason=\"no_memory\"} 0");
+}
+
 TEST_F(WholeDaemon, WhatIsInTheSpoolGoesOutWithTheNextOne) {
   kafka_.go_away();
   std::set<std::string> kept;
