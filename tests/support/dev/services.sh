@@ -82,5 +82,11 @@ print_addresses() {
     if is_running "$dir" "$name"; then address "$name" "http://127.0.0.1:$(<"$dir/$name.port")"; fi
   done
   address logs "${dir#"$TALLY_ROOT"/}/log/"
+  if is_running "$dir" producer; then
+    printf '\n  An event, to try it (docs/producing.md has the rest):\n'
+    printf "  curl -i http://127.0.0.1:%s/v1/events -H 'Content-Type: application/cloudevents+json' -d '%s'\n" \
+      "$(<"$dir/producer.port")" \
+      '{"specversion":"1.0","id":"try-1","source":"/me","type":"api.request","subject":"acme","data":{"requests":1}}'
+  fi
   echo
 }
