@@ -47,7 +47,9 @@ PublishOptions options_of(const Settings& settings, const Job& job, const Input&
   options.csv_delimiter = job.csv_delimiter;
   options.on_bad_record = job.on_bad_record;
   options.state_file = settings.text("state");
-  options.last_line = last_line_of(job, input.has_places(), !options.state_file.empty());
+  options.last_line = last_line_of(job, !input.has_places()          ? From::kPipe
+                                        : options.state_file.empty() ? From::kFile
+                                                                     : From::kFileWithState);
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   options.stopping = [&stop] { return stop.requested(); };
   options.on_trouble = [](const std::string& sentence) { fail(sentence); };
@@ -70,8 +72,9 @@ core::Result<void> topic_is_there(const Settings& settings) {
 
 }  // namespace
 
-LastLine last_line_of(const Job& job, bool is_file, bool has_state) {
-  const bool is_read_again = is_file && (job.once || job.follow || has_state);
+LastLine last_line_of(const Job& job, From from) {
+  const bool is_read_again =
+      from == From::kFileWithState || (from == From::kFile && (job.once || job.follow));
   const bool is_written_on = job.pipe_is_a_log && !job.pipe_is_whole_file;
   return is_read_again || is_written_on ? LastLine::kIsLeft : LastLine::kIsRecord;
 }

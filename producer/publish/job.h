@@ -58,7 +58,8 @@ struct Job {
 
 // A last line without its line end is a record only of what is known to be complete: a pipe or a
 // file that is published once, from its begin to its end.
-[[nodiscard]] LastLine last_line_of(const Job& job, bool is_file, bool has_state);
+enum class From { kPipe, kFile, kFileWithState };
+[[nodiscard]] LastLine last_line_of(const Job& job, From from);
 
 // Says it on stderr; returns the code.
 int fail(const std::string& sentence, int code = 1);

@@ -31,7 +31,7 @@ bool is_framing(std::string_view name) {
 
 }  // namespace
 
-void append_answer(std::string& out, const Response& response, bool head_only, bool closes) {
+void append_answer(std::string& out, const Response& response, AnswerBody body, AfterAnswer after) {
   const auto status = static_cast<unsigned>(response.status);
   const auto reason =
       boost::beast::http::obsolete_reason(boost::beast::http::int_to_status(status));
@@ -47,9 +47,9 @@ void append_answer(std::string& out, const Response& response, bool head_only, b
     append_number(out, response.body.size());
     out.append("\r\n");
   }
-  if (closes) out.append("Connection: close\r\n");
+  if (after == AfterAnswer::kCloses) out.append("Connection: close\r\n");
   out.append("\r\n");
-  if (has_body && !head_only) out.append(response.body);
+  if (has_body && body == AnswerBody::kSent) out.append(response.body);
 }
 
 }  // namespace tally::runtime::http

@@ -226,7 +226,8 @@ void Connection::append(std::uint64_t request, Response& response) {
     return close();
   }
   const bool head_only = (head_only_ >> (request % 64) & 1) != 0;
-  append_answer(out_, response, head_only, last_ == request);
+  append_answer(out_, response, head_only ? AnswerBody::kLeftOut : AnswerBody::kSent,
+                last_ == request ? AfterAnswer::kCloses : AfterAnswer::kStays);
   const int status_class = std::clamp(response.status / 100, 1, 5);
   loop_.counters.responses[static_cast<std::size_t>(status_class)].add();
   ++next_out_;

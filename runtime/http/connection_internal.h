@@ -106,11 +106,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::string out_;      // to be sent
   std::string sending_;  // the write under way
 
+  // Reading and writing go on side by side, so these are no states of one kind:
+  //
+  //   true              from                                 until
+  //   writing_          write_rest() has `sending_`          written()
+  //   processing_       process() takes requests             it returns; flush() does nothing then
+  //   is_blocked_       process() stops for want of room     process() stops for another reason
+  //   continue_due_     a head that expects it               all before is answered; the body came
+  //   request_is_late_  time_out() of parser_'s request      the reader is told: 408
+  //   peer_is_done_     the reader's end, or a failure       the end
+  //   closed_           close()                              the end
+  //
+  // With last_ nothing is parsed any more: what is due is sent, then it ends. With closed_ nothing
+  // at all is done, whatever the others say. read_deadline_ is the handshake's, the idle one's, the
+  // begun request's or the lingering one's; write_deadline_ goes with writing_.
   Loop::Time read_deadline_ = kNever;
   Loop::Time write_deadline_ = kNever;
   bool writing_ = false;
   bool processing_ = false;
-  bool is_blocked_ = false;  // process() stopped for want of room
+  bool is_blocked_ = false;
   bool continue_due_ = false;
   bool request_is_late_ = false;
   bool peer_is_done_ = false;
@@ -118,6 +132,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 };
 
 // Appends the bytes of an answer.
-void append_answer(std::string& out, const Response& response, bool head_only, bool closes);
+enum class AnswerBody { kSent, kLeftOut };  // left out of an answer to HEAD
+enum class AfterAnswer { kStays, kCloses };
+void append_answer(std::string& out, const Response& response, AnswerBody body, AfterAnswer after);
 
 }  // namespace tally::runtime::http

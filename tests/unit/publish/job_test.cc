@@ -47,18 +47,18 @@ TEST(Job, APipeNeedsIdsThatAreNotMadeOfPlaces) {
 // A number may be cut off there: only what is known to be complete may end so.
 TEST(Job, ALastLineWithoutItsEndIsARecordOnlyOfWhatIsComplete) {
   const Job publish;
-  EXPECT_EQ(last_line_of(publish, true, false), LastLine::kIsRecord);
-  EXPECT_EQ(last_line_of(publish, true, true), LastLine::kIsLeft);
-  EXPECT_EQ(last_line_of(publish, false, false), LastLine::kIsRecord);
-  EXPECT_EQ(last_line_of({.once = true}, true, false), LastLine::kIsLeft);
-  EXPECT_EQ(last_line_of({.follow = true}, true, false), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of(publish, From::kFile), LastLine::kIsRecord);
+  EXPECT_EQ(last_line_of(publish, From::kFileWithState), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of(publish, From::kPipe), LastLine::kIsRecord);
+  EXPECT_EQ(last_line_of({.once = true}, From::kFile), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.follow = true}, From::kFile), LastLine::kIsLeft);
   // tail -F app.log | tally-producer tail -
-  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, false, false), LastLine::kIsLeft);
-  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, false, false),
+  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, From::kPipe), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, From::kPipe),
             LastLine::kIsRecord);
   // tally-producer tail - < app.log
-  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, true, false), LastLine::kIsLeft);
-  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, true, false),
+  EXPECT_EQ(last_line_of({.pipe_is_a_log = true}, From::kFile), LastLine::kIsLeft);
+  EXPECT_EQ(last_line_of({.pipe_is_whole_file = true, .pipe_is_a_log = true}, From::kFile),
             LastLine::kIsRecord);
 }
 
