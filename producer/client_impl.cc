@@ -240,7 +240,11 @@ void UsageClient::Impl::close_for_good() {
 }
 
 void UsageClient::Impl::lose(SlotHeader& slot, std::string_view reason) {
-  finish({.tag = slot.tag, .key = {slot.key(), slot.key_bytes}, .kept = false, .reason = reason});
+  finish({.tag = slot.tag,
+          .key = {slot.key(), slot.key_bytes},
+          .kept = false,
+          .reason = reason,
+          .may_be_kept = false});
 }
 
 void UsageClient::Impl::finish(const SinkOutcome& ended_event) {
@@ -248,7 +252,8 @@ void UsageClient::Impl::finish(const SinkOutcome& ended_event) {
   const Outcome outcome{.id = ended_event.key,
                         .tag = waiter == nullptr ? ended_event.tag >> 1U : 0,
                         .kept = ended_event.kept,
-                        .reason = ended_event.reason};
+                        .reason = ended_event.reason,
+                        .may_be_kept = !ended_event.kept && ended_event.may_be_kept};
   const bool tell = options.on_outcome && options.level != Level::kMemory;
   const bool tell_loss = options.on_loss && !outcome.kept;
   if (waiter != nullptr || tell || tell_loss) {

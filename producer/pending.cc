@@ -24,6 +24,7 @@ Ended room_for(std::string_view given_id) {
 void fill(Ended& room, const Outcome& outcome) noexcept {
   room.recorded = Recorded::kAccepted;
   room.kept = outcome.kept;
+  room.may_be_kept = outcome.may_be_kept;
   room.id.assign(outcome.id.substr(0, room.id.capacity()));
   room.reason.assign(outcome.reason.substr(0, room.reason.capacity()));
 }
@@ -44,7 +45,7 @@ class FutureWaiter final : public Waiter {
 
 Ended ended_of(const Receipt& receipt, std::string_view given_id) {
   return {receipt.recorded, false, std::string(given_id.empty() ? receipt.new_id() : given_id),
-          std::string(receipt.reason)};
+          std::string(receipt.reason), false};
 }
 
 std::future<Ended> start_future(UsageClient::Impl& client, const UsageEvent& event,

@@ -143,6 +143,8 @@ struct Outcome {
   std::uint64_t tag = 0;    // as given; 0 of those with a future or an awaitable
   bool kept = false;        // at the client's level
   std::string_view reason;  // of a lost one, a short name: "_MSG_TIMED_OUT", "gave_up", "disk_full"
+  // Of a lost one: whether a copy may be kept all the same, now or after a crash. If not, none is.
+  bool may_be_kept = false;
 };
 
 // The same with texts of its own, also for an event that was not accepted.
@@ -150,7 +152,8 @@ struct Ended {
   Recorded recorded = Recorded::kInvalid;
   bool kept = false;
   std::string id;
-  std::string reason;  // of an accepted one cut after 128 bytes
+  std::string reason;        // of an accepted one cut after 128 bytes
+  bool may_be_kept = false;  // of an accepted one that is lost, as Outcome's
 };
 
 // accepted = delivered + spooled + failed + outstanding(); beside it what was never accepted. No

@@ -117,6 +117,7 @@ TEST(Pending, ACoroutineGoesOnWithTheEnd) {
   const Ended ended = future.get();
   EXPECT_FALSE(ended.kept);
   EXPECT_EQ(ended.reason, "disk_full");
+  EXPECT_TRUE(ended.may_be_kept);
 }
 
 TEST(Pending, ACoroutineWithNothingToWaitForGoesOnAtOnce) {

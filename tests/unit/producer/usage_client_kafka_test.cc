@@ -62,7 +62,10 @@ TEST(UsageClientOverKafka, AFutureSaysThatTheBrokerHasIt) {
 TEST(UsageClientOverKafka, ItsEndCallsBackForWhatItGivesUp) {
   std::vector<std::string> reasons;
   UsageClientOptions options = nobody();
-  options.on_loss = [&](const Outcome& outcome) { reasons.emplace_back(outcome.reason); };
+  options.on_loss = [&](const Outcome& outcome) {
+    EXPECT_FALSE(outcome.may_be_kept);  // no broker was asked
+    reasons.emplace_back(outcome.reason);
+  };
   Opened opened = UsageClient::open(options);
   ASSERT_TRUE(opened.client) << opened.problem;
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(opened.client->record(event()));

@@ -224,6 +224,8 @@ TEST(UsageClient, ItsEndGivesUpWhatAStuckSinkDidNotTake) {
   std::vector<std::string> lost;
   UsageClientOptions options = quick();
   options.on_loss = [&](const Outcome& outcome) {
+    // The sink does not say; what it never took is nowhere.
+    EXPECT_EQ(outcome.may_be_kept, outcome.id == "taken");
     lost.push_back(std::string(outcome.id) + " " + std::string(outcome.reason));
   };
   auto client = opened(script, options);
@@ -246,6 +248,7 @@ TEST(UsageClient, ItsEndDrainsFirst) {
   options.drain_deadline = kLong;
   options.on_outcome = [&](const Outcome& outcome) {
     EXPECT_TRUE(outcome.kept);
+    EXPECT_FALSE(outcome.may_be_kept);
     kept.emplace_back(outcome.id);
   };
   auto client = opened(script, options);
