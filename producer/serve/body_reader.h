@@ -39,7 +39,7 @@ class BodyReader {
  public:
   // One of these, then the answers below. Structured: the body is the event.
   void read_event(std::string_view body, const BodyRules& rules);
-  // A JSON array of events; may be empty.
+  // A JSON array of events, or of none.
   void read_batch(std::string_view body, const BodyRules& rules);
   // An event a line; empty lines are passed over and not counted.
   void read_lines(std::string_view body, const BodyRules& rules);

@@ -206,6 +206,8 @@ void Intake::post_events(const Request& request, Reply& reply) {
     probe_.refused("invalid", body.events().size() + body.problems().size());
     return answer(reply, refuse_events(body.problems(), body.stopped_early()));
   }
+  // Most likely what sends has lost them: 202 would say that they are kept.
+  if (body.events().empty()) return answer(reply, refuse(kInvalid, "no event in the body"));
   if (const auto index = body.of_other_tenant()) {
     probe_.refused("other_tenant", body.events().size());
     return answer(

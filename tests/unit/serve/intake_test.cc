@@ -34,8 +34,6 @@ TEST_F(Taking, ABatchIsItsEvents) {
   EXPECT_THAT(sent(), ElementsAre(event("a"), event("b"), event("c")));
 }
 
-TEST_F(Taking, AnEmptyBatchIsKept) { EXPECT_EQ(ask(post_batch({})).status, 202); }
-
 TEST_F(Taking, LinesAreEventsAndEmptyOnesAreNone) {
   EXPECT_EQ(ask(post("application/x-ndjson", event("a") + "\r\n\n" + event("b"))).status, 202);
   EXPECT_THAT(sent(), ElementsAre(event("a"), event("b")));
@@ -155,6 +153,14 @@ TEST_F(Refusing, OfManyProblemsTheFirstHundredAreNamed) {
   EXPECT_EQ(response.status, 422);
   EXPECT_EQ(problem(response).at("problems").size(), 100U);
   EXPECT_THAT(problem(response).at("detail").get<std::string>(), HasSubstr("there may be more"));
+}
+
+// A client whose file was empty was told that every event is kept.
+TEST_F(Refusing, ABodyWithoutAnyEvent) {
+  expect(post_batch({}), 422, "invalid_events", "no event in the body");
+  for (const char* lines : {"", "\n", "\r\n\n"}) {
+    expect(post("application/x-ndjson", lines), 422, "invalid_events", "no event in the body");
+  }
 }
 
 TEST_F(Refusing, AnIdIsNeverMadeUp) {
