@@ -73,7 +73,9 @@ std::optional<char> delimiter_of(const std::string& text) {
 core::Result<std::string> text_of_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
+  // Of an empty one nothing is put: that is no failure to read it.
+  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  if (!file.is_open() || file.bad() || !text) {
     return core::invalid(fmt::format("{} cannot be read: {}", path, std::strerror(errno)));
   }
   return text.str();

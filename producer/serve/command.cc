@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -240,7 +241,11 @@ SinkOptions sink_options(const Settings& settings, const InFlightLimits& limits)
 const Command& serve_command() { return kServe; }
 const Command& key_command() { return kKey; }
 
-int serve(const Settings& settings) {
+namespace {
+
+constexpr int kWrongSettings = 2;
+
+int run(const Settings& settings) {
   runtime::lifecycle::keep_freed_memory();
   runtime::log::init("tally-producer");
   // SIGTERM drains: what was taken is answered.
@@ -254,13 +259,27 @@ int serve(const Settings& settings) {
   options.port_file = settings.text("port-file");
   options.drain_timeout = milliseconds(settings.integer("drain-timeout-ms"));
   if (const std::string wrong = contradiction(settings, options.http); !wrong.empty()) {
-    return fail(wrong, 2);
+    return fail(wrong, kWrongSettings);
   }
   if (const std::string few = too_few_descriptors(options.http.max_connections); !few.empty()) {
     return fail(few, 1);
   }
   const auto ran = run_daemon(std::move(options), stop);
-  return ran ? 0 : fail(ran.error().message, 1);
+  if (ran) return 0;
+  return fail(ran.error().message,
+              ran.error().kind == core::ErrorKind::kInvalid ? kWrongSettings : 1);
+}
+
+}  // namespace
+
+int serve(const Settings& settings) {
+  try {
+    return run(settings);
+  } catch (const std::invalid_argument& wrong) {
+    return fail(wrong.what(), kWrongSettings);
+  } catch (const runtime::http::WrongSetting& wrong) {
+    return fail(wrong.what(), kWrongSettings);
+  }
 }
 
 int key(const Settings& settings) {

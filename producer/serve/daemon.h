@@ -23,8 +23,8 @@ struct DaemonOptions {
 };
 
 // Serves until `stop`, then drains: nothing new is accepted, what was begun is answered, the spool
-// is closed. SIGHUP reads the keys and the certificate anew. An error: it could not start. Throws
-// std::runtime_error where an address or a certificate cannot be had.
+// is closed. SIGHUP reads the keys and the certificate anew. An error: it could not start, kInvalid
+// where a setting or the keys file is to blame. Throws as http::Server does.
 [[nodiscard]] core::Result<void> run_daemon(DaemonOptions options,
                                             const runtime::lifecycle::StopSignal& stop);
 

@@ -64,10 +64,10 @@ Listener::Listener(Shared& shared, const std::vector<std::unique_ptr<Loop>>& loo
       unix_pause_(context_) {
   const ServerOptions& options = shared.options;
   if (options.address.empty() && options.unix_socket.empty()) {
-    throw std::runtime_error("there is nothing to listen on: give an address or a Unix socket");
+    throw WrongSetting("there is nothing to listen on: give an address or a Unix socket");
   }
   if (options.tls_certificate_file.empty() != options.tls_key_file.empty()) {
-    throw std::runtime_error("TLS needs both a certificate file and a key file");
+    throw WrongSetting("TLS needs both a certificate file and a key file");
   }
   if (!options.tls_certificate_file.empty()) tls_ = read_tls_files(options);
   if (!options.address.empty()) listen_tcp();
@@ -85,8 +85,8 @@ void Listener::listen_tcp() {
   const std::string host = options.address == "localhost" ? "127.0.0.1" : options.address;
   const auto address = asio::ip::make_address(host, ec);
   if (ec) {
-    throw std::runtime_error(fmt::format(
-        "cannot listen on {}: give a numeric IP address or localhost", options.address));
+    throw WrongSetting(fmt::format("cannot listen on {}: give a numeric IP address or localhost",
+                                   options.address));
   }
   const Tcp::endpoint endpoint(address, options.port);
   tcp_.open(endpoint.protocol(), ec);

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -64,6 +65,11 @@ struct ServerOptions {
   ErrorAnswer error_answer;
 };
 
+// An address that is none, or files that hold no certificate: starting again changes nothing.
+class WrongSetting : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // Counted since the server's start, but for connections_open and bytes_receiving. Read one after
 // the other while they go on, so they need not add up.
 struct ServerStats {
@@ -93,7 +99,7 @@ class Server {
   using AsyncHandler = std::function<void(Request&&, Responder)>;
 
   // `address` is a numeric IP or "localhost". Throw std::runtime_error with what to do when an
-  // address cannot be bound or a certificate not read.
+  // address cannot be bound, and as WrongSetting where it is none or a certificate cannot be read.
   Server(const ServerOptions& options, Handler handler);
   Server(const ServerOptions& options, AsyncHandler handler);
   ~Server();  // stops accepting, closes connections, joins

@@ -58,8 +58,8 @@ std::shared_ptr<Connection> make_tls_connection(Place place, Socket socket, TlsC
 TlsContext read_tls_files(const ServerOptions& options) {
   const auto require = [](const error_code& ec, std::string_view what, const std::string& file) {
     if (!ec) return;
-    throw std::runtime_error(fmt::format(
-        "cannot use {} {}: {}; give PEM files that belong together", what, file, ec.message()));
+    throw WrongSetting(fmt::format("cannot use {} {}: {}; give PEM files that belong together",
+                                   what, file, ec.message()));
   };
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   error_code ec;
@@ -69,8 +69,8 @@ TlsContext read_tls_files(const ServerOptions& options) {
   require(ec, "the key", options.tls_key_file);
   SSL_CTX* native = context->native_handle();
   if (::SSL_CTX_check_private_key(native) != 1) {
-    throw std::runtime_error(fmt::format("the key {} does not belong to the certificate {}",
-                                         options.tls_key_file, options.tls_certificate_file));
+    throw WrongSetting(fmt::format("the key {} does not belong to the certificate {}",
+                                   options.tls_key_file, options.tls_certificate_file));
   }
   ::SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   ::SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);

@@ -85,6 +85,10 @@ class Files(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, ""))
         self.assertIn('the header has no column "tokens", which the mapping names; it has batch, row,', done.stderr)
         self.assertEqual(len(read_topic(self.topic)), before)
+        done = subprocess.run(self.command("publish", lacking, "--format", "csv", "--map", "/dev/null"), capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("tally-producer: /dev/null: ", done.stderr)
 
     def event_line(self, number):
         return json.dumps({"specversion": "1.0", "id": f"id-{number}", "source": "/s", "type": "t", "subject": "tenant",

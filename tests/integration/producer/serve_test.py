@@ -258,19 +258,31 @@ class Serve(unittest.TestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_settings_that_contradict_each_other(self):
+        bad = self.write("bad", "nonsense\n")
         for flags, words in (
                 (["--listen", "0.0.0.0:0"], "keys-file or listen-token"),
+                (["--listen", "foo"], "it takes HOST:PORT"),
+                (["--listen", "foo:80", "--insecure"], "give a numeric IP address or localhost"),
+                (["--listen", "127.0.0.1:99999"], "it takes HOST:PORT"),
                 (["--level", "spooled"], "spool-folder"),
                 (["--level", "best"], "acked or spooled"),
                 (["--tls-cert", "x"], "tls-key"),
+                (["--listen", "127.0.0.1:0", "--tls-cert", bad, "--tls-key", bad], "cannot use the certificate"),
                 (["--max-batch", "20", "--max-key-events", "10"], "max-key-events"),
                 (["--max-body-bytes", "2000000", "--max-mb-receiving", "1"], "max-mb-receiving"),
                 (["--max-events-in-flight", "10"], "max-events-in-flight"),
+                (["--kafka.acks=1"], "acks=1"),
+                (["--keys-file", bad], f"{bad}:1: it must read"),
                 (["--keys-file", f"{self.root}/none"], "cannot be read")):
             done = subprocess.run([f"{BIN}/tally-producer", "serve", *flags], capture_output=True, text=True,
                                   timeout=30, check=False)
-            self.assertIn(done.returncode, (1, 2))
+            self.assertEqual(done.returncode, 2, (flags, done.stderr))
             self.assertIn(words, done.stderr)
+
+    def test_a_keys_file_without_keys_is_told(self):
+        daemon = self.daemon(keys_file=self.write("keys", "# nobody yet\n"))
+        self.assertEqual(daemon.post(event("a")).status, 401)
+        self.assertIn("the keys file holds no key", daemon.log())
 
     def test_malformed_requests(self):
         daemon = self.daemon(read_timeout_ms=500, max_body_bytes=2048, max_mb_in_flight=1)
