@@ -2,6 +2,7 @@
 
 #include "producer/publish/publisher.h"
 #include "producer/publish/rotation.h"
+#include "producer/publish/state_file.h"
 #include "runtime/kafka/settings.h"
 #include "runtime/kafka/topic.h"
 #include "runtime/lifecycle/lifecycle.h"
@@ -14,6 +15,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <system_error>
 
 namespace tally::producer::publish {
 namespace {
@@ -84,11 +86,30 @@ int fail(const std::string& sentence, int code) {
   return code;
 }
 
+namespace {
+
+bool is_one_file(const std::string& one, const std::string& other) {
+  std::error_code absent;  // what does not exist yet may be made under that name later
+  const auto name_of = [&](const std::string& path) {
+    return std::filesystem::absolute(path, absent).lexically_normal();
+  };
+  return std::filesystem::equivalent(one, other, absent) || name_of(one) == name_of(other);
+}
+
+}  // namespace
+
 core::Result<void> fits(const Job& job, const Input& input, const std::string& path,
                         const std::string& state) {
   const auto name_of = [](const std::string& file) {
     return std::filesystem::path(file).filename().string();
   };
+  for (const std::string& own : {state, state + kNewSuffix, state + kLockSuffix}) {
+    if (!state.empty() && is_one_file(path, own)) {
+      return core::invalid(
+          fmt::format("state {} would be written over {}, which is to be read: name it otherwise",
+                      state, path));
+    }
+  }
   if (!state.empty() && is_log_name(name_of(path), name_of(state))) {
     return core::invalid(fmt::format(
         "state {} is called as a rotated {} may be, and would be read as one: name it otherwise",

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
@@ -73,6 +74,23 @@ std::string holder_of(const std::string& lock) {
   std::string process;
   file >> process;
   return process.empty() ? "unknown" : process;
+}
+
+// As an earlier holder wrote, or nothing.
+bool holds_at_most_a_number(int descriptor) {
+  std::array<char, 32> text{};
+  const ssize_t read = ::pread(descriptor, text.data(), text.size(), 0);
+  return read >= 0 && read < static_cast<ssize_t>(text.size()) &&
+         std::all_of(
+             text.begin(), text.begin() + read,
+             [](char c) { return (c >= '0' && c <= '9') || c == '\n'; });
+}
+
+// For the sentence of who comes second only: on a full disk it says "unknown".
+void tell_holder(int descriptor) {
+  const std::string process = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(descriptor, 0) != 0) return;
+  if (::pwrite(descriptor, process.data(), process.size(), 0) < 0) return;
 }
 
 // States of before these were kept have none.
@@ -140,7 +158,7 @@ core::Result<std::optional<State>> load_state(const std::string& path) {
 }
 
 void store_state(const std::string& path, const State& state) {
-  const std::string beside = path + ".new";
+  const std::string beside = path + kNewSuffix;
   {
     const Descriptor file(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC);
     write_all(file.get(), to_json(state), beside);
@@ -154,17 +172,26 @@ void store_state(const std::string& path, const State& state) {
 }
 
 core::Result<StateLock> StateLock::take(const std::string& path) {
-  const std::string beside = path + ".lock";
+  const std::string beside = path + kLockSuffix;
   StateLock lock(::open(beside.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (lock.descriptor_ < 0) fail(beside);
   if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS) {
+      return core::invalid(fmt::format("{} cannot be locked ({}): keep the state on a local disk",
+                                       beside, std::strerror(errno)));
+    }
     if (errno != EWOULDBLOCK) fail(beside);
     return core::Error{core::ErrorKind::kConflict,
                        fmt::format("state {} is in use by process {}: one run at a time", path,
                                    holder_of(beside))};
   }
-  if (::ftruncate(lock.descriptor_, 0) != 0) fail(beside);
-  write_all(lock.descriptor_, fmt::format("{}\n", ::getpid()), beside);
+  if (!holds_at_most_a_number(lock.descriptor_)) {
+    return core::invalid(
+        fmt::format("{} would be the lock of state {}, but holds something else: name the state "
+                    "otherwise, or remove that file",
+                    beside, path));
+  }
+  tell_holder(lock.descriptor_);
   return lock;
 }
 

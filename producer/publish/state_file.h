@@ -16,6 +16,10 @@
 
 namespace tally::producer::publish {
 
+// What stands beside a state, by the name's end: the next one, and StateLock's file.
+inline constexpr const char* kNewSuffix = ".new";
+inline constexpr const char* kLockSuffix = ".lock";
+
 struct State {
   std::string topic;
   FilePlace place;
@@ -37,7 +41,8 @@ void store_state(const std::string& path, const State& state);
 // which stays, for the state itself is replaced.
 class StateLock {
  public:
-  // An error names the process that has it. Throws std::system_error where it cannot be had at all.
+  // An error names the process that has it, or says why PATH.lock cannot be one: it is somebody's
+  // file, or no lock can be had where it lies. Throws std::system_error where it cannot be opened.
   [[nodiscard]] static core::Result<StateLock> take(const std::string& path);
   StateLock(StateLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
   StateLock& operator=(StateLock&&) = delete;

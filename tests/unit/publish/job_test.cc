@@ -101,5 +101,26 @@ TEST(Job, AStateIsNotCalledAsARotatedLog) {
   EXPECT_EQ(refused.error().message.substr(0, 35), "state app.log.1 is called as a rota");
 }
 
+// The state, the one that replaces it and its lock would each have emptied the file.
+TEST(Job, AStateWritesOverNothingThatIsRead) {
+  const Scratch scratch;
+  const Job job{.recipe = std::make_unique<NdjsonRecipe>()};
+  for (const std::string name : {"x", "x.new", "x.lock"}) {
+    const std::string path = scratch.path(name);
+    scratch.write(name, "one\n");
+    std::filesystem::create_hard_link(path, scratch.path("link"));
+    const Input input(path);
+    for (const std::string& read : {path, scratch.path("link")}) {
+      const auto refused = fits(job, input, read, scratch.path("x"));
+      ASSERT_FALSE(refused) << read;
+      EXPECT_NE(refused.error().message.find("would be written over"), std::string::npos)
+          << refused.error().message;
+    }
+    EXPECT_TRUE(fits(job, input, path, scratch.path("y")));
+    std::filesystem::remove(scratch.path("link"));
+    std::filesystem::remove(path);
+  }
+}
+
 }  // namespace
 }  // namespace tally::producer::publish

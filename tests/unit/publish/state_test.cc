@@ -9,6 +9,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -164,6 +166,21 @@ TEST(StateLock, IsOneRunsAtATime) {
   }
   EXPECT_TRUE(StateLock::take(path));
   EXPECT_THROW(static_cast<void>(StateLock::take(scratch.path("no/state"))), std::system_error);
+}
+
+TEST(StateLock, LeavesAFileThatIsNoLockAsItIs) {
+  const Scratch scratch;
+  for (const std::string text :
+       {"{\"specversion\":\"1.0\"}\n", "12345678901234567890123456789012345\n"}) {
+    std::ofstream(scratch.path("x.lock")) << text;
+    const auto refused = StateLock::take(scratch.path("x"));
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("holds something else"), std::string::npos)
+        << refused.error().message;
+    std::ostringstream left;
+    left << std::ifstream(scratch.path("x.lock")).rdbuf();
+    EXPECT_EQ(left.str(), text);
+  }
 }
 
 }  // namespace
