@@ -67,8 +67,8 @@ public final class Post {
     int code = 0;
     try {
       for (String line = input.readLine(); line != null || !lines.isEmpty(); line = input.readLine()) {
-        if (line != null) lines.add(line);
-        if (line == null || lines.size() == BATCH) {
+        if (line != null && !line.isBlank()) lines.add(line);
+        if (lines.size() == BATCH || (line == null && !lines.isEmpty())) {
           post(arguments[0], lines);
           kept += lines.size();
           lines.clear();

@@ -52,7 +52,8 @@ def main():
     kept = 0
     problem = None
     try:
-        while lines := list(islice(sys.stdin.buffer, BATCH)):
+        events = (line for line in sys.stdin.buffer if line.strip())
+        while lines := list(islice(events, BATCH)):
             post(sys.argv[1], lines)
             kept += len(lines)
     except RuntimeError as error:

@@ -29,4 +29,4 @@ while mapfile -n 500 lines && ((${#lines[@]})); do
     printf 'not kept: %s %s\n' "$status" "$(<"$answer")" >&2
     exit 1
   fi
-done
+done < <(LC_ALL=C grep -a '[^[:space:]]') # an empty line is no event

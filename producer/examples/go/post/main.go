@@ -91,6 +91,9 @@ func main() {
 		body.Reset()
 	}
 	for err == nil && lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
 		read++
 		body.Write(lines.Bytes())
 		body.WriteByte('\n')
