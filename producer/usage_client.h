@@ -143,7 +143,8 @@ struct Outcome {
   std::uint64_t tag = 0;    // as given; 0 of those with a future or an awaitable
   bool kept = false;        // at the client's level
   std::string_view reason;  // of a lost one, a short name: "_MSG_TIMED_OUT", "gave_up", "disk_full"
-  // Of a lost one: whether a copy may be kept all the same, now or after a crash. If not, none is.
+  // Of a lost one: whether a copy may be kept all the same, now or after a crash. If not, none is,
+  // as far as Kafka's client knows: a leader that lost its lead refuses also what a replica has.
   bool may_be_kept = false;
 };
 

@@ -76,7 +76,7 @@ core::Result<void> Daemon::read_keys() {
   if (options_.keys_file.empty()) return boost::outcome_v2::success();
   auto read = keys_.read_file(options_.keys_file);
   probe_.keys(keys_.size());
-  if (read && keys_.size() == 0) {
+  if (read && keys_.size() == 0 && options_.token.empty()) {
     log::warn("the keys file holds no key: with none can events be sent",
               {{"file", options_.keys_file}});
   }
