@@ -1,5 +1,5 @@
 // The exporter's seam to what it keeps: totals, periods and the outbox. Implemented over Postgres
-// (postgres_store.h) and, for seeded schedules, in memory (tests/simulation/exporter). One thread
+// (outbox.h) and, for seeded schedules, in memory (tests/simulation/exporter). One thread
 // at a time. Every call may throw when the database is away; what it was to write may then have
 // been written or not, and the caller reads anew before it goes on.
 #pragma once

@@ -49,6 +49,7 @@ struct MinuteReading {
   bool answered = false;             // false: `problem` says why not
   std::optional<std::string> value;  // a JSON number, as Stripe wrote it; nullopt: no event
   std::string problem;
+  bool has_meter = true;  // answered: false: the account has no meter of that name, and no value
 };
 
 // One thread at a time; a worker owns one. Never throws for what the other side does.

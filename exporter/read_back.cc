@@ -15,6 +15,7 @@ std::int64_t seconds_since(Timestamp earlier, Timestamp now) {
 // What a minute shows; nullopt: no event. A sum of nothing may be shown as 0, and no row but a
 // gauge's is 0; to state a gauge's 0 once more is harmless.
 std::optional<std::string> shown_in(const MinuteReading& reading) {
+  if (!reading.has_meter) return "no meter of that name";
   if (!reading.value.has_value()) return std::nullopt;
   const auto number = Decimal::parse(*reading.value);
   if (!number) return reading.value;

@@ -5,7 +5,8 @@
 //   the minute shows                    then
 //   the row's value                     delivered
 //   nothing (or 0), twice               rejected: it never arrived, its value is planned anew
-//   something else, twice the same      held: a person must look
+//   something else, twice the same      held: a person must look. So is "no such meter": where the
+//                                       row went there was one, so this may be another account
 //   no answer                           it is asked again in the next cycle
 //
 // Summaries lag. So a reading counts only an hour after the last moment at which the row can have

@@ -250,6 +250,7 @@ MinuteReading MeterEvents::read_minute(const MinuteQuery& query) {
     }
   }
   reading.answered = true;
+  reading.has_meter = !meters.empty();
   if (sum.has_value()) reading.value = sum->to_string();
   return reading;
 }

@@ -1,6 +1,11 @@
 #include "exporter/stripe/meter_events.h"
 
+#include "runtime/http/server.h"
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+
+#include <string>
 
 namespace tally::exporter::stripe {
 namespace {
@@ -93,6 +98,23 @@ TEST(MeterEvents, MetersOfAnEventNameAreFoundActiveOrNot) {
   EXPECT_EQ(page->more_after, "m4");
   EXPECT_EQ(meter_page_of(R"({"object":"list","data":[],"has_more":false})", "a")->more_after, "");
   EXPECT_FALSE(meter_page_of(R"({"error":{}})", "a").has_value());
+}
+
+// Of an account without the meter, and of one that has it and shows nothing.
+TEST(MeterEvents, AMinuteWithoutAMeterIsNotAnEmptyOne) {
+  const std::string list = R"({"object":"list","has_more":false,"data":[)";
+  const runtime::http::Server server({}, [&](const runtime::http::Request& request) {
+    const bool meters = request.target.find("summaries") == std::string::npos;
+    runtime::http::Response response;
+    response.body = list + (meters ? R"({"id":"mtr_1","event_name":"there"})" : "") + "]}";
+    return response;
+  });
+  MeterEvents events(
+      {.url = fmt::format("http://127.0.0.1:{}", server.port()), .key = "sk_test_1"});
+  const MinuteReading empty = events.read_minute({"there", "cus_1", 1'800'000'000});
+  EXPECT_TRUE(empty.answered && empty.has_meter && !empty.value.has_value()) << empty.problem;
+  const MinuteReading none = events.read_minute({"another", "cus_1", 1'800'000'000});
+  EXPECT_TRUE(none.answered && !none.has_meter && !none.value.has_value()) << none.problem;
 }
 
 }  // namespace

@@ -23,8 +23,8 @@ UncertainRow row_of(const std::string& value, Formula formula = Formula::kSum) {
   return row;
 }
 
-MinuteReading shows(const std::string& value) { return {true, value, {}}; }
-MinuteReading shows_nothing() { return {true, std::nullopt, {}}; }
+MinuteReading shows(const std::string& value) { return {true, value, {}, true}; }
+MinuteReading shows_nothing() { return {true, std::nullopt, {}, true}; }
 
 // Reads at the earliest moments; "delivered", "rejected", "held", or "uncertain" when the readings
 // are used up.
@@ -60,6 +60,15 @@ TEST(ReadBack, AnythingElseTwiceIsHeld) {
   EXPECT_EQ(read_all(row_of("5"), {shows("7"), shows("7")}), "held");
   EXPECT_EQ(read_all(row_of("5"), {shows("7"), shows("9"), shows_nothing()}), "uncertain");
   EXPECT_EQ(read_all(row_of("5"), {shows("Infinity"), shows("Infinity")}), "held");
+}
+
+// With another account's key it would have been planned anew, and billed twice.
+TEST(ReadBack, WhereThereIsNoMeterNothingIsProved) {
+  const MinuteReading no_meter{true, std::nullopt, {}, false};
+  EXPECT_EQ(read_all(row_of("5"), {no_meter, no_meter}), "held");
+  EXPECT_EQ(read_all(row_of("5"), {no_meter, shows_nothing()}), "uncertain");
+  EXPECT_EQ(read_all(row_of("5"), {shows_nothing(), no_meter}), "uncertain");
+  EXPECT_EQ(read_all(row_of("5"), {no_meter, shows("5")}), "delivered");
 }
 
 TEST(ReadBack, AGaugesZeroIsStatedOnceMore) {
