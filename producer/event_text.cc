@@ -59,15 +59,28 @@ bool are_plain(std::uint64_t eight) {
   return (odd & kHighs) == 0;
 }
 
+template <class Word>
+std::uint64_t word_at(const char* at) {
+  Word word = 0;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// What is left of eights is looked at together with what stands before it.
 bool is_plain_text(std::string_view text) {
-  const char* at = text.data();
-  std::size_t left = text.size();
-  for (; left >= 8; left -= 8, at += 8) {
-    std::uint64_t eight = 0;
-    std::memcpy(&eight, at, 8);
-    if (!are_plain(eight)) return false;
+  const char* const end = text.data() + text.size();
+  if (text.size() < 8) {
+    if (text.size() >= 4) {
+      return are_plain(word_at<std::uint32_t>(text.data()) | word_at<std::uint32_t>(end - 4)
+                                                                 << 32U);
+    }
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return is_plain(static_cast<unsigned char>(c)); });
   }
-  return std::all_of(at, at + left, [](char c) { return is_plain(static_cast<unsigned char>(c)); });
+  for (const char* at = text.data(); end - at > 8; at += 8) {
+    if (!are_plain(word_at<std::uint64_t>(at))) return false;
+  }
+  return are_plain(word_at<std::uint64_t>(end - 8));
 }
 
 // What escapes add to a text that core::append_json_string() writes.
@@ -101,8 +114,8 @@ char* put_escaped(std::string_view text, char* to) {
   return to;
 }
 
-char* put_text(std::string_view text, char* to) {
-  return is_plain_text(text) ? put(text, to) : put_escaped(text, to);
+char* put_text(std::string_view text, bool has_escapes, char* to) {
+  return has_escapes ? put_escaped(text, to) : put(text, to);
 }
 
 char* put_number(const FieldValue& value, char* to) {
@@ -111,11 +124,11 @@ char* put_number(const FieldValue& value, char* to) {
              : std::to_chars(to, to + kNumberRoom, value.number()).ptr;
 }
 
-char* put_value(const FieldValue& value, char* to) {
+char* put_value(const FieldValue& value, bool has_escapes, char* to) {
   switch (value.kind()) {
     case FieldValue::Kind::kText:
       *to++ = '"';
-      to = put_text(value.text(), to);
+      to = put_text(value.text(), has_escapes, to);
       *to++ = '"';
       return to;
     case FieldValue::Kind::kDecimal:
@@ -129,17 +142,33 @@ char* put_value(const FieldValue& value, char* to) {
   return put_number(value, to);
 }
 
-std::uint64_t magnitude(const FieldValue& value) {
-  const bool negative =
-      value.kind() == FieldValue::Kind::kSigned && static_cast<std::int64_t>(value.number()) < 0;
-  return negative ? 0 - value.number() : value.number();
+bool is_negative(const FieldValue& value) {
+  return value.kind() == FieldValue::Kind::kSigned && static_cast<std::int64_t>(value.number()) < 0;
 }
 
-// Adds the bytes between a text's quotes; false where it is not UTF-8.
-bool measure_text(std::string_view text, std::size_t& bytes) {
-  bytes += text.size();
+std::uint64_t magnitude(const FieldValue& value) {
+  return is_negative(value) ? 0 - value.number() : value.number();
+}
+
+std::size_t digits_of(std::uint64_t value) {
+  std::size_t digits = 1;
+  for (; value >= 10'000; value /= 10'000) digits += 4;
+  return digits + (value >= 10 ? 1 : 0) + (value >= 100 ? 1 : 0) + (value >= 1'000 ? 1 : 0);
+}
+
+// What a text takes between its quotes.
+struct Room {
+  std::size_t bytes = 0;
+  std::size_t escapes = 0;  // of them
+};
+
+// Adds a text's; false where it is not UTF-8.
+bool measure_text(std::string_view text, Room& room) {
+  room.bytes += text.size();
   if (is_plain_text(text)) return true;
-  bytes += escapes_of(text);
+  const std::size_t escapes = escapes_of(text);
+  room.bytes += escapes;
+  room.escapes += escapes;
   return core::valid_utf8(text);
 }
 
@@ -153,36 +182,48 @@ Problem measure_decimal(std::string_view name, std::string_view text) {
   return problem("data.{} is beyond 10^18, the limit of a value: give less", name);
 }
 
-Problem measure_field(const Field& field, std::size_t& bytes) {
-  if (!measure_text(field.name, bytes)) {
+Problem measure_field(const Field& field, Room& room) {
+  if (!measure_text(field.name, room)) {
     return keep("a member's name in data is not UTF-8: encode it so");
   }
-  bytes += 3;  // quotes and colon
+  room.bytes += 3;  // quotes and colon
   const FieldValue& value = field.value;
-  std::array<char, kNumberRoom> number;
   switch (value.kind()) {
     case FieldValue::Kind::kText:
-      bytes += 2;
-      if (measure_text(value.text(), bytes)) return {};
+      room.bytes += 2;
+      if (measure_text(value.text(), room)) return {};
       return problem("data.{} is not UTF-8: encode it so", field.name);
     case FieldValue::Kind::kDecimal:
-      bytes += value.text().size();
+      room.bytes += value.text().size();
       return measure_decimal(field.name, value.text());
     case FieldValue::Kind::kBool:
-      bytes += value.number() != 0 ? 4 : 5;
+      room.bytes += value.number() != 0 ? 4 : 5;
       return {};
     case FieldValue::Kind::kSigned:
     case FieldValue::Kind::kUnsigned:
       break;
   }
-  bytes += static_cast<std::size_t>(put_number(value, number.data()) - number.data());
+  room.bytes += digits_of(magnitude(value)) + (is_negative(value) ? 1 : 0);
   if (magnitude(value) <= kMaxWholeValue) return {};
   return problem("data.{} is beyond 10^18, the limit of a value: give less", field.name);
 }
 
-char* put_digits(std::int64_t value, int digits, char* to) {
-  for (int i = digits - 1; i >= 0; --i, value /= 10) to[i] = static_cast<char>('0' + value % 10);
-  return to + digits;
+// `00` to `99`, one behind the other.
+constexpr auto kPairs = [] {
+  std::array<char, 200> pairs{};
+  for (std::size_t i = 0; i < 100; ++i) {
+    pairs[2 * i] = static_cast<char>('0' + i / 10);
+    pairs[2 * i + 1] = static_cast<char>('0' + i % 10);
+  }
+  return pairs;
+}();
+
+// `value` is below 1,000,000.
+char* put_six_digits(std::uint32_t value, char* to) {
+  for (const std::uint32_t pair : {value / 10'000, value / 100 % 100, value % 100}) {
+    to = put({kPairs.data() + 2 * pair, 2}, to);
+  }
+  return to;
 }
 
 // `2026-11-21T08:00:00.000000Z`. Events come one after the other: the second is mostly the last
@@ -200,7 +241,7 @@ void write_time(core::Timestamp time, char* to) {
   }
   to = put({last.text.data(), kSecondBytes}, to);
   *to++ = '.';
-  to = put_digits(time.micros() % 1'000'000, 6, to);
+  to = put_six_digits(static_cast<std::uint32_t>(time.micros() - time.seconds() * 1'000'000), to);
   *to = 'Z';
 }
 
@@ -273,19 +314,21 @@ Problem EventText::measure_data(std::span<const Field> fields) {
                    fields.size(), core::kMaxFields);
   }
   // Braces, and the commas between the members.
-  std::size_t bytes = fields.empty() ? 2 : fields.size() + 1;
+  Room room{.bytes = fields.empty() ? 2 : fields.size() + 1};
   for (std::size_t i = 0; i < fields.size(); ++i) {
-    const Problem wrong = measure_field(fields[i], bytes);
+    const Problem wrong = measure_field(fields[i], room);
     if (!wrong.empty()) return wrong;
     for (std::size_t j = 0; j < i; ++j) {
       if (fields[j].name != fields[i].name) continue;
       return problem("data.{} is given twice: give it once", fields[i].name);
     }
   }
-  if (bytes > core::kMaxDataBytes) {
-    return problem("data has {} bytes, the limit is {}: send less", bytes, core::kMaxDataBytes);
+  if (room.bytes > core::kMaxDataBytes) {
+    return problem("data has {} bytes, the limit is {}: send less", room.bytes,
+                   core::kMaxDataBytes);
   }
-  bytes_ += bytes;
+  bytes_ += room.bytes;
+  fields_have_escapes_ = room.escapes > 0;
   return {};
 }
 
@@ -322,9 +365,9 @@ void EventText::write(char* to) const {
     for (std::size_t i = 0; i < fields_.size(); ++i) {
       if (i > 0) *to++ = ',';
       *to++ = '"';
-      to = put_text(fields_[i].name, to);
+      to = put_text(fields_[i].name, fields_have_escapes_, to);
       to = put("\":", to);
-      to = put_value(fields_[i].value, to);
+      to = put_value(fields_[i].value, fields_have_escapes_, to);
     }
     *to++ = '}';
   } else {

@@ -76,6 +76,7 @@ class EventText {
   std::array<char, 27> time_{};
   std::string_view json_;
   std::span<const Field> fields_;
+  bool fields_have_escapes_ = false;
   std::size_t bytes_ = 0;
 };
 

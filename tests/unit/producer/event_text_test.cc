@@ -4,10 +4,12 @@
 #include "core/limits.h"
 #include "core/usage_event.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tally::producer {
@@ -86,13 +88,44 @@ TEST(EventText, WritesEveryKindOfValue) {
                         R"(","\"name\"":"v"})");
 }
 
+TEST(EventText, WritesEveryDigitOfTheTime) {
+  for (const std::int64_t micros : {0, 1, 90'210, 123'456, 999'999}) {
+    const auto time = core::Timestamp::from_micros(kTime.seconds() * 1'000'000 + micros);
+    EXPECT_EQ(read(write(std::string_view("{}"), "id", "", "t", "tenant", time)).time, time);
+  }
+}
+
+// What is measured is counted digit by digit.
+TEST(EventText, WritesNumbersOfEveryLength) {
+  for (std::int64_t most = 1; most <= 1'000'000'000'000'000'000; most *= 10) {
+    for (const std::int64_t value : {most - 1, most, -most, 1 - most}) {
+      const std::string data = fmt::format(R"({{"n":{}}})", value);
+      EXPECT_EQ(read(fields({{"n", value}})).data, data);
+      if (value >= 0) {
+        EXPECT_EQ(read(fields({{"n", static_cast<std::uint64_t>(value)}})).data, data);
+      }
+    }
+    if (most == 1'000'000'000'000'000'000) break;
+  }
+}
+
 TEST(EventText, WritesNoMembersToo) { EXPECT_EQ(read(fields({})).data, "{}"); }
 
-// Every byte in every place of a word of eight, against core's own reading.
+std::vector<std::pair<std::size_t, std::size_t>> every_place(
+    std::initializer_list<std::size_t> sizes) {
+  std::vector<std::pair<std::size_t, std::size_t>> places;
+  for (const std::size_t size : sizes) {
+    for (std::size_t place = 0; place < size; ++place) places.emplace_back(size, place);
+  }
+  return places;
+}
+
+// Every byte in every place of texts shorter and longer than the words that are looked at, against
+// core's own reading.
 TEST(EventText, AgreesWithCoreAboutEveryByte) {
   for (int byte = 0; byte < 256; ++byte) {
-    for (std::size_t place = 0; place < 17; ++place) {
-      std::string value(17, 'x');
+    for (const auto& [size, place] : every_place({1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17})) {
+      std::string value(size, 'x');
       value[place] = static_cast<char>(byte);
       const Written attribute = write(std::string_view("{}"), value);
       EXPECT_EQ(attribute.problem.empty(), !core::attribute_error("id", value, 256)) << byte;
