@@ -67,7 +67,7 @@ UsageClient::Impl::Impl(UsageClientOptions given)
       generation(process_generation()),
       stream_id(new_stream_id()),
       stamp(options.source, stream_id),
-      ring(std::bit_ceil(std::max(options.queue_bytes, core::kMinQueueBytes))) {}
+      ring(std::bit_ceil(std::max(options.queue_bytes, core::kMinQueueBytes)), recorders) {}
 
 UsageClient::Impl::~Impl() { TALLY_CHECK(!handing.joinable(), "the client was not stopped"); }
 
@@ -142,15 +142,16 @@ Receipt UsageClient::Impl::record(const UsageEvent& event, const std::span<const
 bool UsageClient::Impl::claim() {
   // Another thread's event may be claimed and have ended between the two looks, so the difference
   // may be below zero.
-  const auto before = static_cast<std::int64_t>(claimed.fetch_add(1));
+  const auto before = static_cast<std::int64_t>(recorders.claimed.fetch_add(1));
   const auto most = static_cast<std::int64_t>(options.max_outstanding_events);
-  if (before - static_cast<std::int64_t>(ended_seen.load(std::memory_order_relaxed)) < most) {
+  if (before - static_cast<std::int64_t>(recorders.ended_seen.load(std::memory_order_relaxed)) <
+      most) {
     return true;
   }
   const std::uint64_t now = ended();
-  ended_seen.store(now, std::memory_order_relaxed);
+  recorders.ended_seen.store(now, std::memory_order_relaxed);
   if (before - static_cast<std::int64_t>(now) < most) return true;
-  claimed.fetch_sub(1);
+  recorders.claimed.fetch_sub(1);
   return false;
 }
 
@@ -158,10 +159,10 @@ bool UsageClient::Impl::enqueue(const EventText& text, std::string_view id, std:
   if (!claim()) return false;
   SlotHeader* slot = ring.reserve(id.size() + text.bytes() + kSequenceRoom);
   if (slot == nullptr) {
-    claimed.fetch_sub(1);
+    recorders.claimed.fetch_sub(1);
     return false;
   }
-  accepted.fetch_add(1);  // before it can end
+  recorders.accepted.fetch_add(1);  // before it can end
   slot->tag = tag;
   slot->key_bytes = static_cast<std::uint32_t>(id.size());
   slot->value_bytes = static_cast<std::uint32_t>(text.bytes());
@@ -270,7 +271,7 @@ void UsageClient::Impl::finish(const SinkOutcome& ended_event) {
     count_failed(outcome.reason);
     failed.fetch_add(1);
   }
-  if (waiting.load() > 0 && ended() == accepted.load()) notify();
+  if (waiting.load() > 0 && ended() == recorders.accepted.load()) notify();
 }
 
 void UsageClient::Impl::count_failed(std::string_view reason) noexcept {
@@ -307,7 +308,7 @@ std::size_t UsageClient::Impl::flush(milliseconds deadline) {
   std::uint64_t left = 0;
   wait(deadline, [&] {
     const std::uint64_t done = ended();  // before: it is never more than what was accepted
-    left = accepted.load() - done;
+    left = recorders.accepted.load() - done;
     return left == 0;
   });
   return left;
@@ -316,7 +317,7 @@ std::size_t UsageClient::Impl::flush(milliseconds deadline) {
 void UsageClient::Impl::wait_for_room(milliseconds deadline) {
   wait(deadline, [this] {
     const std::uint64_t done = ended();
-    return ring.has_room() && accepted.load() - done < options.max_outstanding_events;
+    return ring.has_room() && recorders.accepted.load() - done < options.max_outstanding_events;
   });
 }
 
@@ -355,16 +356,16 @@ void UsageClient::Impl::stop() {
   made.sink.reset();  // each outstanding event ends
   // What callbacks recorded while the handing thread had its last look.
   give_up_queued();
-  TALLY_CHECK(ended() <= accepted, "accepted {} kept {} failed {}", accepted.load(), kept.load(),
-              failed.load());
-  if (ended() < accepted) tell_of_missing();
+  TALLY_CHECK(ended() <= recorders.accepted.load(), "accepted {} kept {} failed {}",
+              recorders.accepted.load(), kept.load(), failed.load());
+  if (ended() < recorders.accepted) tell_of_missing();
 }
 
 // The sink gave up waiting for them. A library must not end its service for that.
 void UsageClient::Impl::tell_of_missing() const noexcept {
   try {
     runtime::log::error("usage_events_without_an_end",
-                        {{"events", accepted - ended()},
+                        {{"events", recorders.accepted - ended()},
                          {"stream", stream_id},
                          {"what", "nobody was told whether they are kept: record them again"}});
   } catch (const std::bad_alloc&) {
@@ -387,7 +388,7 @@ UsageCounts UsageClient::Impl::counts() const {
   }
   (options.level == Level::kSpooled ? counts.spooled : counts.delivered) = kept;
   // Read after them, so that it is never less than what has ended.
-  counts.accepted = accepted;
+  counts.accepted = recorders.accepted;
   counts.dropped_full = dropped_full;
   counts.invalid = invalid;
   counts.closed = refused_closed;

@@ -78,17 +78,13 @@ struct UsageClient::Impl {
   const std::string stream_id;
   const Stamp stamp;
 
+  RecordersLine recorders;
   EventRing ring;
   Doorbell bell;
   std::atomic<bool> closed{false};  // the sink is; closed_reason was written before
   std::string closed_reason;
   std::atomic<bool> stopping{false};
 
-  // Those that record. `claimed` holds the bound and is given back where the ring has no room;
-  // `accepted` only grows.
-  alignas(kLineBytes) std::atomic<std::uint64_t> claimed{0};
-  std::atomic<std::uint64_t> accepted{0};
-  std::atomic<std::uint64_t> ended_seen{0};  // spares them the lines below
   // Their ends: threads of the client.
   alignas(kLineBytes) std::atomic<std::uint64_t> kept{0};
   std::atomic<std::uint64_t> failed{0};

@@ -24,7 +24,8 @@ std::byte* zeroed(std::size_t bytes) {
 
 static_assert(sizeof(SlotHeader) <= kLineBytes && kFree == 0);
 
-EventRing::EventRing(std::size_t bytes) : lines_(bytes / kLineBytes), memory_(zeroed(bytes)) {
+EventRing::EventRing(std::size_t bytes, RecordersLine& recorders)
+    : lines_(bytes / kLineBytes), memory_(zeroed(bytes)), recorders_(recorders) {
   TALLY_CHECK(std::has_single_bit(bytes) && lines_ >= 4, "a ring of {} bytes", bytes);
 }
 
@@ -35,7 +36,7 @@ SlotHeader* EventRing::at(std::uint64_t line) const {
 SlotHeader* EventRing::reserve(std::size_t bytes) {
   const std::uint64_t lines = (sizeof(SlotHeader) + bytes + kLineBytes - 1) / kLineBytes;
   TALLY_CHECK(lines <= lines_ / 2, "{} lines in a ring of {}", lines, lines_);
-  std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+  std::uint64_t tail = recorders_.tail.load(std::memory_order_relaxed);
   std::uint64_t padding = 0;
   do {
     const std::uint64_t to_end = lines_ - (tail & (lines_ - 1));
@@ -43,12 +44,13 @@ SlotHeader* EventRing::reserve(std::size_t bytes) {
     const std::uint64_t end = tail + padding + lines;
     // Acquire, though another thread may have read head_ for us: what the reader emptied before it
     // is seen here too.
-    if (!fits(end, head_seen_.load(std::memory_order_acquire), lines_)) {
+    if (!fits(end, recorders_.head_seen.load(std::memory_order_acquire), lines_)) {
       const std::uint64_t head = head_.load(std::memory_order_acquire);
       if (!fits(end, head, lines_)) return nullptr;
-      head_seen_.store(head, std::memory_order_release);
+      recorders_.head_seen.store(head, std::memory_order_release);
     }
-  } while (!tail_.compare_exchange_weak(tail, tail + padding + lines, std::memory_order_relaxed));
+  } while (!recorders_.tail.compare_exchange_weak(tail, tail + padding + lines,
+                                                  std::memory_order_relaxed));
   if (padding > 0) {
     SlotHeader* skipped = at(tail);
     skipped->lines = static_cast<std::uint32_t>(padding);
@@ -63,16 +65,14 @@ SlotHeader* EventRing::reserve(std::size_t bytes) {
   return slot;
 }
 
-// Sequentially consistent: who publishes looks next whether the reader sleeps, and the reader says
-// that it will sleep before it looks once more (usage_client.cc).
 void EventRing::publish(SlotHeader* slot) {
-  word_of(slot).store(kEvent, std::memory_order_seq_cst);
+  word_of(slot).store(kEvent, std::memory_order_release);
 }
 
 SlotHeader* EventRing::front() {
   const std::uint64_t head = head_.load(std::memory_order_relaxed);
   SlotHeader* slot = at(head);
-  const std::uint32_t word = word_of(slot).load(std::memory_order_seq_cst);
+  const std::uint32_t word = word_of(slot).load(std::memory_order_acquire);
   if (word == kFree) return nullptr;
   if (word == kEvent) return slot;
   pop();
@@ -89,8 +89,8 @@ void EventRing::pop() {
 }
 
 bool EventRing::has_room() const {
-  return fits(tail_.load(std::memory_order_relaxed), head_.load(std::memory_order_relaxed),
-              lines_ / 2);
+  return fits(recorders_.tail.load(std::memory_order_relaxed),
+              head_.load(std::memory_order_relaxed), lines_ / 2);
 }
 
 }  // namespace tally::producer

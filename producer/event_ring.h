@@ -8,6 +8,8 @@
 // the order in which their lines were taken; one that is being filled holds up those behind it.
 #pragma once
 
+#include "producer/cache_line.h"
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -16,8 +18,6 @@
 #include <string_view>
 
 namespace tally::producer {
-
-inline constexpr std::size_t kLineBytes = 64;
 
 // What stands before an event's bytes; the key, then the value, then `room` follow it.
 struct SlotHeader {
@@ -31,11 +31,25 @@ struct SlotHeader {
   [[nodiscard]] char* value() { return key() + key_bytes; }
 };
 
+// What recording threads write, in one line of memory: it crosses between their cores once for an
+// event, not once for each of its counts.
+struct alignas(kLineBytes) RecordersLine {
+  // The ring's.
+  std::atomic<std::uint64_t> tail{0};       // lines taken since the begin
+  std::atomic<std::uint64_t> head_seen{0};  // spares them the reader's line
+  // The client's. `claimed` holds the bound and is given back where the ring has no room;
+  // `accepted` only grows.
+  std::atomic<std::uint64_t> claimed{0};
+  std::atomic<std::uint64_t> accepted{0};
+  std::atomic<std::uint64_t> ended_seen{0};  // spares them the line of the ends
+};
+static_assert(sizeof(RecordersLine) == kLineBytes);
+
 class EventRing {
  public:
   // `bytes` is a power of two. Touches all of it: no recording thread meets a page that is not
-  // there.
-  explicit EventRing(std::size_t bytes);
+  // there. `recorders` outlives the ring.
+  EventRing(std::size_t bytes, RecordersLine& recorders);
 
   // Any thread: room for a header and `bytes` behind it, or nullptr when the ring is full. Fill it,
   // then publish() it; nothing may fail in between. `bytes` is at most a quarter of the ring.
@@ -67,9 +81,7 @@ class EventRing {
 
   std::uint64_t lines_;
   std::unique_ptr<std::byte[], Free> memory_;
-  // Written by those who record.
-  alignas(kLineBytes) std::atomic<std::uint64_t> tail_{0};  // lines taken since the begin
-  std::atomic<std::uint64_t> head_seen_{0};                 // spares them the reader's line
+  RecordersLine& recorders_;
   // Written by the reader.
   alignas(kLineBytes) std::atomic<std::uint64_t> head_{0};  // lines given back
 };

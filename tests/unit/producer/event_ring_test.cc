@@ -35,7 +35,8 @@ void expect_front(EventRing& ring, std::uint64_t tag) {
 }
 
 TEST(EventRing, GivesBackInOrderAcrossItsEnd) {
-  EventRing ring(4'096);
+  RecordersLine recorders;
+  EventRing ring(4'096, recorders);
   EXPECT_EQ(ring.front(), nullptr);
   std::uint64_t in = 0;
   std::uint64_t out = 0;
@@ -47,7 +48,8 @@ TEST(EventRing, GivesBackInOrderAcrossItsEnd) {
 }
 
 TEST(EventRing, IsFullAtItsBytesAndTakesAgainWhenOneIsGone) {
-  EventRing ring(1'024);
+  RecordersLine recorders;
+  EventRing ring(1'024, recorders);
   const std::string line(kLineBytes - sizeof(SlotHeader), 'x');
   int taken = 0;
   while (put(ring, line, 0)) ++taken;
@@ -60,7 +62,8 @@ TEST(EventRing, IsFullAtItsBytesAndTakesAgainWhenOneIsGone) {
 }
 
 TEST(EventRing, AnEventThatIsBeingFilledHoldsUpThoseBehindIt) {
-  EventRing ring(1'024);
+  RecordersLine recorders;
+  EventRing ring(1'024, recorders);
   SlotHeader* slow = ring.reserve(10);
   ASSERT_NE(slow, nullptr);
   ASSERT_TRUE(put(ring, "behind", 2));
@@ -76,7 +79,8 @@ TEST(EventRing, AnEventThatIsBeingFilledHoldsUpThoseBehindIt) {
 TEST(EventRing, LosesNothingAmongManyThreads) {
   constexpr std::uint64_t kEach = 20'000;
   constexpr std::uint64_t kThreads = 3;
-  EventRing ring(8'192);
+  RecordersLine recorders;
+  EventRing ring(8'192, recorders);
   std::vector<std::thread> threads;
   for (std::uint64_t thread = 0; thread < kThreads; ++thread) {
     threads.emplace_back([&ring, thread] {
