@@ -23,6 +23,10 @@ while (($#)); do
   shift
 done
 require_numbers seconds records rounds
+case $part in
+  all | library | http | spool) ;;
+  *) echo "bench producer: --part is library, http or spool." >&2; exit 2 ;;
+esac
 failed=0 spool_failed=0
 if [[ $part == all || $part == spool ]]; then
   "$(dirname "${BASH_SOURCE[0]}")/spool.sh" "${of_spool[@]}" || failed=1 spool_failed=1
