@@ -113,8 +113,6 @@ UsedMinutes read_used_minutes(Transaction& transaction, const Totals& totals, co
   return used;
 }
 
-std::string_view formula_text(Formula formula) { return formula == Formula::kSum ? "sum" : "last"; }
-
 void write_periods(Transaction& transaction, const Totals& totals,
                    const std::vector<NewRow>& rows) {
   std::array<ArrayText, 8> columns;
@@ -124,7 +122,7 @@ void write_periods(Transaction& transaction, const Totals& totals,
     columns[1].add(series.meter);
     columns[2].add(core::to_rfc3339(row.period.start));
     columns[3].add(core::to_rfc3339(row.period.end));
-    columns[4].add(formula_text(series.formula));
+    columns[4].add(core::to_string(series.formula));
     columns[5].add(row.value.to_string());
     columns[6].add(row.revision);
     columns[7].add(core::to_rfc3339(row.event_time));
@@ -145,7 +143,7 @@ void write_births(Transaction& transaction, const Totals& totals, const std::vec
     columns[1].add(series.tenant);
     columns[2].add(series.meter);
     columns[3].add(series.event_name);
-    columns[4].add(formula_text(series.formula));
+    columns[4].add(core::to_string(series.formula));
     columns[5].add(core::to_rfc3339(row.period.start));
     columns[6].add(core::to_rfc3339(row.period.end));
     columns[7].add(row.quantity.to_string());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "core/decimal.h"
+#include "core/stripe_meter.h"
 #include "core/timestamp.h"
 #include "core/window.h"
 
@@ -13,8 +14,7 @@
 
 namespace tally::exporter {
 
-// How Stripe adds the events of a meter up. kSum: signed increments. kLast: the value itself.
-enum class Formula : std::uint8_t { kSum, kLast };
+using Formula = core::StripeFormula;
 
 // One Stripe customer and one meter. The tenant is the same as long as the customer is its own.
 struct Series {

@@ -89,21 +89,6 @@ std::optional<Timestamp> micros_or_none(const Rows& rows, std::size_t row, std::
   return Timestamp::from_micros(rows.int64(row, column));
 }
 
-std::optional<Formula> formula_of(const core::Meter& meter) {
-  switch (meter.aggregation) {
-    case core::Aggregation::kSum:
-    case core::Aggregation::kCount:
-    case core::Aggregation::kMax:
-    case core::Aggregation::kUniqueCount:
-      return Formula::kSum;
-    case core::Aggregation::kLatest:
-      return Formula::kLast;
-    case core::Aggregation::kMin:
-      return std::nullopt;
-  }
-  return std::nullopt;
-}
-
 std::map<Key, std::size_t> read_series(Transaction& transaction, Totals& totals) {
   const Rows rows = transaction.exec(std::string(kSeriesSql));
   std::map<Key, std::size_t> index;
@@ -118,7 +103,8 @@ std::map<Key, std::size_t> read_series(Transaction& transaction, Totals& totals)
       if (!definition) {
         totals.not_exported.push_back(fmt::format("meter {}: its definition cannot be read: {}",
                                                   slug, definition.error().message));
-      } else if (!definition.value().stripe || !formula_of(definition.value())) {
+      } else if (!definition.value().stripe ||
+                 !core::stripe_formula(definition.value().aggregation)) {
         totals.not_exported.push_back(
             fmt::format("meter {}: a min meter is not exported: what falls is no increment", slug));
       } else {
@@ -130,8 +116,8 @@ std::map<Key, std::size_t> read_series(Transaction& transaction, Totals& totals)
     std::string tenant(rows.text(row, 0));
     index.emplace(Key{tenant, slug}, totals.series.size());
     totals.series.push_back({std::string(rows.text(row, 1)), std::move(tenant), slug,
-                             mapping.event_name, *formula_of(*meter), mapping.multiplier,
-                             mapping.decimals, mapping.rounding});
+                             mapping.event_name, *core::stripe_formula(meter->aggregation),
+                             mapping.multiplier, mapping.decimals, mapping.rounding});
   }
   return index;
 }
