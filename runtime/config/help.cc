@@ -28,6 +28,7 @@ std::string flag(const Option& option) {
 
 std::string remarks(const Option& option) {
   std::string text = environment_name(option.name);
+  if (!option.customary_variable.empty()) text += fmt::format(" or {}", option.customary_variable);
   if (const std::string range = bounds(option); !range.empty()) text += ", " + range;
   if (option.required) {
     text += ", required";
@@ -127,8 +128,11 @@ std::string markdown_table(std::string_view program, std::span<const Command> co
                                    : option.default_value.empty()
                                        ? ""
                                        : fmt::format("`{}`", option.default_value);
-      out += fmt::format("| `--{}` | `{}` | {} | {} | {} |\n", name, environment_name(option.name),
-                         bounds(option), standard, cell(option.sentence));
+      std::string variables = fmt::format("`{}`", environment_name(option.name));
+      if (!option.customary_variable.empty())
+        variables += fmt::format(" or `{}`", option.customary_variable);
+      out += fmt::format("| `--{}` | {} | {} | {} | {} |\n", name, variables, bounds(option),
+                         standard, cell(option.sentence));
     }
     for (const Family& family : command.families) append_family(out, family);
   }

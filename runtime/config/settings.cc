@@ -52,11 +52,14 @@ std::string read_whole(const std::string& path, std::string_view asked_by) {
   return content.str();
 }
 
-std::optional<Found> from_environment(std::string_view option) {
-  const std::string name = environment_name(option);
+std::optional<Found> from_variable(const std::string& name) {
   const char* value = std::getenv(name.c_str());
   if (value == nullptr || *value == '\0') return std::nullopt;
   return Found{value, name};
+}
+
+std::optional<Found> from_environment(std::string_view option) {
+  return from_variable(environment_name(option));
 }
 
 // "kafka" for "kafka.sasl.username", where the command has that family; else nullptr.
@@ -179,6 +182,7 @@ void check_declaration(const Option& option) {
   const bool judged = option.kind != Kind::kText && !option.default_value.empty();
   if (judged) checked(option, {std::string(option.default_value), "the default"});
   TALLY_CHECK(!option.secret || option.kind == Kind::kText, "{}", option.name);
+  TALLY_CHECK(option.secret || option.customary_variable.empty(), "{}", option.name);
   TALLY_CHECK(!option.required || option.default_value.empty(), "{}", option.name);
   TALLY_CHECK(option.min <= option.max, "{}", option.name);
 }
@@ -354,6 +358,7 @@ struct Parser {
     if (auto path = from_flag(command, name + "-file")) return read_secret(*path);
     if (auto found = from_environment(name)) return found->value;
     if (auto path = look_up(command, name + "-file", file)) return read_secret(*path);
+    if (auto found = from_variable(std::string(option.customary_variable))) return found->value;
     return std::nullopt;
   }
 
@@ -471,30 +476,5 @@ Parsed parse(std::string_view program, std::string_view summary, std::span<const
     return fail(program, wrong.what());
   }
 }
-
-const FamilyValues& Settings::family(std::string_view prefix) const {
-  const auto found = families_.find(prefix);
-  TALLY_CHECK(found != families_.end(), "no family {} in command \"{}\"", prefix, command_);
-  return found->second;
-}
-
-const std::string& Settings::text(std::string_view name) const {
-  const auto found = values_.find(std::string(name));
-  TALLY_CHECK(found != values_.end(), "no setting {} in command \"{}\"", name, command_);
-  return found->second;
-}
-
-std::int64_t Settings::integer(std::string_view name) const {
-  const std::string& value = text(name);
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-  TALLY_CHECK(error == std::errc() && end == value.data() + value.size(), "{} = \"{}\"", name,
-              value);
-  return number;
-}
-
-bool Settings::enabled(std::string_view name) const { return text(name) == "true"; }
-
-bool Settings::has(std::string_view name) const { return !text(name).empty(); }
 
 }  // namespace tally::runtime::config

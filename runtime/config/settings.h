@@ -35,6 +35,8 @@ struct Option {
   // Refused on the command line and in the file of settings, where others could read it: from
   // TALLY_NAME, or from a file of its own by --NAME-file (TALLY_NAME_FILE, NAME-file = PATH).
   bool secret = false;
+  // Of a secret: a variable that others name it by too; the last that is looked at.
+  std::string_view customary_variable = {};
 };
 
 struct Positional {
