@@ -11,6 +11,7 @@
 #include "runtime/lifecycle/listen.h"
 #include "runtime/log/log.h"
 #include "runtime/metrics/metrics.h"
+#include "runtime/stripe/endpoint.h"
 
 #include <array>
 #include <cstdio>
@@ -25,27 +26,24 @@ using runtime::config::Kind;
 using runtime::config::Option;
 using runtime::config::Settings;
 
-constexpr std::string_view kSandboxUrl = "http://127.0.0.1:12111";
-constexpr std::string_view kStripeUrl = "https://api.stripe.com";
-constexpr std::string_view kSandboxKey = "sk_test_local";
-
+constexpr Option kDatabase{
+    "database",
+    Kind::kText,
+    "",
+    "libpq connection string of Postgres; the password comes from PGPASSWORD or PGPASSFILE.",
+    0,
+    0,
+    true};
 constexpr std::array kOptions = {
-    Option{"database", Kind::kText, "",
-           "libpq connection string of Postgres; the password comes from PGPASSWORD or PGPASSFILE.",
-           0, 0, true},
+    kDatabase,
     Option{"once", Kind::kSwitch, "false",
            "Plan and send what is due now, print the account, and end."},
     Option{"dry-run", Kind::kSwitch, "false",
            "Print the rows that would be planned now; write and send nothing."},
     Option{"json", Kind::kSwitch, "false", "With --once or --dry-run: print JSON."},
-    Option{"stripe-url", Kind::kText, "",
-           "Where Stripe is; empty: api.stripe.com with a key, the local sandbox "
-           "(http://127.0.0.1:12111) without."},
-    Option{"stripe-key", Kind::kText, "",
-           "Stripe's secret or restricted key; without one only loopback is spoken to.", 0, 0,
-           false, true},
-    Option{"stripe-timeout-ms", Kind::kInteger, "30000",
-           "Milliseconds after which an answer counts as lost.", 100, 120'000},
+    runtime::stripe::kUrlOption,
+    runtime::stripe::kKeyOption,
+    runtime::stripe::kTimeoutOption,
     Option{"interval-seconds", Kind::kInteger, "300", "Seconds from one export to the next.", 60,
            86'400},
     Option{
@@ -71,26 +69,6 @@ constexpr std::array kCommands = {
         {},
         "tally-exporter run --once --database 'host=/run/postgresql dbname=tally'"},
 };
-
-exporter::stripe::Endpoint endpoint_of(const Settings& settings) {
-  exporter::stripe::Endpoint endpoint;
-  endpoint.key = settings.text("stripe-key");
-  endpoint.url = settings.text("stripe-url");
-  endpoint.timeout = std::chrono::milliseconds(settings.integer("stripe-timeout-ms"));
-  if (endpoint.url.empty()) endpoint.url = endpoint.key.empty() ? kSandboxUrl : kStripeUrl;
-  const bool loopback = exporter::stripe::is_loopback_url(endpoint.url);
-  if (endpoint.key.empty() && !loopback) {
-    throw std::invalid_argument("--stripe-url is " + endpoint.url +
-                                ", and without a key only this machine is spoken to: set "
-                                "TALLY_STRIPE_KEY or --stripe-key-file, or use the sandbox");
-  }
-  if (!loopback && !endpoint.url.starts_with("https://")) {
-    throw std::invalid_argument("--stripe-url is " + endpoint.url +
-                                ", which would send the key in clear text: use https://");
-  }
-  if (endpoint.key.empty()) endpoint.key = kSandboxKey;
-  return endpoint;
-}
 
 exporter::ExporterSettings exporter_settings(const Settings& settings) {
   exporter::ExporterSettings result;
@@ -126,7 +104,9 @@ int run(const Settings& settings) {
   const runtime::lifecycle::StopSignal stop;
   if (settings.enabled("dry-run")) return dry_run(settings);
   // The way to Stripe, one for each worker; made here once so that a wrong URL is seen at start.
-  const exporter::stripe::Endpoint endpoint = endpoint_of(settings);
+  const auto named = runtime::stripe::endpoint_of(settings);
+  if (!named) throw std::invalid_argument(named.error().message);
+  const runtime::stripe::Endpoint& endpoint = named.value();
   [[maybe_unused]] const exporter::stripe::MeterEvents checked(endpoint);
   const exporter::ApiFactory apis = [endpoint] {
     return std::make_unique<exporter::stripe::MeterEvents>(endpoint);

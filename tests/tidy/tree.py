@@ -6,7 +6,7 @@ import subprocess
 CODE = (".h", ".cc")
 # The rooms of the house: each has a README with the five headings.
 ROOMS = ("core", "runtime/config", "runtime/http", "runtime/kafka", "runtime/lifecycle",
-         "runtime/log", "runtime/metrics", "runtime/postgres", "runtime/retry", "producer",
+         "runtime/log", "runtime/metrics", "runtime/postgres", "runtime/retry", "runtime/stripe", "producer",
          "aggregator", "aggregator/dedup", "exporter", "admin", "tests/support/generator",
          "tests/support/sandbox")
 SOURCE_FOLDERS = ("core/", "runtime/", "producer/", "aggregator/", "exporter/", "admin/", "tests/")

@@ -11,4 +11,6 @@ elif [[ " $* " != *" --gtest_list_tests "* ]]; then
   echo "error: $dir/env is missing: run through ctest, whose fixture starts the stack" >&2
   exit 1
 fi
+# The only Stripe of a test is the sandbox.
+unset STRIPE_SECRET_KEY TALLY_STRIPE_KEY TALLY_STRIPE_KEY_FILE
 exec "$@"

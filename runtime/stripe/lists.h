@@ -1,0 +1,56 @@
+// Stripe's objects and whole lists: meters, what subscriptions bill by them, the account. Kept are
+// the few fields that tally looks at. One thread at a time.
+#pragma once
+
+#include "core/stripe_meter.h"
+#include "runtime/stripe/client.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace tally::runtime::stripe {
+
+inline constexpr std::size_t kPageEntries = 100;  // Stripe's most
+inline constexpr std::size_t kMostMeterPages = 20;
+inline constexpr std::size_t kMostSubscriptionPages = 1'000;
+
+// An item of a subscription whose price is metered.
+struct MeteredItem {
+  std::string customer;
+  std::string subscription;
+  std::string item;
+  std::string stripe_meter;  // id
+};
+
+// All of it, or a problem and the status of the answer behind it (0: there was none).
+template <class Entry>
+struct Listing {
+  std::vector<Entry> entries;
+  std::string problem;  // "": whole
+  int status = 0;
+  [[nodiscard]] bool is_whole() const { return problem.empty(); }
+};
+
+// One page of GET /v1/billing/meters. nullopt: not such a page.
+struct MeterPage {
+  std::vector<core::StripeMeter> meters;
+  std::string more_after;  // the last id while more follow, else ""
+};
+[[nodiscard]] std::optional<MeterPage> meter_page_of(const std::string& body);
+// nullopt: not a billing meter.
+[[nodiscard]] std::optional<core::StripeMeter> meter_of(const std::string& body);
+
+// Of GET /v1/account. nullopt: not an account.
+struct AccountName {
+  std::string id;
+  std::string country;  // "DE"
+};
+[[nodiscard]] std::optional<AccountName> account_of(const std::string& body);
+
+// Active or not.
+[[nodiscard]] Listing<core::StripeMeter> list_meters(Api& api);
+// Of all subscriptions that can still be billed: neither canceled nor expired.
+[[nodiscard]] Listing<MeteredItem> list_metered_items(Api& api);
+
+}  // namespace tally::runtime::stripe
