@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 #include <limits>
 
 namespace tally::sandbox {
@@ -15,6 +17,14 @@ std::int64_t whole_number(const json& value) {
                       value.get<std::uint64_t>() > std::numeric_limits<std::int64_t>::max());
   if (!fits) throw json::type_error::create(302, "a whole number is asked for", &value);
   return value.get<std::int64_t>();
+}
+
+std::string http_date(std::int64_t unix_seconds) {
+  const std::time_t seconds = unix_seconds;
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  std::array<char, 40> text{};  // of the C locale, as long as nobody sets another
+  return {text.data(), std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &utc)};
 }
 
 Reply error_reply(int status, std::string_view type, std::string_view message,

@@ -34,6 +34,9 @@ using Refused = std::optional<Reply>;  // nullopt: nothing to object to
 [[nodiscard]] Reply error_reply(int status, std::string_view type, std::string_view message,
                                 std::string_view code = "");
 
+// "Mon, 23 Nov 2026 02:30:00 GMT", as the Date header has it.
+[[nodiscard]] std::string http_date(std::int64_t unix_seconds);
+
 // One page of `rows` (objects with an "id", in the order of the answer) as Stripe's lists cut it:
 // `limit` 1..100, default 10, after or before an id. A cursor that is not there is refused.
 struct PageRequest {

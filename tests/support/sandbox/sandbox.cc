@@ -158,6 +158,7 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
   if (struck && fault.kind->garble != Garble::kNo) {
     response.body = garbled(fault.kind->garble, response.body);
   }
+  response.headers.set("Date", http_date(now()));
   response.headers.set("Request-Id", call.request_id);
   const std::string_view version = request.header("Stripe-Version");
   if (behaviour_.version_echo) {

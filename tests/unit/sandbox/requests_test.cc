@@ -69,6 +69,13 @@ TEST_F(RequestsTest, VersionIsCheckedAndEchoed) {
   EXPECT_TRUE(with("Stripe-Version", "2024-06-20").header("Stripe-Version").empty());
 }
 
+TEST_F(RequestsTest, AnswersAreDatedByTheSandboxesClock) {
+  EXPECT_EQ(call("GET", "/v1/billing/meters").header("Date"), "Fri, 15 Jan 2027 08:00:00 GMT");
+  EXPECT_EQ(call("GET", "/v1/nothing").header("Date"), "Fri, 15 Jan 2027 08:00:00 GMT");
+  now_ -= 86'400 * 14;
+  EXPECT_EQ(event("b", "x").header("Date"), "Fri, 01 Jan 2027 08:00:00 GMT");
+}
+
 TEST_F(RequestsTest, IdempotencyKeyIsSaidBack) {
   meter();
   EXPECT_EQ(event("a", "1", "", "k 1").header("Idempotency-Key"), "k 1");
