@@ -1,29 +1,39 @@
 // tally-admin: one command, one connection, one sentence when it fails.
 #include "admin/apply.h"
+#include "admin/catalogue_store.h"
 #include "admin/horizon.h"
 #include "admin/log_time.h"
 #include "admin/migrations.h"
 #include "admin/rejects.h"
 #include "admin/replay.h"
+#include "admin/stripe_setup.h"
 #include "admin/tenants.h"
 #include "admin/verify.h"
 #include "core/limits.h"
 #include "core/timestamp.h"
 #include "runtime/config/settings.h"
 #include "runtime/postgres/connection.h"
+#include "runtime/stripe/endpoint.h"
+#include "runtime/stripe/patient.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <limits>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
+
+#include <unistd.h>
 
 namespace {
 
@@ -112,6 +122,15 @@ constexpr std::array kLogTimeSetOptions = {
 constexpr std::array kLogTimeListOptions = {
     kDatabase, Option{"json", Kind::kSwitch, "", "A JSON object per line."}};
 
+constexpr std::array kStripeApplyOptions = {
+    kDatabase,
+    runtime::stripe::kUrlOption,
+    runtime::stripe::kKeyOption,
+    runtime::stripe::kTimeoutOption,
+    Option{"dry-run", Kind::kSwitch, "", "Show and check, create nothing."},
+    Option{"yes", Kind::kSwitch, "", "Create without asking."},
+    Option{"json", Kind::kSwitch, "", "One JSON object; needs --yes or --dry-run."}};
+
 constexpr std::array kCommands = {
     Command{"migrate",
             "Brings the database's schema up to date.",
@@ -152,6 +171,11 @@ constexpr std::array kCommands = {
             kLogTimeListOptions,
             {},
             "tally-admin log-time list"},
+    Command{"stripe-apply",
+            "Gives Stripe the billing meters of the stored catalogue (also: stripe apply).",
+            kStripeApplyOptions,
+            {},
+            "tally-admin stripe apply --dry-run"},
     Command{"verify",
             "Adds the books up a second way; exit 1 when they are off.",
             kDatabaseOnly,
@@ -239,6 +263,46 @@ Result<void> set_log_time(Connection& connection, const Settings& settings) {
   return admin::set_log_time(connection, request, std::cout);
 }
 
+// On a terminal a person is asked; elsewhere --yes says it.
+std::function<bool()> confirmation(const Settings& settings) {
+  if (settings.enabled("yes")) return [] { return true; };
+  const bool is_terminal = ::isatty(STDIN_FILENO) == 1 && ::isatty(STDOUT_FILENO) == 1;
+  if (!is_terminal) return {};
+  return [] {
+    std::cout << "Type yes to create them: " << std::flush;
+    std::string line;
+    return std::getline(std::cin, line) && line == "yes";
+  };
+}
+
+// A setting that is wrong, though parse() could not know it: ends with 2.
+struct WrongUsage : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+Result<void> apply_stripe(const Settings& settings) {
+  auto endpoint = runtime::stripe::endpoint_of(settings);
+  if (!endpoint) throw WrongUsage(endpoint.error().message);
+  if (settings.enabled("json") && !settings.enabled("yes") && !settings.enabled("dry-run"))
+    throw WrongUsage("--json asks nobody: give --yes, or --dry-run to look");
+  runtime::stripe::Client client(std::move(endpoint).value());
+  runtime::stripe::Patient patient(
+      client, [](std::chrono::milliseconds wait) { std::this_thread::sleep_for(wait); });
+  std::vector<core::Meter> meters;
+  {  // Not held while Stripe is asked.
+    Connection connection(settings.text("database"), "tally-admin");
+    auto transaction = connection.begin(runtime::postgres::Isolation::kRepeatableRead);
+    auto stored = admin::read_catalogue(transaction);
+    if (!stored) return stored.error();
+    meters = std::move(stored).value().catalogue.meters;
+  }
+  admin::SetupRequest request;
+  if (settings.enabled("dry-run")) request.mode = admin::SetupRequest::Mode::kDryRun;
+  request.format = format_of(settings);
+  request.confirm = confirmation(settings);
+  return admin::apply_to_stripe(meters, patient, request, std::cout);
+}
+
 Result<void> run(const Settings& settings) {
   const std::string& command = settings.command();
   std::string file;
@@ -247,6 +311,7 @@ Result<void> run(const Settings& settings) {
     if (!text) return text.error();
     file = std::move(text).value();
   }
+  if (command == "stripe-apply") return apply_stripe(settings);
   Connection connection(settings.text("database"), "tally-admin");
   if (command == "migrate") {
     const auto migrations = admin::embedded_migrations();
@@ -275,8 +340,8 @@ Result<void> run(const Settings& settings) {
   return boost::outcome_v2::success();
 }
 
-constexpr std::array<std::string_view, 4> kFirstWords = {"tenant", "rejects", "horizon",
-                                                         "log-time"};
+constexpr std::array<std::string_view, 5> kFirstWords = {"tenant", "rejects", "horizon", "log-time",
+                                                         "stripe"};
 
 // `tenant list` is the command tenant-list: settings know single words.
 std::vector<const char*> joined_words(int argc, const char* const* argv, std::string& word) {
@@ -290,10 +355,10 @@ std::vector<const char*> joined_words(int argc, const char* const* argv, std::st
   return words;
 }
 
-int fail(const std::string& message) {
+int fail(const std::string& message, int exit_code = 1) {
   std::cout.flush();
   std::cerr << "tally-admin: " << message << '\n';
-  return 1;
+  return exit_code;
 }
 
 }  // namespace
@@ -308,6 +373,8 @@ int main(int argc, char** argv) {
   try {
     if (const auto done = run(*parsed.settings); !done) return fail(done.error().message);
     return 0;
+  } catch (const WrongUsage& error) {
+    return fail(error.what(), 2);
   } catch (const runtime::postgres::InDoubt& error) {
     return fail(std::string(error.what()) +
                 "; whether it was stored is unknown: run it again, it is idempotent");

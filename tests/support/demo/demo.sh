@@ -148,7 +148,7 @@ prepare() {
     --port-file "$dir/sandbox.port" || return 1
   await 10 "$dir" sandbox test -s "$dir/sandbox.port" || return 1
   sandbox=http://127.0.0.1:$(cat "$dir/sandbox.port")
-  create_stripe_meters "$dir" "$sandbox" || return 1
+  create_stripe_meters "$dir" "$sandbox" "$bin" || return 1
   create_stripe_customers "$dir" "$sandbox"
 }
 

@@ -53,7 +53,7 @@ start_services() {
   start_service "$dir" sandbox "$(port_for "$dir" sandbox)" \
     "$bin/tally-stripe-sandbox" --listen "127.0.0.1:$(port_for "$dir" sandbox)" \
     --settings '{"unknown_customers": "accept"}' || return 1
-  create_stripe_meters "$dir" "$sandbox" || return 1
+  create_stripe_meters "$dir" "$sandbox" "$bin" || return 1
   started_or_runs "$dir" producer
   start_service "$dir" producer "$(port_for "$dir" producer)" \
     "$bin/tally-producer" serve --brokers "$(kafka_bootstrap "$dir")" \

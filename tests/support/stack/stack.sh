@@ -25,18 +25,9 @@ start_service() {
   await 30 "$dir" "$name" curl --noproxy '*' -fsS -m 2 "http://127.0.0.1:$port/healthz"
 }
 
-# create_stripe_meters DIR SANDBOX: a meter in the local Stripe for each mapping of the catalogue that it
-# does not have yet.
+# create_stripe_meters DIR SANDBOX BIN: the catalogue's meters in the local Stripe.
 create_stripe_meters() {
-  local dir=$1 sandbox=$2 name aggregation formula known
-  known=$(curl --noproxy '*' -fsS -m 10 "$sandbox/v1/billing/meters?limit=100" -u sk_test_local:) || return 1
-  while IFS='|' read -r name aggregation; do
-    case $aggregation in sum | count) formula=sum ;; latest) formula=last ;; *) continue ;; esac
-    [[ $known == *"\"$name\""* ]] && continue
-    curl --noproxy '*' -fsS -m 10 -o /dev/null "$sandbox/v1/billing/meters" -u sk_test_local: \
-      -d "display_name=$name" -d "event_name=$name" -d "default_aggregation[formula]=$formula" || return 1
-  done < <("$(postgres_bin)/psql" -XAtq "$(postgres_conninfo "$dir")" \
-    -c 'SELECT stripe_event_name, aggregation FROM tally.meter WHERE stripe_event_name IS NOT NULL')
+  "$3/tally-admin" stripe apply --yes --stripe-url "$2" --database "$(postgres_conninfo "$1")" >"$1/log/stripe.log"
 }
 
 # create_stripe_customers DIR SANDBOX: every tenant's customer in the local Stripe, which bills no other.
