@@ -1,5 +1,6 @@
 // tally-exporter: the whole object graph, top to bottom.
 #include "exporter/account.h"
+#include "exporter/doctor/doctor.h"
 #include "exporter/exporter.h"
 #include "exporter/outbox.h"
 #include "exporter/planner.h"
@@ -61,6 +62,9 @@ constexpr std::array kOptions = {
            0, 0, false, true},
     Option{"port-file", Kind::kText, "", "Writes the listener's port to this file."},
 };
+constexpr std::array kDoctorOptions = {kDatabase, runtime::stripe::kUrlOption,
+                                       runtime::stripe::kKeyOption, runtime::stripe::kTimeoutOption,
+                                       Option{"json", Kind::kSwitch, "", "Print JSON."}};
 constexpr std::array kCommands = {
     runtime::config::Command{
         "run",
@@ -68,6 +72,13 @@ constexpr std::array kCommands = {
         kOptions,
         {},
         "tally-exporter run --once --database 'host=/run/postgresql dbname=tally'"},
+    runtime::config::Command{
+        "doctor",
+        "Checks key, meters, clocks and database, and says what is missing; exit 1 when something "
+        "is. Changes nothing.",
+        kDoctorOptions,
+        {},
+        "tally-exporter doctor --database 'host=/run/postgresql dbname=tally'"},
 };
 
 exporter::ExporterSettings exporter_settings(const Settings& settings) {
@@ -97,6 +108,19 @@ int dry_run(const Settings& settings) {
       settings.enabled("json") ? exporter::plan_json(plan) : exporter::plan_text(plan);
   std::fputs(text.c_str(), stdout);
   return 0;
+}
+
+int doctor(const Settings& settings) {
+  exporter::doctor::Settings wanted;
+  wanted.conninfo = settings.text("database");
+  wanted.stripe_url = settings.text("stripe-url");
+  wanted.stripe_key = settings.text("stripe-key");
+  wanted.stripe_timeout = std::chrono::milliseconds(settings.integer("stripe-timeout-ms"));
+  const auto findings = exporter::doctor::examine(wanted, exporter::system_now);
+  const std::string text = settings.enabled("json") ? exporter::doctor::json_of(findings)
+                                                    : exporter::doctor::text_of(findings);
+  std::fputs(text.c_str(), stdout);
+  return exporter::doctor::worst(findings) == exporter::doctor::Level::kFail ? 1 : 0;
 }
 
 int run(const Settings& settings) {
@@ -147,7 +171,8 @@ int main(int argc, char** argv) {
       "tally-exporter", "Sends usage to Stripe, each unit once.", kCommands, argc, argv);
   if (!parsed.settings) return parsed.exit_code;
   try {
-    return run(*parsed.settings);
+    return parsed.settings->command() == "doctor" ? doctor(*parsed.settings)
+                                                  : run(*parsed.settings);
   } catch (const std::exception& failure) {
     runtime::log::error("failed", {{"reason", failure.what()}});
     return 1;
