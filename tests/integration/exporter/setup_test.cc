@@ -284,7 +284,8 @@ TEST_F(StripeSetup, MetersBeyondTheFirstHundredAreFound) {
 TEST_F(StripeSetup, TwoItemsOfOneCustomerOnOneMeterAreRefusedOverPages) {
   ASSERT_EQ(apply({"--yes"}).exit_code, 0);
   std::string tokens;
-  for (const json& meter : stripe("GET", "/v1/billing/meters?limit=100")["data"]) {
+  const json meters = stripe("GET", "/v1/billing/meters?limit=100");
+  for (const json& meter : meters["data"]) {
     if (meter["event_name"] == "llm_tokens") tokens = meter["id"];
   }
   const auto subscription = [&](const std::string& number, const std::string& customer) {
