@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <limits>
+#include <set>
 
 namespace tally::sandbox {
 
@@ -19,7 +20,9 @@ constexpr std::int64_t kAll = std::numeric_limits<std::int64_t>::max();
 Reply no_such_path() {
   return error_reply(404, "invalid_request_error",
                      "no such path: there are /sandbox/clock, settings, faults, fault_plan, "
-                     "customers, notifications, counters, oracle/totals and oracle/events");
+                     "customers, subscriptions, invoices, webhook_endpoints, webhook_secret, "
+                     "webhook_faults, deliveries, notifications, counters, oracle/totals, "
+                     "oracle/events, oracle/periods and oracle/billing");
 }
 
 }  // namespace
@@ -28,7 +31,8 @@ Reply Sandbox::sandbox_call(const http::Request& request) {
   const std::string_view path = request.path();
   const bool reads = request.method == "GET";
   const Form query = Form::parse(query_of(request));
-  const bool lists = path.starts_with("/sandbox/oracle/") || path == "/sandbox/notifications";
+  const bool lists = path.starts_with("/sandbox/oracle/") || path == "/sandbox/notifications" ||
+                     path == "/sandbox/deliveries";
   try {
     if (!lists) {
       if (auto refused = query.check_empty()) return *refused;
@@ -37,11 +41,14 @@ Reply Sandbox::sandbox_call(const http::Request& request) {
     if (path == "/sandbox/settings") return settings_call(request);
     if (path == "/sandbox/faults" || path == "/sandbox/fault_plan") return faults_call(request);
     if (path == "/sandbox/customers" && !reads) return customers_call(request);
+    if (path == "/sandbox/subscriptions" || path == "/sandbox/invoices") return fate_call(request);
+    if (path.starts_with("/sandbox/webhook_")) return webhooks_call(request);
     if (lists && reads) return oracle_call(path, query);
     if (path == "/sandbox/counters" && reads) {
       json shown = limits_.shown(behaviour_, now(), options_.steady_now());
       shown["idempotency_keys"] = keys_.size();
       shown["faults"] = faults_.struck();
+      shown["webhooks"] = webhooks_.counters(now());
       shown["faults_missed"] = faults_.missed();
       return {200, std::move(shown)};
     }
@@ -62,6 +69,14 @@ Reply Sandbox::oracle_call(std::string_view path, const Form& query) {
     span.start = start.value_or(span.start);
     return {200, books_.oracle_totals(span)};
   }
+  if (path == "/sandbox/oracle/periods") {
+    if (auto refused = query.check({{"customer"}, {"invoice"}})) return *refused;
+    return {200, billing_.oracle_periods(query.get("customer"), query.get("invoice"))};
+  }
+  if (path == "/sandbox/oracle/billing") {
+    if (auto refused = query.check_empty()) return *refused;
+    return {200, billing_.oracle_billing()};
+  }
   if (auto refused = query.check({{"from"}, {"limit"}})) return *refused;
   std::optional<std::int64_t> from;
   std::optional<std::int64_t> limit;
@@ -73,6 +88,16 @@ Reply Sandbox::oracle_call(std::string_view path, const Form& query) {
   const auto first = static_cast<std::size_t>(from.value_or(0));
   const auto count = static_cast<std::size_t>(limit.value_or(kAll));
   if (path == "/sandbox/oracle/events") return {200, books_.oracle_events(first, count)};
+  if (path == "/sandbox/deliveries") {
+    json rows = json::array();
+    std::size_t position = 0;
+    for (const auto& [id, delivery] : documents_.all("delivery")) {
+      if (position++ < first || rows.size() >= count) continue;
+      rows.push_back(delivery);
+      rows.back().erase("sandbox");
+    }
+    return {200, {{"deliveries", std::move(rows)}}};
+  }
   if (path == "/sandbox/notifications") {
     return {200, {{"notifications", reports_.delivered(first, count)}}};
   }
@@ -158,6 +183,37 @@ Reply Sandbox::customers_call(const http::Request& request) {
     customers_.put(customer);
   }
   return {200, {{"ids", ids}}};
+}
+
+// {"subscription": id, "status": "past_due"}: what Stripe would make of it in its own time ·
+// {"invoice": id, "outcome": "paid" or "payment_failed"}, of an open one.
+Reply Sandbox::fate_call(const http::Request& request) {
+  if (request.method != "POST") return no_such_path();
+  const json wanted = json::parse(request.body);
+  billing_.set_cause(nullptr);
+  if (request.path() == "/sandbox/subscriptions") {
+    static const std::set<std::string> kStatuses = {
+        "incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused"};
+    const std::string id = wanted.at("subscription");
+    const std::string status = wanted.at("status");
+    const json* subscription = documents_.find("subscription", id);
+    if (subscription == nullptr) return no_such("subscription", id);
+    if ((*subscription)["status"] == "canceled" || !kStatuses.contains(status)) {
+      return invalid_request("a status of Stripe's other than canceled, of what is not canceled");
+    }
+    billing_.set_status(id, status, now());
+    return {200, {{"subscription", id}, {"status", status}}};
+  }
+  const std::string id = wanted.at("invoice");
+  const std::string outcome = wanted.at("outcome");
+  const json* invoice = documents_.find("invoice", id);
+  if (invoice == nullptr) return no_such("invoice", id);
+  const bool pays = outcome == "paid";
+  if ((*invoice)["status"] != "open" || (!pays && outcome != "payment_failed")) {
+    return invalid_request("paid or payment_failed, of an invoice that is open");
+  }
+  pays ? billing_.pay(id, now()) : billing_.fail_payment(id, now());
+  return {200, {{"invoice", id}, {"outcome", outcome}}};
 }
 
 }  // namespace tally::sandbox

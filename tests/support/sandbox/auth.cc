@@ -1,5 +1,7 @@
 #include "tests/support/sandbox/auth.h"
 
+#include "tests/support/sandbox/behaviour.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -54,19 +56,11 @@ Reply unauthorized(std::string_view message) {
   return reply;
 }
 
-// "2024-06-20" or "2026-10-28.endive".
-bool is_version(std::string_view text) {
-  static constexpr std::string_view kShape = "dddd-dd-dd";
-  if (text.size() < kShape.size()) return false;
-  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  for (std::size_t i = 0; i < kShape.size(); ++i) {
-    if (kShape[i] == 'd' ? !digit(text[i]) : text[i] != kShape[i]) return false;
-  }
-  const std::string_view name = text.substr(kShape.size());
-  return name.empty() || (name.size() > 1 && name[0] == '.');
-}
-
 }  // namespace
+
+std::string_view bearer_of(const Request& request) {
+  return after_scheme(request.header("Authorization"), "bearer ");
+}
 
 Refused check_key(const Request& request) {
   const std::string key = api_key(request);
@@ -92,6 +86,10 @@ Refused check_version(const Request& request) {
 
 Refused check_body_type(const Request& request) {
   if (request.method != "POST" || request.body.empty()) return std::nullopt;
+  if (request.path().starts_with("/v2/")) {
+    if (request.header("Content-Type").starts_with("application/json")) return std::nullopt;
+    return invalid_request("Invalid request (your POST content type must be application/json).");
+  }
   if (request.header("Content-Type").starts_with("application/x-www-form-urlencoded")) {
     return std::nullopt;
   }

@@ -54,11 +54,14 @@ constexpr std::array kIntegers = {
     Integer{"error_samples", &Behaviour::error_samples, 1, 100},
     Integer{"concurrent_calls", &Behaviour::concurrent_calls, 0, 100'000},
     Integer{"limiter_retry_after_s", &Behaviour::limiter_retry_after_s, 0, 3'600},
+    Integer{"grace_s", &Behaviour::grace_s, 3'600, 72 * 3'600},
+    Integer{"update_grace_s", &Behaviour::update_grace_s, 0, 72 * 3'600},
     Integer{"read_budget", &Behaviour::read_budget, 0, 1'000'000'000},
 };
 constexpr std::array kSwitches = {
     Switch{"version_echo", &Behaviour::version_echo},
     Switch{"count_needs_value", &Behaviour::count_needs_value},
+    Switch{"zero_lines", &Behaviour::zero_lines},
     Switch{"cancel_preaggregated", &Behaviour::cancel_preaggregated},
 };
 constexpr std::array<std::string_view, kChecks> kCheckNames = {"meter", "payload", "value",
@@ -75,6 +78,9 @@ const std::vector<Choice>& choices() {
       choice<&Behaviour::rate_limits>("rate_limits", {"off", "test", "live"}),
       choice<&Behaviour::summary_arithmetic>("summary_arithmetic", {"exact", "doubles"}),
       choice<&Behaviour::error_request>("error_request", {"identifier", "idempotency_key"}),
+      choice<&Behaviour::webhook_retries>("webhook_retries", {"live", "test"}),
+      choice<&Behaviour::stream_rate>("stream_rate", {"events", "requests"}),
+      choice<&Behaviour::payments>("payments", {"succeed", "fail", "manual"}),
       choice<&Behaviour::limiter_should_retry>("limiter_should_retry", {"absent", "true", "false"}),
   };
   return all;
@@ -140,11 +146,29 @@ Refused change_one(Behaviour& of, const std::string& name, const json& value) {
     return std::nullopt;
   }
   if (name == "async_checks") return change_checks(value, of.async_checks);
+  if (name == "api_version") {
+    if (!value.is_string() || !is_version(value.get_ref<const std::string&>())) {
+      return wrong(name, "a version of Stripe's API, such as 2024-06-20");
+    }
+    of.api_version = value;
+    return std::nullopt;
+  }
   if (name == "error_codes") return change_codes(value, of.error_codes);
   return invalid_request(fmt::format("there is no setting {}", name), "", name);
 }
 
 }  // namespace
+
+bool is_version(std::string_view text) {
+  static constexpr std::string_view kShape = "dddd-dd-dd";
+  if (text.size() < kShape.size()) return false;
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  for (std::size_t i = 0; i < kShape.size(); ++i) {
+    if (kShape[i] == 'd' ? !digit(text[i]) : text[i] != kShape[i]) return false;
+  }
+  const std::string_view name = text.substr(kShape.size());
+  return name.empty() || (name.size() > 1 && name[0] == '.');
+}
 
 json Behaviour::shown() const {
   json out;
@@ -155,6 +179,7 @@ json Behaviour::shown() const {
   for (std::size_t i = 0; i < kChecks; ++i) {
     if (async_checks[i]) out["async_checks"].push_back(kCheckNames[i]);
   }
+  out["api_version"] = api_version;
   out["error_codes"] = error_codes;
   return out;
 }

@@ -18,6 +18,9 @@ constexpr std::int64_t kDaySeconds = 86'400;
 // Stripe promises "at least 24 hours"; here it is exactly that unless told otherwise, so that a
 // later blind resend really bills twice.
 constexpr std::int64_t kIdentifierSeconds = kDaySeconds;
+constexpr std::string_view kApiVersion = "2026-08-26.dahlia";
+// "2026-08-26.dahlia", "2024-06-20".
+[[nodiscard]] bool is_version(std::string_view text);
 
 enum class IdentifierScope { kAccount, kEventName };
 // What becomes of the identifier of an event that was rejected later or cancelled.
@@ -29,6 +32,12 @@ enum class Concurrency { kConflict, kLockTimeout, kRateLimited, kOff };
 enum class RateLimits { kOff, kTest, kLive };
 enum class SummaryArithmetic { kExact, kDoubles };
 enum class ErrorRequest { kIdentifier, kIdempotencyKey };
+// What becomes of an invoice when it is finalized and something is to be paid.
+enum class Payments { kSucceed, kFail, kManual };
+// How often a delivery is tried again: for three days, or three times within hours.
+enum class WebhookRetries { kLive, kTest };
+// What of the stream the limit of 10,000 a second counts.
+enum class StreamRate { kEvents, kRequests };
 enum class HeaderFlag { kAbsent, kTrue, kFalse };
 
 // What is judged of an event. Each is judged at once (a 400) or later (a report).
@@ -46,7 +55,10 @@ struct Behaviour {
   std::int64_t concurrent_calls = 0;
   std::int64_t limiter_retry_after_s = 0;
   std::int64_t read_budget = 10'000;
+  std::int64_t grace_s = 3'600;
+  std::int64_t update_grace_s = 0;
   bool version_echo = true;
+  bool zero_lines = true;
   bool count_needs_value = true;
   bool cancel_preaggregated = false;
   IdentifierScope identifier_scope = IdentifierScope::kAccount;
@@ -57,6 +69,10 @@ struct Behaviour {
   RateLimits rate_limits = RateLimits::kLive;
   SummaryArithmetic summary_arithmetic = SummaryArithmetic::kDoubles;
   ErrorRequest error_request = ErrorRequest::kIdempotencyKey;
+  WebhookRetries webhook_retries = WebhookRetries::kLive;
+  StreamRate stream_rate = StreamRate::kEvents;
+  Payments payments = Payments::kSucceed;
+  std::string api_version = std::string(kApiVersion);
   HeaderFlag limiter_should_retry = HeaderFlag::kAbsent;
   std::array<bool, kChecks> async_checks = {false, false, false, false, true};
   std::map<std::string, std::string> error_codes = {};

@@ -173,7 +173,7 @@ std::uint64_t Books::times(const std::string& identifier) const {
   return sum;
 }
 
-Books::Judged Books::judge(Draft draft, std::int64_t now) const {
+Event Books::begun(Draft draft, std::int64_t now) const {
   Event event;
   if (const Meter* of = active_meter(draft.event_name); of != nullptr) {
     event.meter_id = of->id;
@@ -186,6 +186,20 @@ Books::Judged Books::judge(Draft draft, std::int64_t now) const {
   event.received = now;
   event.due = now + behaviour_.apply_delay_min_s + static_cast<std::int64_t>(drawn % span);
   event.sent = std::move(draft);
+  return event;
+}
+
+Event Books::streamed(Draft draft, std::int64_t now) const {
+  Event event = begun(std::move(draft), now);
+  if (!is_duplicate(event.sent, now)) return event;
+  event.state = EventState::kRejected;
+  event.code = kDuplicate;
+  event.message = fmt::format("An event already exists with identifier {}.", event.sent.identifier);
+  return event;
+}
+
+Books::Judged Books::judge(Draft draft, std::int64_t now) const {
+  Event event = begun(std::move(draft), now);
   if (auto refused = refuse_now(event)) return {std::move(refused), std::move(event)};
   if (is_duplicate(event.sent, now)) {
     Reply duplicate =
@@ -198,8 +212,10 @@ Books::Judged Books::judge(Draft draft, std::int64_t now) const {
 
 std::size_t Books::accept(Event event) {
   const std::size_t position = events_.size();
-  Known& known = by_identifier_[{event.sent.identifier, event.sent.event_name}];
-  known = {position, known.times + 1};
+  if (event.code != kDuplicate) {
+    Known& known = by_identifier_[{event.sent.identifier, event.sent.event_name}];
+    known = {position, known.times + 1};
+  }
   if (event.state == EventState::kPending) waiting_.insert({event.due, position});
   events_.push_back(std::move(event));
   if (events_.back().state == EventState::kCounted) count(position);

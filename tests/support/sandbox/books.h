@@ -83,6 +83,9 @@ struct Span {
   }
 };
 
+// The code of one whose identifier is known: it holds no identifier itself and is not reported.
+constexpr std::string_view kDuplicate = "duplicate_meter_event";
+
 // Why an event is not counted; `code` is that of a report.
 struct Problem {
   std::string code;
@@ -110,6 +113,9 @@ class Books {
     Event event;
   };
   [[nodiscard]] Judged judge(Draft draft, std::int64_t now) const;
+  // One of the stream, as it would be stored: it is judged when it is due, but for an identifier
+  // that is known, which rejects it at once and without a report.
+  [[nodiscard]] Event streamed(Draft draft, std::int64_t now) const;
   // Also one from a state file, in whatever state. Returns its position.
   std::size_t accept(Event event);
   // Counts or rejects what is due, in its order; the positions of those.
@@ -133,11 +139,22 @@ class Books {
   [[nodiscard]] nlohmann::json oracle_totals(const Span& span = {}) const;
   // At most `limit` from position `from` on.
   [[nodiscard]] nlohmann::json oracle_events(std::size_t from, std::size_t limit) const;
+  // What was counted of events whose time is in `span`, exactly; in none of `spans`.
+  [[nodiscard]] Units quantity(const std::string& meter_id, const std::string& customer,
+                               const Span& span) const;
+  [[nodiscard]] Units outside(const std::string& meter_id, const std::string& customer,
+                              const std::vector<Span>& spans) const;
+  // The meters and customers of whom something was counted.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> series() const;
+  // When the next waiting event is due.
+  [[nodiscard]] std::optional<std::int64_t> next_due() const;
   [[nodiscard]] std::size_t event_count() const { return events_.size(); }
 
  private:
   using Positions = std::vector<std::size_t>;
   [[nodiscard]] std::optional<Problem> problem(Check check, Event& event) const;
+  // With its meter, customer and when it is due.
+  [[nodiscard]] Event begun(Draft draft, std::int64_t now) const;
   [[nodiscard]] Refused refuse_now(Event& event) const;
   [[nodiscard]] bool is_duplicate(const Draft& draft, std::int64_t now) const;
   // How many events were accepted under this identifier.
@@ -145,6 +162,9 @@ class Books {
   void decide(Event& event) const;
   void count(std::size_t position);
   [[nodiscard]] Positions effective(const Meter& meter, const Positions& candidates) const;
+  template <typename Takes>
+  [[nodiscard]] Units sum_if(const std::string& meter_id, const std::string& customer,
+                             const Takes& takes) const;
   [[nodiscard]] Units aggregate(const Meter& meter, const Positions& positions) const;
   [[nodiscard]] nlohmann::json summary_value(const Meter& meter, const Positions& positions) const;
 

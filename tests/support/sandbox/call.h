@@ -8,10 +8,12 @@ namespace tally::sandbox {
 struct Sandbox::Call {
   std::string method;
   std::string path;
-  Form form;       // of the body for POST, of the query for others
-  Form elsewhere;  // what stands where Stripe does not read it
+  Form form;         // of the body for POST, of the query for others
+  std::string body;  // of a POST to /v2, which is JSON
+  Form elsewhere;    // what stands where Stripe does not read it
   std::string idempotency_key;
   std::string request_id;
+  std::string version;       // of the API, that it asks for or the account has
   std::string reject_later;  // the code with which a good event is rejected; "": it is not
   Time at;                   // when it came
   std::chrono::milliseconds delay{0};  // how long this call stays in flight
@@ -39,5 +41,7 @@ struct Sandbox::Call {
 [[nodiscard]] Reply no_such(std::string_view kind, std::string_view id);
 
 constexpr std::size_t kMaxName = 100;
+// The one endpoint that takes the token of a session for a key.
+constexpr std::string_view kStreamPath = "/v2/billing/meter_event_stream";
 
 }  // namespace tally::sandbox

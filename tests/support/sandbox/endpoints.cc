@@ -1,5 +1,6 @@
 // Which endpoint answers, and the endpoints of meters and customers.
 #include "tests/support/sandbox/call.h"
+#include "tests/support/sandbox/places.h"
 
 #include <fmt/format.h>
 
@@ -48,6 +49,14 @@ Reply Sandbox::route(const Call& call) {
   if (call.is_below("/v1/billing/meters/", rest)) return route_meter(call, rest);
   if (call.is_below("/v1/customers/", rest)) return route_customer(call, rest);
   if (call.is_below("/v2/core/events/", rest)) return core_event(call, rest);
+  if (const auto second = route_v2(call)) return *second;
+  auto billed = route_webhooks(call);
+  if (!billed) billed = route_billing(call);
+  if (!billed) billed = route_invoicing(call);
+  if (billed) {
+    billed->body = shown(std::move(billed->body), call.version);
+    return *billed;
+  }
   return unknown_url(call.method, call.path);
 }
 
@@ -106,6 +115,7 @@ Reply Sandbox::create_meter(const Call& call) {
   meter.created = meter.updated = now();
   journal_.add({{"meter", json_of(meter)}});
   books_.put(meter);
+  billing_.emit("billing.meter.created", json_of(meter), now());
   return {200, json_of(meter)};
 }
 
@@ -148,6 +158,8 @@ Reply Sandbox::change_meter(const Call& call, const Meter& meter, std::string_vi
   changed.updated = now();
   journal_.add({{"meter", json_of(changed)}});
   books_.put(changed);
+  const std::string what = verb.empty() ? "updated" : std::string(verb) + "d";
+  billing_.emit("billing.meter." + what, json_of(changed), now());
   return {200, json_of(changed)};
 }
 
@@ -163,6 +175,7 @@ Reply Sandbox::create_customer(const Call& call) {
   }
   journal_.add({{"customer", customer}});
   customers_.put(customer);
+  billing_.emit("customer.created", customer, now());
   return {200, customer};
 }
 
@@ -178,6 +191,8 @@ Reply Sandbox::route_customer(const Call& call, std::string_view id) {
   const json deleted = deleted_customer(id);
   journal_.add({{"customer", deleted}});
   customers_.put(deleted);
+  billing_.cancel_all(std::string(id), now());
+  billing_.emit("customer.deleted", customer, now());
   return {200, deleted};
 }
 

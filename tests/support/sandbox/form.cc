@@ -9,8 +9,21 @@
 namespace tally::sandbox {
 namespace {
 
-bool takes(const Parameter& parameter, std::string_view key) {
-  const std::string_view name = parameter.name;
+// How many characters of `text` are "[", digits and "]"; 0 when it does not begin so.
+std::size_t index_length(std::string_view text) {
+  std::size_t end = 1;
+  while (end < text.size() && text[end] >= '0' && text[end] <= '9') ++end;
+  const bool fits =
+      end > 1 && end < 8 && text.starts_with('[') && text.substr(end).starts_with(']');
+  return fits ? end + 1 : 0;
+}
+
+bool takes(std::string_view name, std::string_view key) {
+  if (const auto place = name.find("[#]"); place != std::string_view::npos) {
+    if (!key.starts_with(name.substr(0, place))) return false;
+    const std::size_t length = index_length(key.substr(place));
+    return length > 0 && takes(name.substr(place + 3), key.substr(place + length));
+  }
   if (!name.ends_with("[]") && !name.ends_with("[*]")) return key == name;
   const std::string_view stem = name.substr(0, name.rfind('['));
   const std::size_t least = stem.size() + (name.ends_with("[*]") ? 3 : 2);
@@ -86,7 +99,7 @@ std::string Form::get(std::string_view key, std::string_view otherwise) const {
 std::map<std::string, std::string> Form::map_of(std::string_view name) const {
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : values_) {
-    if (!takes({fmt::format("{}[*]", name), false, 0}, key)) continue;
+    if (!takes(fmt::format("{}[*]", name), key)) continue;
     out[key.substr(name.size() + 1, key.size() - name.size() - 2)] = value;
   }
   return out;
@@ -94,8 +107,8 @@ std::map<std::string, std::string> Form::map_of(std::string_view name) const {
 
 Refused Form::check(const std::vector<Parameter>& known) const {
   for (const auto& [key, value] : values_) {
-    const auto parameter =
-        std::find_if(known.begin(), known.end(), [&](const Parameter& p) { return takes(p, key); });
+    const auto parameter = std::find_if(known.begin(), known.end(),
+                                        [&](const Parameter& p) { return takes(p.name, key); });
     if (parameter == known.end()) {
       return invalid_request(fmt::format("Received unknown parameter: {}", key),
                              "parameter_unknown", key);
@@ -116,7 +129,7 @@ Refused Form::check(const std::vector<Parameter>& known) const {
   for (const Parameter& parameter : known) {
     if (!parameter.required) continue;
     const bool given = std::any_of(values_.begin(), values_.end(), [&](const auto& pair) {
-      return takes(parameter, pair.first) && !pair.second.empty();
+      return takes(parameter.name, pair.first) && !pair.second.empty();
     });
     if (given) continue;
     const std::string_view name = parameter.name.substr(0, parameter.name.find("[*]"));
@@ -145,6 +158,44 @@ Refused Form::integer(std::string_view key, std::optional<std::int64_t>& out) co
   }
   out = value;
   return std::nullopt;
+}
+
+Refused Form::boolean(std::string_view key, std::optional<bool>& out) const {
+  const auto text = find(key);
+  if (!text) return std::nullopt;
+  if (*text != "true" && *text != "false") {
+    return invalid_request(fmt::format("Invalid boolean: {}", *text), "parameter_invalid_boolean",
+                           key);
+  }
+  out = *text == "true";
+  return std::nullopt;
+}
+
+std::map<std::size_t, Form> Form::forms_of(std::string_view name) const {
+  std::map<std::size_t, Form> out;
+  for (const auto& [key, value] : values_) {
+    if (!key.starts_with(name)) continue;
+    const std::string_view rest = std::string_view(key).substr(name.size());
+    const std::size_t length = index_length(rest);
+    if (length == 0) continue;
+    std::size_t index = 0;
+    std::from_chars(rest.data() + 1, rest.data() + length - 1, index);
+    // "[metadata][k]" becomes "metadata[k]".
+    std::string inner(rest.substr(length));
+    const auto close = inner.find(']');
+    if (!inner.starts_with('[') || close == std::string::npos) continue;
+    inner = inner.substr(1, close - 1) + inner.substr(close + 1);
+    out[index].values_[inner] = value;
+  }
+  return out;
+}
+
+std::vector<std::string> Form::list_of(std::string_view name) const {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : values_) {
+    if (takes(fmt::format("{}[]", name), key)) out.push_back(value);
+  }
+  return out;
 }
 
 std::string Form::fingerprint() const {

@@ -13,8 +13,8 @@
 namespace tally::sandbox {
 
 // One parameter that an endpoint takes. `name` is the whole key ("cancel[identifier]"); a name that
-// ends in "[]" takes any index there or none, "[*]" any key without brackets. Only values under
-// "[*]" may be empty.
+// ends in "[]" takes any index there or none, "[*]" any key without brackets, and "[#]" anywhere an
+// index ("items[#][price]"). Only values under "[*]" may be empty.
 struct Parameter {
   std::string_view name;
   bool required = false;
@@ -29,10 +29,16 @@ class Form {
   [[nodiscard]] std::string get(std::string_view key, std::string_view otherwise = "") const;
   // "payload" -> what payload[…] holds, by inner key.
   [[nodiscard]] std::map<std::string, std::string> map_of(std::string_view name) const;
+  // "items" -> what items[0][…], items[1][…] hold, each as a form of its own, by index.
+  [[nodiscard]] std::map<std::size_t, Form> forms_of(std::string_view name) const;
+  // "lookup_keys" -> the values of lookup_keys[], lookup_keys[0], …
+  [[nodiscard]] std::vector<std::string> list_of(std::string_view name) const;
   // A parameter that is unknown, too long, empty or missing, as Stripe words it.
   [[nodiscard]] Refused check(const std::vector<Parameter>& known) const;
   // The integer under `key`; a text that is none is refused.
   [[nodiscard]] Refused integer(std::string_view key, std::optional<std::int64_t>& out) const;
+  // `true` or `false` under `key`; anything else is refused.
+  [[nodiscard]] Refused boolean(std::string_view key, std::optional<bool>& out) const;
   // The same for equal parameters in whatever order and escaping.
   [[nodiscard]] std::string fingerprint() const;
   // Refuses any parameter, as unknown.

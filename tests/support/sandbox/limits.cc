@@ -10,6 +10,7 @@ constexpr std::size_t kTestPerSecond = 25;
 constexpr std::size_t kLivePerSecond = 100;
 constexpr std::size_t kLivePerEndpoint = 25;
 constexpr std::size_t kLiveMeterEvents = 1'000;
+constexpr std::size_t kLiveStreamed = 10'000;
 
 // "GET /v1/billing/meters/{id}": one endpoint for all objects.
 std::string endpoint_of(std::string_view method, std::string_view path) {
@@ -65,6 +66,19 @@ Reply Limits::refuse(std::string_view reason, const Behaviour& behaviour) {
         behaviour.limiter_should_retry == HeaderFlag::kTrue ? "true" : "false";
   }
   return reply;
+}
+
+Refused Limits::admit_streamed(std::size_t events, const Behaviour& behaviour, Time at) {
+  if (behaviour.rate_limits == RateLimits::kOff) return std::nullopt;
+  if (behaviour.rate_limits == RateLimits::kTest) {
+    if (!fits(global_, kTestPerSecond, at)) return refuse("global-rate", behaviour);
+    global_.push_back(at);
+    return std::nullopt;
+  }
+  const std::size_t count = behaviour.stream_rate == StreamRate::kEvents ? events : 1;
+  if (!fits(streamed_, kLiveStreamed + 1 - count, at)) return refuse("endpoint-rate", behaviour);
+  streamed_.insert(streamed_.end(), count, at);
+  return std::nullopt;
 }
 
 Refused Limits::admit(std::string_view method, std::string_view path, const Behaviour& behaviour,

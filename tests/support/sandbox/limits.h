@@ -23,6 +23,8 @@ class Limits {
   // nullopt lets the call in and counts it; a refused one does not count.
   [[nodiscard]] Refused admit(std::string_view method, std::string_view path,
                               const Behaviour& behaviour, Time at);
+  // A call of the stream with so many events; counted and refused likewise.
+  [[nodiscard]] Refused admit_streamed(std::size_t events, const Behaviour& behaviour, Time at);
   // A call whose answer leaves at `until`.
   void enter(Time until) { calls_.insert(until); }
   // Takes the place of `series` (a customer and meter) until then, unless somebody has it.
@@ -36,6 +38,7 @@ class Limits {
   [[nodiscard]] Reply refuse(std::string_view reason, const Behaviour& behaviour);
 
   Window global_;
+  Window streamed_;
   std::map<std::string, Window> by_endpoint_;
   std::multiset<Time> calls_;                    // in flight until
   std::map<std::string, Time> occupied_;         // series -> until

@@ -3,6 +3,7 @@
 #include "runtime/http/server.h"
 #include "runtime/lifecycle/open_files.h"
 #include "runtime/log/log.h"
+#include "tests/support/sandbox/courier.h"
 #include "tests/support/sandbox/sandbox.h"
 
 #include <array>
@@ -51,6 +52,18 @@ constexpr std::array kOptions = {
            .sentence = "Threads that read and answer requests.",
            .min = 1,
            .max = 64},
+    Option{.name = "webhook-threads",
+           .kind = Kind::kInteger,
+           .default_value = "1",
+           .sentence = "Threads that send webhooks; above 1 they may overtake each other.",
+           .min = 1,
+           .max = 64},
+    Option{.name = "webhook-timeout-ms",
+           .kind = Kind::kInteger,
+           .default_value = "10000",
+           .sentence = "How long an endpoint has for its answer.",
+           .min = 100,
+           .max = 600'000},
 };
 constexpr std::array kCommands = {
     Command{.name = "",
@@ -103,6 +116,9 @@ void serve(const Settings& settings) {
   tally::runtime::lifecycle::raise_open_files();
   const http::Server server(server_options,
                             [&](const http::Request& request) { return sandbox.handle(request); });
+  const tally::sandbox::Courier courier(
+      sandbox, static_cast<int>(settings.integer("webhook-threads")),
+      std::chrono::milliseconds(settings.integer("webhook-timeout-ms")));
   if (settings.has("port-file")) write_port(settings.text("port-file"), server.port());
   log::info("sandbox answers", {{"address", endpoint->host}, {"port", server.port()}});
   int signal = 0;

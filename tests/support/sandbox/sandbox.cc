@@ -14,7 +14,6 @@ namespace {
 using nlohmann::json;
 namespace http = runtime::http;
 
-constexpr std::string_view kApiVersion = "2026-08-26.dahlia";
 constexpr std::size_t kMaxKeyCharacters = 255;
 
 http::Response response_of(const Reply& reply) {
@@ -86,7 +85,9 @@ http::Response Sandbox::handle(const http::Request& request) {
     const std::lock_guard lock(mutex_);
     settle();
     auto done = work();
+    keep_changes();
     journal_.flush();
+    if (has_delivery()) wakes_.notify_all();
     return done;
   };
   if (!path.starts_with("/sandbox/")) return alone([&] { return stripe_call(request); });
@@ -96,14 +97,38 @@ http::Response Sandbox::handle(const http::Request& request) {
 
 void Sandbox::settle() {
   const std::int64_t at = now();
+  // In the order of time: what is counted after an invoice was finalized is not on it.
+  for (auto due = documents_.due(); due && due->at <= at; due = documents_.due()) {
+    settle_events(due->at);
+    billing_.set_cause(nullptr);
+    billing_.run(*due);
+    keep_changes();
+  }
+  settle_events(at);
+  for (const json& report : reports_.publish(at, behaviour_.error_samples)) {
+    journal_.add({{"report", report}});
+    static_cast<void>(webhooks_.announce(report, true, at));
+  }
+}
+
+void Sandbox::settle_events(std::int64_t at) {
   for (const std::size_t position : books_.settle(at)) {
     const Event& event = books_.event(position);
     journal_.add({{"settled", position}, {"as", json_of(event)}});
     note(event);
   }
-  for (const json& report : reports_.publish(at, behaviour_.error_samples)) {
-    journal_.add({{"report", report}});
+}
+
+// One step of billing is one line, with the deliveries of its events: a kill leaves it whole or
+// undone.
+void Sandbox::keep_changes() {
+  json changes = documents_.take_changes();
+  if (changes.empty()) return;
+  for (const json& change : changes) {
+    if (change["object"] == "event") static_cast<void>(webhooks_.announce(change, false, now()));
   }
+  for (json& delivery : documents_.take_changes()) changes.push_back(std::move(delivery));
+  journal_.add({{"billing", std::move(changes)}});
 }
 
 void Sandbox::note(const Event& settled) {
@@ -116,8 +141,12 @@ void Sandbox::note(const Event& settled) {
 
 // What refuses a request before it is looked at; counts the reads that come through.
 Refused Sandbox::refuse_early(const http::Request& request, Call& call) {
-  if (auto refused = check_key(request)) return refused;
-  if (auto refused = limits_.admit(call.method, call.path, behaviour_, call.at)) return refused;
+  if (call.is("POST", kStreamPath)) {
+    if (auto refused = check_token(bearer_of(request))) return refused;
+  } else {
+    if (auto refused = check_key(request)) return refused;
+    if (auto refused = limits_.admit(call.method, call.path, behaviour_, call.at)) return refused;
+  }
   call.admitted = true;
   if (call.method == "GET") limits_.count_read(now());
   if (auto refused = check_version(request)) return refused;
@@ -137,9 +166,15 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
   if (requests_ == 0) journal_.add({{"start", ++starts_}});
   call.request_id = fmt::format("req_test_{:04}{:010}", starts_, ++requests_);
   call.at = options_.steady_now();
+  call.version = request.header("Stripe-Version");
+  if (call.version.empty()) call.version = behaviour_.api_version;
   call.delay = std::chrono::milliseconds(behaviour_.answer_delay_ms);
   const bool posts = call.method == "POST";
-  call.form = Form::parse(posts ? std::string_view(request.body) : query_of(request));
+  const bool is_json = posts && call.path.starts_with("/v2/");
+  if (is_json) call.body = request.body;
+  if (!is_json) {
+    call.form = Form::parse(posts ? std::string_view(request.body) : query_of(request));
+  }
   call.elsewhere = Form::parse(posts ? query_of(request) : std::string_view(request.body));
   const Refused refused = refuse_early(request, call);
   Fault fault;
@@ -160,9 +195,8 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
   }
   response.headers.set("Date", http_date(now()));
   response.headers.set("Request-Id", call.request_id);
-  const std::string_view version = request.header("Stripe-Version");
   if (behaviour_.version_echo) {
-    response.headers.set("Stripe-Version", version.empty() ? kApiVersion : version);
+    response.headers.set("Stripe-Version", call.version);
   }
   if (!call.idempotency_key.empty()) response.headers.set("Idempotency-Key", call.idempotency_key);
   response.delay = struck && !holds ? call.delay + later : call.delay;
@@ -174,7 +208,7 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
 // The idempotency layer around the endpoints: only POSTs with a key are remembered.
 Reply Sandbox::once(const Call& call, const Fault& fault) {
   const bool keyed = call.method == "POST" && !call.idempotency_key.empty();
-  const std::string fingerprint = call.path + "?" + call.form.fingerprint();
+  const std::string fingerprint = call.path + "?" + call.form.fingerprint() + call.body;
   if (keyed && count_characters(call.idempotency_key) > kMaxKeyCharacters) {
     return error_reply(400, "idempotency_error", "An idempotency key has at most 255 characters.");
   }
@@ -182,7 +216,10 @@ Reply Sandbox::once(const Call& call, const Fault& fault) {
     if (auto known = keys_.answer(call.idempotency_key, fingerprint, now(), call.at)) return *known;
   }
   const bool works = !fault || fault.kind->works;
+  billing_.set_cause({{"id", call.request_id},
+                      {"idempotency_key", keyed ? json(call.idempotency_key) : json(nullptr)}});
   Reply reply = works ? route(call) : reply_of(fault);
+  keep_changes();
   const bool fails_after = works && fault && fault.kind->kept == Kept::kFault;
   if (fails_after && reply.keep == Keep::kYes) reply = reply_of(fault);
   complete(reply, call);
@@ -214,7 +251,7 @@ bool Sandbox::took_effect(const Call& call, const Fault& fault, const Reply& rep
 // What is the same when a client sends a thing again, under whatever key.
 std::string Sandbox::identity_of(const Call& call) {
   return fmt::format("{} {} {}", call.method, call.path,
-                     call.form.get("identifier", call.form.fingerprint()));
+                     call.form.get("identifier", call.form.fingerprint() + call.body));
 }
 
 // What Stripe adds to every error of /v1, once: a replayed one keeps its own.
@@ -240,6 +277,11 @@ void Sandbox::replay(const json& line) {
     books_.put(meter_of(line["meter"]));
   } else if (is("customer")) {
     customers_.put(line["customer"]);
+  } else if (is("billing")) {
+    for (const json& document : line["billing"]) {
+      if (document.at("object") == "delivery") webhooks_.restore(document);
+      billing_.restore(document);
+    }
   } else if (is("event")) {
     books_.accept(event_of(line["event"]));
   } else if (is("settled")) {

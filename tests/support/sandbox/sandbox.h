@@ -8,21 +8,28 @@
 
 #include "runtime/http/http.h"
 #include "tests/support/sandbox/behaviour.h"
+#include "tests/support/sandbox/billing.h"
 #include "tests/support/sandbox/books.h"
 #include "tests/support/sandbox/customers.h"
+#include "tests/support/sandbox/documents.h"
 #include "tests/support/sandbox/faults.h"
 #include "tests/support/sandbox/form.h"
 #include "tests/support/sandbox/journal.h"
 #include "tests/support/sandbox/key_store.h"
 #include "tests/support/sandbox/limits.h"
 #include "tests/support/sandbox/reports.h"
+#include "tests/support/sandbox/webhooks.h"
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace tally::sandbox {
 
@@ -47,14 +54,21 @@ class Sandbox {
  public:
   explicit Sandbox(SandboxOptions options);
   [[nodiscard]] runtime::http::Response handle(const runtime::http::Request& request);
+  // For who carries deliveries, on any thread: the next that is due, after a moment's wait nullopt;
+  // then what came of it (0: no answer).
+  [[nodiscard]] std::optional<Outgoing> wait_for_delivery(const std::stop_token& stop);
+  void told_delivery(const std::string& number, int status);
 
  private:
   struct Call;  // one request to /v1 or /v2, parsed
   using Time = std::chrono::steady_clock::time_point;
 
   [[nodiscard]] std::int64_t now() const;
-  // Does what is due: counts and rejects events, makes their reports.
+  // Does what is due: counts and rejects events, makes their reports, ends periods, finalizes.
   void settle();
+  void settle_events(std::int64_t at);
+  void keep_changes();
+  [[nodiscard]] bool has_delivery() const;
   void note(const Event& settled);
   // /sandbox
   [[nodiscard]] Reply sandbox_call(const runtime::http::Request& request);
@@ -65,6 +79,8 @@ class Sandbox {
   [[nodiscard]] Reply settings_call(const runtime::http::Request& request);
   [[nodiscard]] Reply faults_call(const runtime::http::Request& request);
   [[nodiscard]] Reply customers_call(const runtime::http::Request& request);
+  [[nodiscard]] Reply webhooks_call(const runtime::http::Request& request);
+  [[nodiscard]] Reply fate_call(const runtime::http::Request& request);
   // /v1 and /v2
   [[nodiscard]] runtime::http::Response stripe_call(const runtime::http::Request& request);
   [[nodiscard]] Refused refuse_early(const runtime::http::Request& request, Call& call);
@@ -82,6 +98,35 @@ class Sandbox {
   [[nodiscard]] Reply event_summaries(const Call& call, const Meter& meter);
   [[nodiscard]] Reply create_customer(const Call& call);
   [[nodiscard]] Reply route_customer(const Call& call, std::string_view id);
+  // Prices, subscriptions and invoices, in the places of the call's version.
+  [[nodiscard]] std::optional<Reply> route_billing(const Call& call);
+  [[nodiscard]] std::optional<Reply> route_webhooks(const Call& call);
+  [[nodiscard]] std::optional<Reply> route_v2(const Call& call);
+  [[nodiscard]] Refused check_token(std::string_view token) const;
+  [[nodiscard]] Reply open_session(const Call& call);
+  [[nodiscard]] Reply stream(const Call& call);
+  [[nodiscard]] std::optional<Reply> route_invoicing(const Call& call);
+  [[nodiscard]] Reply listed(const Call& call, std::string_view object,
+                             const std::vector<std::string>& equal,
+                             const std::vector<Parameter>& others,
+                             const std::function<bool(const nlohmann::json&)>& takes);
+  [[nodiscard]] Reply create_price(const Call& call);
+  [[nodiscard]] Refused read_recurring(const Call& call, nlohmann::json& out) const;
+  [[nodiscard]] Refused take_lookup_key(const Call& call);
+  [[nodiscard]] Reply list_prices(const Call& call);
+  [[nodiscard]] Reply create_subscription(const Call& call);
+  [[nodiscard]] Reply list_subscriptions(const Call& call);
+  [[nodiscard]] Reply route_subscription(const Call& call, std::string_view id);
+  [[nodiscard]] Reply update_subscription(const Call& call, const nlohmann::json& subscription);
+  [[nodiscard]] Refused change_cancelling(const Call& call, const nlohmann::json& subscription);
+  [[nodiscard]] Reply cancel_subscription(const Call& call, const nlohmann::json& subscription);
+  [[nodiscard]] Refused read_items(const Call& call, const nlohmann::json* subscription,
+                                   std::vector<ItemChange>& out);
+  [[nodiscard]] Reply create_invoice_item(const Call& call);
+  [[nodiscard]] Refused read_item_price(const Call& call, nlohmann::json& item);
+  [[nodiscard]] Refused read_item_place(const Call& call, nlohmann::json& item);
+  [[nodiscard]] Reply list_invoices(const Call& call);
+  [[nodiscard]] Reply route_invoice(const Call& call, std::string_view rest);
   [[nodiscard]] Reply core_event(const Call& call, std::string_view id);
   // The journal. Throw when a line is of no known kind or does not fit what came before it.
   void replay(const nlohmann::json& line);
@@ -93,6 +138,10 @@ class Sandbox {
   Behaviour behaviour_;
   Customers customers_{behaviour_};
   Books books_{behaviour_, customers_};
+  Documents documents_;
+  Billing billing_{behaviour_, books_, documents_};
+  Webhooks webhooks_{behaviour_, documents_};
+  std::condition_variable_any wakes_;  // a delivery is due
   Reports reports_;
   Faults faults_;
   Limits limits_;

@@ -8,11 +8,14 @@ only when every check holds.
 """
 
 import http.client
+import http.server
 import json
 import pathlib
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -249,6 +252,102 @@ def check_reports(sandbox: Sandbox, meter_id: str):
     expect(sandbox.total("tokens") == "350.5", "and nothing of it was counted")
 
 
+def check_billing(sandbox: Sandbox, meter_id: str):
+    c = client(sandbox)
+    now = sandbox.ask("/sandbox/clock")["now"]
+    customer = c.v1.customers.create({"name": "B"}).id
+    price = c.v1.prices.create({"currency": "usd", "product": "prod_1", "unit_amount_decimal": "2.5",
+                                "lookup_key": "pro", "recurring": {
+                                    "interval": "month", "usage_type": "metered", "meter": meter_id}})
+    expect(c.v1.prices.list({"lookup_keys": ["pro"]}).data[0].id == price.id,
+           "a price is found by its lookup key")
+    made = c.v1.subscriptions.create({"customer": customer, "items": [{"price": price.id}],
+                                      "metadata": {"tally_tenant": "t"}})
+    read = c.v1.subscriptions.retrieve(made.id)
+    end = read["items"].data[0].current_period_end
+    expect((read.status, read.metadata["tally_tenant"]) == ("active", "t")
+           and read["items"].data[0].current_period_start == now, "a subscription is read back")
+    c.v1.billing.meter_events.create(event("7.5", "billed", customer))
+    c.v1.invoice_items.create({"customer": customer, "currency": "usd", "quantity_decimal": "2",
+                               "unit_amount_decimal": "10", "period": {"start": now, "end": now}})
+    sandbox.advance(end - now)
+    draft = c.v1.invoices.list({"subscription": made.id, "status": "draft"}).data[0]
+    expect(draft.automatically_finalizes_at == end + HOUR, "its period's end drafts an invoice")
+    sandbox.advance(HOUR)
+    paid = c.v1.invoices.retrieve(draft.id)
+    expect((paid.status, paid.total) == ("paid", 39), "which is finalized and paid")
+    lines = c.v1.invoices.line_items.list(draft.id).data
+    expect([str(line.quantity_decimal) for line in lines] == ["7.5", "2"]
+           and lines[0].period.end == end, "its lines have the usage and the item")
+    expect(c.v1.subscriptions.cancel(made.id).status == "canceled", "a subscription is cancelled")
+
+
+class Receiver(http.server.BaseHTTPRequestHandler):
+    """Keeps what it is sent; its server says which status it answers."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.put((body, self.headers["Stripe-Signature"]))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def check_webhooks(sandbox: Sandbox):
+    c = client(sandbox)
+    receiver = http.server.HTTPServer(("127.0.0.1", 0), Receiver)
+    receiver.got, receiver.status = queue.Queue(), 200
+    threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    # The SDK compares with the real clock.
+    sandbox.ask("/sandbox/clock", {"now": None})
+    url = f"http://127.0.0.1:{receiver.server_port}/hook"
+    made = c.v1.webhook_endpoints.create({"url": url, "enabled_events": ["customer.created"]})
+    got = lambda: receiver.got.get(timeout=30)
+    verifies = lambda sent, secret: stripe.Webhook.construct_event(*sent, secret).type
+    c.v1.customers.create({"name": "W"})
+    first = got()
+    expect(verifies(first, made.secret) == "customer.created", "the SDK verifies what is sent")
+    expect(refuses(first, "whsec_other"), "and refuses another secret")
+    sandbox.ask("/sandbox/webhook_secret", {"endpoint": made.id, "secret": "whsec_new"})
+    c.v1.customers.create({"name": "W"})
+    both = got()
+    expect(verifies(both, made.secret) == verifies(both, "whsec_new") == "customer.created",
+           "a rolled secret signs beside the old one")
+    for kind in ("stale", "forged", "tampered", "unsigned"):
+        receiver.status = 400
+        sandbox.ask("/sandbox/webhook_faults", {"kind": kind})
+        c.v1.customers.create({"name": "W"})
+        expect(refuses(got(), "whsec_new"), f"{kind}: refused")
+        receiver.status = 200
+        if kind != "stale":
+            expect(verifies(got(), "whsec_new") == "customer.created", "the true one is not")
+    receiver.shutdown()
+    receiver.server_close()
+
+
+def refuses(sent, secret: str) -> bool:
+    try:
+        stripe.Webhook.construct_event(*sent, secret)
+    except stripe.SignatureVerificationError:
+        return True
+    return False
+
+
+def check_stream(sandbox: Sandbox):
+    c = client(sandbox)
+    before = sandbox.total("tokens")
+    session = c.v2.billing.meter_event_session.create()
+    sends = client(sandbox, key=session.authentication_token).v2.billing.meter_event_stream
+    sends.create({"events": [event("1", "s1"), event("2", "s2"), event("2", "s2")]})
+    after = sandbox.total("tokens")
+    expect(float(after) - float(before) == 3, "a session's stream is counted, identifiers once")
+    sandbox.advance(15 * 60)
+    expect(raises(stripe.TemporarySessionExpiredError,
+                  lambda: sends.create({"events": [event("1", "s3")]})), "its token expires")
+
+
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
@@ -265,6 +364,9 @@ def main():
             check_summaries(sandbox, meter_id)
             check_adjustments(sandbox)
             check_reports(sandbox, meter_id)
+            check_billing(sandbox, meter_id)
+            check_stream(sandbox)
+            check_webhooks(sandbox)
         finally:
             sandbox.stop()
     print("The SDK and the sandbox agree.")

@@ -91,6 +91,42 @@ json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
   return rows;
 }
 
+template <typename Takes>
+Units Books::sum_if(const std::string& meter_id, const std::string& customer,
+                    const Takes& takes) const {
+  const auto series = by_series_.find({meter_id, customer});
+  const Meter* of = meter(meter_id);
+  if (series == by_series_.end() || of == nullptr) return 0;
+  Positions positions = effective(*of, series->second);
+  std::erase_if(positions,
+                [&](std::size_t position) { return !takes(events_[position].sent.timestamp); });
+  return aggregate(*of, positions);
+}
+
+Units Books::quantity(const std::string& meter_id, const std::string& customer,
+                      const Span& span) const {
+  return sum_if(meter_id, customer, [&](std::int64_t at) { return span.holds(at); });
+}
+
+Units Books::outside(const std::string& meter_id, const std::string& customer,
+                     const std::vector<Span>& spans) const {
+  return sum_if(meter_id, customer, [&](std::int64_t at) {
+    return std::none_of(spans.begin(), spans.end(),
+                        [&](const Span& span) { return span.holds(at); });
+  });
+}
+
+std::vector<std::pair<std::string, std::string>> Books::series() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [series, positions] : by_series_) out.push_back(series);
+  return out;
+}
+
+std::optional<std::int64_t> Books::next_due() const {
+  if (waiting_.empty()) return std::nullopt;
+  return waiting_.begin()->first;
+}
+
 json Books::oracle_totals(const Span& span) const {
   struct Uncounted {
     std::size_t pending = 0;

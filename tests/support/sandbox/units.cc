@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <stdexcept>
 
 namespace tally::sandbox {
@@ -49,6 +50,33 @@ std::string text_of(Units units) {
   text.erase(text.find_last_not_of('0') + 1);
   if (text.back() == '.') text.pop_back();
   return (negative ? "-" : "") + text;
+}
+
+Units read_units(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative) text.remove_prefix(1);
+  const auto point = std::min(text.find('.'), text.size());
+  std::string digits(text.substr(0, point));
+  if (point < text.size()) digits += text.substr(point + 1);
+  digits.append(kDecimals - (text.size() - std::min(text.size(), point + 1)), '0');
+  Units units = 0;
+  for (const char c : digits) units = units * 10 + (c - '0');
+  return negative ? -units : units;
+}
+
+std::int64_t whole_product(Units a, Units b) {
+  const bool negative = (a < 0) != (b < 0);
+  if (a < 0) a = -a;
+  if (b < 0) b = -b;
+  const Units cross =
+      (a / kOne) * (b % kOne) + (a % kOne) * (b / kOne) + (a % kOne) * (b % kOne) / kOne + kOne / 2;
+  Units whole = 0;
+  const bool overflows = __builtin_mul_overflow(a / kOne, b / kOne, &whole);
+  whole += cross / kOne;
+  if (overflows || whole > std::numeric_limits<std::int64_t>::max()) {
+    throw std::overflow_error("an amount overflows");
+  }
+  return static_cast<std::int64_t>(negative ? -whole : whole);
 }
 
 double double_of(Units units) { return std::strtod(text_of(units).c_str(), nullptr); }

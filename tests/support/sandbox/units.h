@@ -29,6 +29,10 @@ constexpr int kDecimals = 12;
 [[nodiscard]] std::string text_of(Units units);
 // The nearest double: what Stripe's JSON numbers can carry.
 [[nodiscard]] double double_of(Units units);
+// What text_of() wrote, of any number of digits.
+[[nodiscard]] Units read_units(std::string_view text);
+// a * b to the nearest whole, halves away from zero. Throws std::overflow_error beyond 64 bits.
+[[nodiscard]] std::int64_t whole_product(Units a, Units b);
 // Throws std::overflow_error, far beyond any sum of accepted values (10^11 events of the largest).
 [[nodiscard]] Units add(Units a, Units b);
 

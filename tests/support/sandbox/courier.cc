@@ -1,0 +1,56 @@
+#include "tests/support/sandbox/courier.h"
+
+#include "runtime/http/client.h"
+#include "runtime/log/log.h"
+
+#include <exception>
+#include <map>
+#include <thread>
+#include <vector>
+
+namespace tally::sandbox {
+
+namespace http = runtime::http;
+
+struct Courier::Impl {
+  Sandbox& sandbox;
+  std::chrono::milliseconds timeout;
+  std::vector<std::jthread> threads;
+
+  // Ends early when the sandbox can keep nothing any more.
+  void run(const std::stop_token& stop) {
+    try {
+      carry(stop);
+    } catch (const std::exception& problem) {
+      runtime::log::error("webhooks are sent no more", {{"problem", problem.what()}});
+    }
+  }
+
+  void carry(const std::stop_token& stop) {
+    std::map<std::string, http::Client> clients;
+    while (!stop.stop_requested()) {
+      const auto outgoing = sandbox.wait_for_delivery(stop);
+      if (!outgoing) continue;
+      auto client = clients.try_emplace(outgoing->base_url, outgoing->base_url).first;
+      http::Request request{"POST", outgoing->target, {}, outgoing->body};
+      request.headers.set("Content-Type", "application/json; charset=utf-8");
+      request.headers.set("Stripe-Signature", outgoing->signature);
+      request.headers.set("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)");
+      const http::Outcome outcome = client->second.send(request, timeout);
+      const bool answered = outcome.fate == http::Fate::kAnswered;
+      sandbox.told_delivery(outgoing->number, answered ? outcome.response.status : 0);
+    }
+  }
+};
+
+Courier::Courier(Sandbox& sandbox, int threads, std::chrono::milliseconds timeout)
+    : impl_(new Impl{sandbox, timeout, {}}) {
+  for (int i = 0; i < threads; ++i) {
+    impl_->threads.emplace_back(
+        [impl = impl_.get()](const std::stop_token& stop) { impl->run(stop); });
+  }
+}
+
+Courier::~Courier() = default;
+
+}  // namespace tally::sandbox

@@ -1,0 +1,26 @@
+// Carries deliveries to their endpoints over HTTP, on threads of its own.
+#pragma once
+
+#include "tests/support/sandbox/sandbox.h"
+
+#include <chrono>
+#include <memory>
+
+namespace tally::sandbox {
+
+// Sends what the sandbox says is due from the constructor to the destructor, which waits for what
+// is on its way (up to `timeout`) and joins. Deliveries of one endpoint may overtake each other
+// when `threads` is above 1.
+class Courier {
+ public:
+  Courier(Sandbox& sandbox, int threads, std::chrono::milliseconds timeout);
+  ~Courier();
+  Courier(const Courier&) = delete;
+  Courier& operator=(const Courier&) = delete;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace tally::sandbox

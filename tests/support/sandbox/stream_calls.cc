@@ -1,0 +1,152 @@
+// The second version of Stripe's API, as far as it takes meter events: sessions and the stream.
+#include "tests/support/sandbox/call.h"
+#include "tests/support/sandbox/draws.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+
+namespace tally::sandbox {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::int64_t kSessionSeconds = 900;
+constexpr std::size_t kMaxStreamed = 100;
+constexpr std::string_view kSession = "v2.billing.meter_event_session";
+
+Reply v2_error(int status, std::string_view code, std::string_view message,
+               std::string_view type = "") {
+  json error = {{"code", code}, {"message", message}};
+  if (!type.empty()) error["type"] = type;
+  return {status, {{"error", std::move(error)}}, Keep::kNo};
+}
+
+Reply invalid(std::string_view message) {
+  return v2_error(400, "invalid_parameters", message, "invalid_request_error");
+}
+
+std::string rfc3339(std::int64_t seconds) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.000Z", fmt::gmtime(static_cast<std::time_t>(seconds)));
+}
+
+// Whole seconds of a time in UTC; nullopt when it is none.
+std::optional<std::int64_t> read_rfc3339(const std::string& text) {
+  std::tm parts{};
+  int read = 0;
+  if (std::sscanf(text.c_str(), "%4d-%2d-%2dT%2d:%2d:%2d%n", &parts.tm_year, &parts.tm_mon,
+                  &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &read) != 6) {
+    return std::nullopt;
+  }
+  std::string_view rest = std::string_view(text).substr(static_cast<std::size_t>(read));
+  if (rest.starts_with('.')) {
+    rest.remove_prefix(std::min(rest.find_first_not_of("0123456789", 1), rest.size()));
+  }
+  if (rest != "Z") return std::nullopt;
+  parts.tm_year -= 1900;
+  parts.tm_mon -= 1;
+  return ::timegm(&parts);
+}
+
+// One event of the stream as a draft; refused when it has not the shape of one.
+Refused read_draft(const json& sent, std::int64_t now, Draft& out) {
+  if (!sent.is_object()) return invalid("events are objects");
+  for (const auto& [name, value] : sent.items()) {
+    const bool known =
+        name == "event_name" || name == "identifier" || name == "payload" || name == "timestamp";
+    if (!known) return invalid(fmt::format("Received unknown parameter: {}", name));
+    if (name == "payload" ? !value.is_object() : !value.is_string()) {
+      return invalid(fmt::format("{} has another type", name));
+    }
+  }
+  if (!sent.contains("event_name") || !sent.contains("payload")) {
+    return invalid("event_name and payload are required");
+  }
+  for (const auto& [key, value] : sent["payload"].items()) {
+    if (!value.is_string()) return invalid("values of payload are strings");
+    out.payload[key] = value;
+  }
+  out.event_name = sent["event_name"];
+  out.identifier = sent.value("identifier", "");
+  out.timestamp = now;
+  if (sent.contains("timestamp")) {
+    const auto time = read_rfc3339(sent["timestamp"]);
+    if (!time) return invalid("timestamp is a time of RFC 3339 in UTC");
+    out.timestamp = *time;
+  }
+  if (count_characters(out.event_name) > kMaxName || count_characters(out.identifier) > kMaxName) {
+    return invalid("event_name and identifier have at most 100 characters");
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+// nullopt: another's.
+std::optional<Reply> Sandbox::route_v2(const Call& call) {
+  if (call.is("POST", "/v2/billing/meter_event_session")) return open_session(call);
+  if (call.is("POST", kStreamPath)) return stream(call);
+  return std::nullopt;
+}
+
+Reply Sandbox::open_session(const Call& call) {
+  const json body = call.body.empty() ? json::object() : json::parse(call.body, nullptr, false);
+  if (!body.is_object() || !body.empty()) return invalid("a session takes no parameters");
+  const std::string id = documents_.next_id(kSession, "mes");
+  const auto seed = static_cast<std::uint64_t>(behaviour_.seed);
+  json session = {{"id", id},
+                  {"object", kSession},
+                  {"authentication_token", fmt::format("{}_{:016x}", id, draw(seed, id))},
+                  {"created", rfc3339(now())},
+                  {"expires_at", rfc3339(now() + kSessionSeconds)},
+                  {"livemode", false},
+                  {"sandbox", {{"until", now() + kSessionSeconds}}}};
+  documents_.put(session);
+  session.erase("sandbox");
+  return {200, std::move(session)};
+}
+
+// A token of a session that is over is told from one that never was.
+Refused Sandbox::check_token(std::string_view token) const {
+  const json* session = documents_.find(kSession, token.substr(0, token.rfind('_')));
+  if (session == nullptr || (*session)["authentication_token"] != token) {
+    return v2_error(401, "invalid_authentication", "Invalid authentication token.");
+  }
+  if (now() < (*session)["sandbox"]["until"].get<std::int64_t>()) return std::nullopt;
+  return v2_error(401, "billing_meter_event_session_expired", "The session has expired.",
+                  "temporary_session_expired");
+}
+
+// Whole or not at all; what is wrong with an event beyond its shape is reported later.
+Reply Sandbox::stream(const Call& call) {
+  const json body = json::parse(call.body, nullptr, false);
+  if (!body.is_object() || body.size() != 1 || !body.contains("events") ||
+      !body["events"].is_array() || body["events"].empty()) {
+    return invalid("the body is {\"events\": […]}");
+  }
+  if (body["events"].size() > kMaxStreamed) return invalid("at most 100 events in one call");
+  if (auto refused = limits_.admit_streamed(body["events"].size(), behaviour_, call.at)) {
+    return *refused;
+  }
+  std::vector<Draft> drafts;
+  for (const json& sent : body["events"]) {
+    if (auto refused = read_draft(sent, now(), drafts.emplace_back())) return *refused;
+  }
+  for (Draft& draft : drafts) {
+    if (draft.identifier.empty()) {
+      draft.identifier = fmt::format("evt_test_{}_{}", now(), books_.event_count());
+    }
+    draft.idempotency_key = call.idempotency_key;
+    Event event = books_.streamed(std::move(draft), now());
+    event.reject_later = call.reject_later;
+    journal_.add({{"event", json_of(event)}});
+    books_.accept(std::move(event));
+  }
+  settle();
+  return {200, json::object()};
+}
+
+}  // namespace tally::sandbox
