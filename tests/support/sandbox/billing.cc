@@ -121,13 +121,14 @@ std::string Billing::subscribe(const NewSubscription& wanted, std::int64_t now) 
   const std::int64_t start = wanted.backdate.value_or(now);
   const std::int64_t anchor = wanted.anchor.value_or(wanted.trial_end.value_or(now));
   const std::int64_t end = wanted.trial_end.value_or(edge_after(anchor, rhythm, now));
+  const auto cancel_at = wanted.cancel_at_period_end ? std::optional(end) : wanted.cancel_at;
   json subscription = {{"id", id},
                        {"object", "subscription"},
                        {"billing_cycle_anchor", anchor},
                        {"billing_mode", {{"type", wanted.billing_mode}}},
-                       {"cancel_at", or_null(wanted.cancel_at)},
+                       {"cancel_at", or_null(cancel_at)},
                        {"cancel_at_period_end", wanted.cancel_at_period_end},
-                       {"canceled_at", nullptr},
+                       {"canceled_at", cancel_at ? json(now) : json(nullptr)},
                        {"collection_method", wanted.collection_method},
                        {"created", now},
                        {"currency", "usd"},

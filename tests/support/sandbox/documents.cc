@@ -22,7 +22,7 @@ const json* Documents::find(std::string_view object, std::string_view id) const 
 }
 
 const Documents::Kind& Documents::all(std::string_view object) const {
-  static const Kind none;
+  static const Kind none{};
   const auto found = kinds_.find(object);
   return found == kinds_.end() ? none : found->second;
 }

@@ -28,7 +28,7 @@ bool takes(std::string_view name, std::string_view key) {
   const std::string_view stem = name.substr(0, name.rfind('['));
   const std::size_t least = stem.size() + (name.ends_with("[*]") ? 3 : 2);
   return key.size() >= least && key.starts_with(stem) && key[stem.size()] == '[' &&
-         key.find(']') == key.size() - 1;
+         key.find(']', stem.size()) == key.size() - 1;
 }
 
 // Own code: a common mistake with what tally's exporter escapes would hide in itself.

@@ -1,6 +1,8 @@
 #include "tests/support/sandbox/reports.h"
 
-#include <fmt/chrono.h>
+#include "tests/support/sandbox/times.h"
+
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -8,10 +10,6 @@ namespace tally::sandbox {
 namespace {
 
 using nlohmann::json;
-
-std::string rfc3339(std::int64_t seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.000Z", fmt::gmtime(static_cast<std::time_t>(seconds)));
-}
 
 json error_types_of(const std::vector<Rejection>& rejections, std::int64_t samples) {
   std::map<std::string, std::vector<const Rejection*>> by_code;

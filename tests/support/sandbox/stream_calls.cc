@@ -1,8 +1,8 @@
 // The second version of Stripe's API, as far as it takes meter events: sessions and the stream.
 #include "tests/support/sandbox/call.h"
 #include "tests/support/sandbox/draws.h"
+#include "tests/support/sandbox/times.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,10 +27,6 @@ Reply v2_error(int status, std::string_view code, std::string_view message,
 
 Reply invalid(std::string_view message) {
   return v2_error(400, "invalid_parameters", message, "invalid_request_error");
-}
-
-std::string rfc3339(std::int64_t seconds) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.000Z", fmt::gmtime(static_cast<std::time_t>(seconds)));
 }
 
 // Whole seconds of a time in UTC; nullopt when it is none.

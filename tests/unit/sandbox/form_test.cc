@@ -44,5 +44,32 @@ TEST(FormTest, Integers) {
   }
 }
 
+TEST(FormTest, IndexedFormsAreReadByIndexAndCheckedByShape) {
+  const Form form =
+      Form::parse("items[0][price]=a&items[2][metadata][k]=v&items[2][price]=b&x[1]=y");
+  EXPECT_FALSE(form.check({{"items[#][price]"}, {"items[#][metadata][*]"}, {"x[]"}}));
+  EXPECT_TRUE(form.check({{"items[#][price]"}, {"x[]"}}));
+  const auto items = form.forms_of("items");
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_EQ(items.at(0).get("price"), "a");
+  EXPECT_EQ(items.at(2).map_of("metadata"), (std::map<std::string, std::string>{{"k", "v"}}));
+  EXPECT_EQ(form.list_of("x"), std::vector<std::string>{"y"});
+  for (const char* wrong :
+       {"items[][price]=a", "items[x][price]=a", "items[0]=a", "items[0]price=a",
+        "items[99999999][price]=a", "items[0][price][x]=a"}) {
+    EXPECT_TRUE(Form::parse(wrong).check({{"items[#][price]"}})) << wrong;
+  }
+}
+
+TEST(FormTest, ABooleanIsTrueOrFalse) {
+  const Form form = Form::parse("a=true&b=false&c=1");
+  std::optional<bool> out;
+  EXPECT_FALSE(form.boolean("a", out));
+  EXPECT_EQ(out, true);
+  EXPECT_FALSE(form.boolean("b", out));
+  EXPECT_EQ(out, false);
+  EXPECT_TRUE(form.boolean("c", out));
+}
+
 }  // namespace
 }  // namespace tally::sandbox

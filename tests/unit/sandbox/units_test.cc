@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <stdexcept>
+
 namespace tally::sandbox {
 namespace {
 
@@ -37,6 +39,26 @@ TEST(UnitsTest, SumsAreExactWhereDoublesAreNot) {
   sum = add(parse_value("999999999999999").units, parse_value("0.000000000001").units);
   EXPECT_EQ(text_of(sum), "999999999999999.000000000001");
   EXPECT_EQ(double_of(sum), 999999999999999.0);
+}
+
+TEST(UnitsTest, WhatWasWrittenIsReadBackWhateverItsLength) {
+  for (const char* text :
+       {"0", "-3", "12.5", "123456789012345678901.000000000001", "-0.000000000001"}) {
+    EXPECT_EQ(text_of(read_units(text)), text);
+  }
+}
+
+TEST(UnitsTest, AProductIsRoundedOnceHalvesAwayFromZero) {
+  const auto product = [](const char* a, const char* b) {
+    return whole_product(read_units(a), read_units(b));
+  };
+  EXPECT_EQ(product("7.5", "2.5"), 19) << "18.75";
+  EXPECT_EQ(product("3", "0.5"), 2);
+  EXPECT_EQ(product("-3", "0.5"), -2);
+  EXPECT_EQ(product("0.999999999999", "0.5"), 0);
+  EXPECT_EQ(product("1000000000000000000", "9"), 9'000'000'000'000'000'000);
+  EXPECT_EQ(product("0.000000000001", "1000000000000"), 1);
+  EXPECT_THROW(static_cast<void>(product("10000000000000000000", "1")), std::overflow_error);
 }
 
 }  // namespace

@@ -1,0 +1,315 @@
+// What is sent to endpoints, how it is signed, when it is tried again. Vectors of signatures are
+// Stripe's SDK's.
+#include "tests/unit/sandbox/billing_fixture.h"
+#include "tests/unit/sandbox/state_file_fixture.h"
+
+#include <set>
+
+namespace tally::sandbox {
+namespace {
+
+using Json = nlohmann::json;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(SignatureTest, IsThatOfStripesSdk) {
+  const auto v1 = [](const std::string& body, const std::string& secret) {
+    const std::string header = signature_header(body, {secret}, 1'700'000'000);
+    EXPECT_THAT(header, StartsWith("t=1700000000,v1="));
+    return header.substr(16, 64);
+  };
+  EXPECT_EQ(v1(R"({"id":"evt_1","object":"event"})", "whsec_test_secret"),
+            "0c8670ed117751cc551a20e35839447075c42800ea3cf3e8a2fbda99cd1e6edd");
+  EXPECT_EQ(v1("{\"name\":\"caf\xc3\xa9\"}\n", "whsec_test_secret"),
+            "7af784a2e9bf9c848cd61627a9b9bc6a32dae47768b836769a3e95ef7d378ce6");
+  EXPECT_EQ(v1(R"({"id":"evt_1","object":"event"})", "whsec_old"),
+            "9119b75c4afa8bb5f71433cb34179a57aa261c58b80b417f1f537251b0cd38a8");
+}
+
+TEST(LocalUrlTest, NothingElseIsEverSentTo) {
+  for (const char* url : {"http://127.0.0.1:8080/hook", "http://localhost", "http://[::1]:1/"}) {
+    EXPECT_TRUE(is_local_url(url)) << url;
+  }
+  for (const char* url :
+       {"https://127.0.0.1/", "http://127.0.0.1.evil.example/", "http://example.com/",
+        "http://localhost@example.com/", "http://localhost:80@example.com/", "http://localhost:x/",
+        "http://localhost:0/", "http://localhost:65536/", "http://localhost/a b",
+        "http://localhost/\r\nX: y", "http://localhost?x", "http://10.0.0.1/", ""}) {
+    EXPECT_FALSE(is_local_url(url)) << url;
+  }
+}
+
+class WebhooksTest : public BillingTest {
+ protected:
+  void SetUp() override {
+    BillingTest::SetUp();
+    endpoint_ = hook(R"({"url":"http://127.0.0.1:9/hook?x=1","secret":"whsec_1"})");
+  }
+  std::string hook(const std::string& body) {
+    const auto made = call("POST", "/sandbox/webhook_endpoints", body);
+    EXPECT_EQ(made.status, 200) << made.body;
+    return json(made)["id"];
+  }
+  // What is due now, each answered so.
+  std::vector<Outgoing> deliver(int status = 200) {
+    std::vector<Outgoing> out;
+    std::stop_source stopped;
+    stopped.request_stop();
+    while (auto one = sandbox_->wait_for_delivery(stopped.get_token())) {
+      sandbox_->told_delivery(one->number, status);
+      out.push_back(std::move(*one));
+    }
+    return out;
+  }
+  static std::vector<std::string> types(const std::vector<Outgoing>& sent) {
+    std::vector<std::string> out;
+    for (const Outgoing& one : sent) out.push_back(Json::parse(one.body)["type"]);
+    return out;
+  }
+  static bool is_signed(const Outgoing& one, const std::string& secret, std::int64_t at) {
+    const std::string good = signature_header(one.body, {secret}, at);
+    const std::string v1 = good.substr(good.find("v1="), 67);
+    return one.signature.starts_with("t=" + std::to_string(at) + ",") &&
+           one.signature.find(v1) != std::string::npos;
+  }
+  void hook_faults(const std::string& body) {
+    const auto taken = call("POST", "/sandbox/webhook_faults", body);
+    ASSERT_EQ(taken.status, 200) << taken.body;
+  }
+  Json states() { return counters()["webhooks"]["states"]; }
+  // One event: a customer is made.
+  void happen() { post("/v1/customers", "name=n"); }
+  std::string endpoint_;
+};
+
+TEST_F(WebhooksTest, EventsAreSentSignedInTheirOrder) {
+  subscribe();
+  const auto sent = deliver();
+  EXPECT_THAT(types(sent), testing::ElementsAre("customer.subscription.created", "invoice.created",
+                                                "invoice.finalized", "invoice.paid"));
+  for (const Outgoing& one : sent) {
+    EXPECT_EQ(one.base_url, "http://127.0.0.1:9");
+    EXPECT_EQ(one.target, "/hook?x=1");
+    EXPECT_TRUE(is_signed(one, "whsec_1", kStart)) << one.signature;
+    const Json event = Json::parse(one.body);
+    const std::string id = event["id"];
+    EXPECT_EQ(get("/v1/events/" + id), event);
+  }
+  EXPECT_TRUE(deliver().empty());
+  EXPECT_EQ(states()["delivered"], 4);
+}
+
+TEST_F(WebhooksTest, AnEventSaysWhoseRequestMadeIt) {
+  call("POST", "/v1/customers", "name=n", "key-1");
+  const Json event = Json::parse(deliver().at(0).body);
+  EXPECT_EQ(event["request"]["idempotency_key"], "key-1");
+  subscribe();
+  deliver();
+  now_ = kMonthOn;
+  call("GET", "/v1/invoices");
+  EXPECT_TRUE(Json::parse(deliver().at(0).body)["request"].is_null());
+}
+
+TEST_F(WebhooksTest, WhatIsNotTakenIsTriedAgainWithAFreshTimeAndTheSameBytes) {
+  happen();
+  const auto first = deliver(500);
+  ASSERT_EQ(first.size(), 1U);
+  EXPECT_TRUE(deliver().empty()) << "not before its time";
+  now_ += 300;
+  const auto second = deliver(302);
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].body, first[0].body);
+  EXPECT_TRUE(is_signed(second[0], "whsec_1", kStart + 300));
+  now_ += 1'800;
+  EXPECT_EQ(deliver(0).size(), 1U);
+  now_ += 7'200;
+  EXPECT_EQ(deliver(204).size(), 1U);
+  EXPECT_EQ(states()["delivered"], 1);
+  const Json row = get("/sandbox/deliveries")["deliveries"][0];
+  EXPECT_EQ(row["tries"].size(), 4U);
+  EXPECT_EQ(row["tries"][1], (Json{{"at", kStart + 300}, {"status", 302}}));
+}
+
+TEST_F(WebhooksTest, AfterThreeDaysItIsGivenUpAndATestAccountTriesThreeTimesMore) {
+  happen();
+  int tries = 0;
+  for (int hour = 0; hour < 24 * 5; ++hour, now_ += kHour) {
+    tries += static_cast<int>(deliver(500).size());
+  }
+  EXPECT_GT(tries, 5);
+  EXPECT_EQ(states()["given_up"], 1);
+  set({{"webhook_retries", "test"}});
+  happen();
+  tries = 0;
+  for (int hour = 0; hour < 24 * 5; ++hour, now_ += kHour) {
+    tries += static_cast<int>(deliver(500).size());
+  }
+  EXPECT_EQ(tries, 4);
+}
+
+TEST_F(WebhooksTest, ARolledSecretSignsBesideTheOldOneForItsTime) {
+  const auto rolled = call("POST", "/sandbox/webhook_secret",
+                           Json{{"endpoint", endpoint_}, {"secret", "whsec_2"}}.dump());
+  EXPECT_EQ(json(rolled)["secret"], "whsec_2");
+  happen();
+  const Outgoing both = deliver().at(0);
+  EXPECT_TRUE(is_signed(both, "whsec_1", kStart));
+  EXPECT_TRUE(is_signed(both, "whsec_2", kStart));
+  now_ += kDay;
+  happen();
+  const Outgoing one = deliver().at(0);
+  EXPECT_FALSE(is_signed(one, "whsec_1", now_));
+  EXPECT_TRUE(is_signed(one, "whsec_2", now_));
+  EXPECT_THAT(one.signature, HasSubstr(",v0="));
+}
+
+TEST_F(WebhooksTest, AnEndpointGetsTheTypesAndTheVersionItAskedFor) {
+  hook(R"({"url":"http://localhost:9/","enabled_events":["customer.subscription.created"],
+           "api_version":"2024-06-20"})");
+  subscribe();
+  const auto sent = deliver();
+  int old = 0;
+  for (const Outgoing& one : sent) {
+    const Json event = Json::parse(one.body);
+    if (one.base_url != "http://localhost:9") continue;
+    ++old;
+    EXPECT_EQ(event["api_version"], "2024-06-20");
+    EXPECT_EQ(event["data"]["object"]["current_period_end"], kMonthOn);
+  }
+  EXPECT_EQ(old, 1);
+  EXPECT_EQ(sent.size(), 5U);
+}
+
+TEST_F(WebhooksTest, ThinEventsGoToThinEndpointsOnly) {
+  hook(R"({"url":"http://localhost:9/thin","thin":true})");
+  call("DELETE", "/v1/customers/cus_1");
+  deliver();
+  event("late", "1", "", "key");
+  now_ += 20;
+  call("GET", "/v1/invoices");
+  const auto sent = deliver();
+  ASSERT_EQ(sent.size(), 1U);
+  EXPECT_EQ(sent[0].target, "/thin");
+  const Json thin = Json::parse(sent[0].body);
+  EXPECT_EQ(thin["type"], "v1.billing.meter.error_report_triggered");
+  EXPECT_FALSE(thin.contains("data"));
+  const std::string id = thin["id"];
+  EXPECT_EQ(get("/v2/core/events/" + id)["data"]["reason"]["error_count"], 1);
+}
+
+TEST_F(WebhooksTest, StaleOnesAreRefusedAndComeAgainFresh) {
+  hook_faults(R"({"kind":"stale"})");
+  happen();
+  EXPECT_TRUE(is_signed(deliver(400).at(0), "whsec_1", kStart - 600));
+  now_ += 300;
+  EXPECT_TRUE(is_signed(deliver().at(0), "whsec_1", kStart + 300));
+}
+
+TEST_F(WebhooksTest, DuplicatesLostAnswersAndLateOnes) {
+  hook_faults(R"([{"kind":"duplicate"},{"kind":"lost"}])");
+  happen();
+  const auto sent = deliver();
+  ASSERT_EQ(sent.size(), 2U);
+  EXPECT_EQ(sent[0].body, sent[1].body);
+  now_ += 300;
+  EXPECT_EQ(deliver().size(), 1U) << "the lost answer's";
+  hook_faults(R"({"kind":"late","value":10,"match":"customer.created"})");
+  happen();
+  subscribe();
+  EXPECT_EQ(types(deliver())[0], "customer.subscription.created") << "overtaken";
+  now_ += 10;
+  EXPECT_EQ(types(deliver()), std::vector<std::string>{"customer.created"});
+}
+
+TEST_F(WebhooksTest, AttacksAreSentOnceAndWhoTakesThemIsKnown) {
+  hook_faults(R"([{"kind":"forged"},{"kind":"tampered"},{"kind":"unsigned"}])");
+  happen();
+  const auto sent = deliver(400);
+  ASSERT_EQ(sent.size(), 4U);
+  int good = 0;
+  for (const Outgoing& one : sent) good += is_signed(one, "whsec_1", kStart) ? 1 : 0;
+  EXPECT_EQ(good, 1);
+  EXPECT_EQ(states()["refused"], 3);
+  hook_faults(R"({"kind":"forged","rate":1})");
+  happen();
+  deliver(200);
+  EXPECT_EQ(states()["accepted_though_forged"], 1);
+}
+
+TEST_F(WebhooksTest, FaultsByRateHangOnTheEventAndTheSeedAlone) {
+  const auto struck = [&](int seed) {
+    SetUp();
+    set({{"seed", seed}});
+    hook_faults(R"({"kind":"duplicate","rate":0.5})");
+    std::string out;
+    for (int i = 0; i < 40; ++i) {
+      happen();
+      out += std::to_string(deliver().size());
+    }
+    return out;
+  };
+  const std::string first = struck(1);
+  EXPECT_NE(first.find('1'), std::string::npos);
+  EXPECT_NE(first.find('2'), std::string::npos);
+  EXPECT_EQ(struck(1), first);
+  EXPECT_NE(struck(2), first);
+}
+
+TEST_F(WebhooksTest, WrongFaultsEndpointsAndSecretsAreRefused) {
+  for (const char* wrong :
+       {R"({"kind":"none"})", R"({"kind":"stale","count":0})", R"({"kind":"stale","rate":2})",
+        R"({"kind":"stale","rate":1,"count":1})", R"({"match":"x"})", "1", "{"}) {
+    EXPECT_EQ(call("POST", "/sandbox/webhook_faults", wrong).status, 400) << wrong;
+  }
+  EXPECT_EQ(json(call("GET", "/sandbox/webhook_faults")).size(), 0U);
+  EXPECT_EQ(call("POST", "/sandbox/webhook_endpoints", R"({"url":"http://example.com/"})").status,
+            400);
+  EXPECT_EQ(call("POST", "/sandbox/webhook_secret", R"({"endpoint":"we_none"})").status, 404);
+}
+
+TEST_F(WebhooksTest, EndpointsAreMadeAsStripeMakesThem) {
+  const Json made = post("/v1/webhook_endpoints",
+                         "url=http://127.0.0.1:9/v1&enabled_events[0]=customer.created&enabled_"
+                         "events[1]=invoice.paid&api_version=2025-03-31.basil");
+  EXPECT_THAT(made["secret"], StartsWith("whsec_"));
+  const std::string path = "/v1/webhook_endpoints/" + made["id"].get<std::string>();
+  EXPECT_FALSE(get(path).contains("secret"));
+  EXPECT_EQ(get("/v1/webhook_endpoints")["data"].size(), 2U);
+  happen();
+  EXPECT_EQ(deliver().size(), 2U);
+  EXPECT_EQ(json(call("DELETE", path))["deleted"], true);
+  EXPECT_EQ(call("GET", path).status, 404);
+  happen();
+  EXPECT_EQ(deliver().size(), 1U);
+  EXPECT_EQ(call("POST", "/v1/webhook_endpoints",
+                 "url=https://example.com/&enabled_events[0]=customer.created")
+                .status,
+            400);
+}
+
+using WebhooksStateTest = StateFileTest;
+
+TEST_F(WebhooksStateTest, WhatIsNotDeliveredIsSentAfterARestart) {
+  call("POST", "/sandbox/webhook_endpoints", R"({"url":"http://127.0.0.1:9/"})");
+  const auto take = [&] {
+    std::stop_source stopped;
+    stopped.request_stop();
+    return sandbox_->wait_for_delivery(stopped.get_token());
+  };
+  call("POST", "/v1/customers", "name=a");
+  call("POST", "/v1/customers", "name=b");
+  const auto first = take();
+  ASSERT_TRUE(first);
+  sandbox_->told_delivery(first->number, 200);
+  const auto second = take();
+  ASSERT_TRUE(second);
+  restart();
+  const auto again = take();
+  ASSERT_TRUE(again) << "nobody knows whether it came";
+  EXPECT_EQ(again->number, second->number);
+  EXPECT_EQ(again->body, second->body);
+  EXPECT_FALSE(take());
+}
+
+}  // namespace
+}  // namespace tally::sandbox
