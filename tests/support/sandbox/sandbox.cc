@@ -112,9 +112,11 @@ void Sandbox::settle() {
 }
 
 void Sandbox::settle_events(std::int64_t at) {
+  const bool keeps = !options_.state_file.empty();
   for (const std::size_t position : books_.settle(at)) {
     const Event& event = books_.event(position);
-    journal_.add({{"settled", position}, {"as", json_of(event)}});
+    // Ten thousand a second are made into JSON for a file only.
+    if (keeps) journal_.add({{"settled", position}, {"as", json_of(event)}});
     note(event);
   }
 }

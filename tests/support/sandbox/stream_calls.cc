@@ -131,6 +131,7 @@ Reply Sandbox::stream(const Call& call) {
   for (const json& sent : body["events"]) {
     if (auto refused = read_draft(sent, now(), drafts.emplace_back())) return *refused;
   }
+  const bool keeps = !options_.state_file.empty();
   for (Draft& draft : drafts) {
     if (draft.identifier.empty()) {
       draft.identifier = fmt::format("evt_test_{}_{}", now(), books_.event_count());
@@ -138,7 +139,7 @@ Reply Sandbox::stream(const Call& call) {
     draft.idempotency_key = call.idempotency_key;
     Event event = books_.streamed(std::move(draft), now());
     event.reject_later = call.reject_later;
-    journal_.add({{"event", json_of(event)}});
+    if (keeps) journal_.add({{"event", json_of(event)}});
     books_.accept(std::move(event));
   }
   settle();
