@@ -45,7 +45,11 @@ void show(json& value, bool old) {
     const std::string object = value.contains("object") && value["object"].is_string()
                                    ? value["object"].get<std::string>()
                                    : "";
-    if (object == "event") old = has_old_places(value["api_version"].get_ref<const std::string&>());
+    if (object == "event") {
+      old = has_old_places(value["api_version"].get_ref<const std::string&>());
+      json& data = value["data"];
+      if (data.is_string()) data = json::parse(data.get<std::string>());
+    }
     if (object == "invoice" && value["lines"]["data"].size() > kShownLines) {
       json& lines = value["lines"];
       lines["data"].erase(lines["data"].begin() + kShownLines, lines["data"].end());

@@ -236,6 +236,13 @@ std::optional<Outgoing> Webhooks::take(std::int64_t now) {
   const json& delivery = *documents_.find("delivery", id);
   const json& endpoint =
       *documents_.find("webhook_endpoint", delivery["endpoint"].get_ref<const std::string&>());
+  if (endpoint["status"] == "deleted") {
+    on_the_way_.erase(id);
+    json gone = delivery;
+    gone["state"] = "given_up";
+    keep(std::move(gone));
+    return take(now);
+  }
   const std::string kind = delivery["kind"];
   std::vector<std::string> secrets;
   for (const json& one : endpoint["sandbox"]["secrets"]) {

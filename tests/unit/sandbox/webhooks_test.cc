@@ -277,7 +277,10 @@ TEST_F(WebhooksTest, EndpointsAreMadeAsStripeMakesThem) {
   EXPECT_EQ(get("/v1/webhook_endpoints")["data"].size(), 2U);
   happen();
   EXPECT_EQ(deliver().size(), 2U);
+  happen();
   EXPECT_EQ(json(call("DELETE", path))["deleted"], true);
+  EXPECT_EQ(deliver().size(), 1U) << "what waited for it is not sent";
+  EXPECT_EQ(states()["given_up"], 1);
   EXPECT_EQ(call("GET", path).status, 404);
   happen();
   EXPECT_EQ(deliver().size(), 1U);
