@@ -294,23 +294,29 @@ TEST_F(InvoicesTest, TheBalanceAddsUp) {
   EXPECT_EQ(sums["more_than_once"], "0");
 }
 
-using InvoicesStateTest = StateFileTest;
+class InvoicesStateTest : public StateFileTest {
+ protected:
+  void SetUp() override {
+    StateFileTest::SetUp();
+    const std::string meter_id = meter();
+    const std::string price =
+        json(call("POST", "/v1/prices",
+                  "currency=usd&product=p&unit_amount=2&recurring[interval]=month&recurring[usage_"
+                  "type]=metered&recurring[meter]=" +
+                      meter_id))["id"];
+    call("POST", "/sandbox/webhook_endpoints", R"({"url":"http://127.0.0.1:9/"})");
+    call("POST", "/v1/subscriptions", "customer=cus_1&items[0][price]=" + price);
+    call("POST", "/v1/invoiceitems", "customer=cus_1&amount=5");
+    event("a", "3");
+  }
+  std::vector<std::string> seen() {
+    return {call("GET", "/v1/subscriptions?status=all").body, call("GET", "/v1/invoices").body,
+            call("GET", "/v1/events?limit=100").body, call("GET", "/sandbox/oracle/periods").body,
+            call("GET", "/sandbox/deliveries").body};
+  }
+};
 
 TEST_F(InvoicesStateTest, SubscriptionsAndInvoicesSurviveARestart) {
-  const std::string meter_id = meter();
-  const std::string price =
-      json(call("POST", "/v1/prices",
-                "currency=usd&product=p&unit_amount=2&recurring[interval]=month&recurring[usage_"
-                "type]=metered&recurring[meter]=" +
-                    meter_id))["id"];
-  call("POST", "/v1/subscriptions", "customer=cus_1&items[0][price]=" + price);
-  call("POST", "/v1/invoiceitems", "customer=cus_1&amount=5");
-  event("a", "3");
-  const auto seen = [&] {
-    return std::vector<std::string>{
-        call("GET", "/v1/subscriptions?status=all").body, call("GET", "/v1/invoices").body,
-        call("GET", "/v1/events?limit=100").body, call("GET", "/sandbox/oracle/periods").body};
-  };
   for (const std::int64_t jump : {0, 31 * 86'400, 3'600, 86'400}) {
     now_ += jump;
     const auto before = seen();
@@ -319,6 +325,21 @@ TEST_F(InvoicesStateTest, SubscriptionsAndInvoicesSurviveARestart) {
   }
   const Json newest = json(call("GET", "/v1/invoices"))["data"][0];
   EXPECT_EQ(newest["total"], 11) << "3 * 2 and the item";
+}
+
+TEST_F(InvoicesStateTest, AKillAfterAnyStepBillsEachPeriodOnceAndTellsEachEventOnce) {
+  const std::size_t begun = text().size();
+  now_ += 31 * 86'400 + 7'200;
+  const auto whole_seen = seen();
+  const std::string whole = text();
+  ASSERT_GT(whole.size(), begun);
+  int steps = 0;
+  for (auto end = begun; end != whole.size(); end = whole.find('\n', end) + 1, ++steps) {
+    write(whole.substr(0, end));
+    restart();
+    EXPECT_EQ(seen(), whole_seen) << "killed after " << steps << " lines";
+  }
+  EXPECT_EQ(steps, 2) << "the draft and its end, each one line";
 }
 
 }  // namespace
