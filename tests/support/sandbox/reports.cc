@@ -67,7 +67,7 @@ std::vector<json> Reports::publish(std::int64_t now, std::int64_t samples) {
   while (!open_.empty() && open_.begin()->first.first + kReportSeconds <= now) {
     const auto& [window, rejections] = *open_.begin();
     const auto& [start, meter] = window;
-    made.push_back(event_of(fmt::format("evt_test_{:08}", published_.size() + 1), meter, start,
+    made.push_back(event_of(fmt::format("evt_test_thin_{:08}", published_.size() + 1), meter, start,
                             rejections, samples));
     published_.push_back({start + kReportSeconds, made.back()});
     open_.erase(open_.begin());

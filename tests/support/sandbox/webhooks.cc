@@ -23,12 +23,25 @@ constexpr std::int64_t kLiveSeconds = 3 * kDaySeconds;
 constexpr std::array<std::int64_t, 3> kTestRetries = {1'200, 3'600, 7'200};
 constexpr std::int64_t kTolerance = 300;
 
-constexpr std::array<std::string_view, 7> kKinds = {"stale",  "duplicate", "late",    "lost",
-                                                    "forged", "tampered",  "unsigned"};
+constexpr std::array<std::string_view, 8> kKinds = {"stale", "future", "duplicate", "late",
+                                                    "lost",  "forged", "tampered",  "unsigned"};
 
 // What is sent besides the true event, and must be refused.
 bool is_attack(std::string_view kind) {
   return kind == "forged" || kind == "tampered" || kind == "unsigned";
+}
+
+// How far the time that is signed is off; 0 for what has the right one.
+std::int64_t skew_of(std::string_view kind) {
+  if (kind == "stale") return -2 * kTolerance;
+  return kind == "future" ? 2 * kTolerance : 0;
+}
+
+// Of a delivery that must not be taken, after an answer of `status`. Who is down or fails on it has
+// refused nothing.
+std::string_view verdict(int status) {
+  if (status == 0) return "unanswered";
+  return status >= 400 && status < 500 ? "refused" : "failed";
 }
 
 std::string hmac(std::string_view secret, std::string_view text) {
@@ -195,9 +208,11 @@ std::int64_t Webhooks::announce(const json& event, bool thin, std::int64_t now) 
     const auto late = struck.find("late");
     const std::int64_t due =
         late == struck.end() ? now : now + std::max<std::int64_t>(late->second, 1);
-    const bool is_stale = struck.contains("stale");
-    const bool is_lost = struck.contains("lost");
-    add_delivery(event, endpoint, is_stale ? "stale" : is_lost ? "lost" : "", due);
+    std::string kind;
+    for (const char* one : {"lost", "future", "stale"}) {
+      if (struck.contains(one)) kind = one;
+    }
+    add_delivery(event, endpoint, kind, due);
     if (struck.contains("duplicate")) add_delivery(event, endpoint, "duplicate", due);
     ++count;
   }
@@ -250,8 +265,7 @@ std::optional<Outgoing> Webhooks::take(std::int64_t now) {
       secrets.push_back(one["secret"]);
     }
   }
-  const bool is_stale = kind == "stale" && delivery["tries"].empty();
-  const std::int64_t timestamp = is_stale ? now - 2 * kTolerance : now;
+  const std::int64_t timestamp = delivery["tries"].empty() ? now + skew_of(kind) : now;
   std::string body = body_of(delivery, endpoint);
   if (kind == "forged") secrets = {"whsec_of_somebody_else"};
   if (kind == "unsigned") secrets.clear();
@@ -271,8 +285,11 @@ void Webhooks::told(const std::string& id, int status, std::int64_t now) {
   tries.push_back({{"at", now}, {"status", status}});
   const bool is_taken = status >= 200 && status < 300;
   const bool is_lost = kind == "lost" && tries.size() == 1;
-  if (is_attack(kind)) {
-    delivery["state"] = is_taken ? "accepted_though_" + kind : "refused";
+  const bool is_off = skew_of(kind) != 0 && tries.size() == 1;
+  if (is_taken && (is_off || is_attack(kind))) {
+    delivery["state"] = "accepted_though_" + kind;
+  } else if (is_attack(kind)) {
+    delivery["state"] = verdict(status);
   } else if (is_taken && !is_lost) {
     delivery["state"] = "delivered";
   } else {

@@ -3,6 +3,9 @@
 #include "tests/unit/sandbox/billing_fixture.h"
 #include "tests/unit/sandbox/state_file_fixture.h"
 
+#include <pthread.h>
+
+#include <map>
 #include <set>
 
 namespace tally::sandbox {
@@ -197,12 +200,66 @@ TEST_F(WebhooksTest, ThinEventsGoToThinEndpointsOnly) {
   EXPECT_EQ(get("/v2/core/events/" + id)["data"]["reason"]["error_count"], 1);
 }
 
-TEST_F(WebhooksTest, StaleOnesAreRefusedAndComeAgainFresh) {
-  hook_faults(R"({"kind":"stale"})");
-  happen();
-  EXPECT_TRUE(is_signed(deliver(400).at(0), "whsec_1", kStart - 600));
-  now_ += 300;
-  EXPECT_TRUE(is_signed(deliver().at(0), "whsec_1", kStart + 300));
+// A receiver drops what it knows by its id: two events of one id are one that is lost.
+TEST_F(WebhooksTest, NoTwoEventsHaveOneId) {
+  hook(R"({"url":"http://localhost:9/thin","thin":true})");
+  call("DELETE", "/v1/customers/cus_1");
+  for (const std::string identifier : {"a", "b", "c"}) {
+    event(identifier, "1");
+    now_ += 20;
+  }
+  deliver();
+  std::map<std::string, std::string> types;
+  const Json rows = get("/sandbox/deliveries")["deliveries"];
+  for (const Json& row : rows) {
+    const std::string id = row["event"];
+    EXPECT_TRUE(types.try_emplace(id, row["type"]).second) << id;
+  }
+  EXPECT_EQ(types.size(), 4U) << "a customer and three reports";
+  const Json reports = get("/sandbox/notifications")["notifications"];
+  for (const Json& thin : reports) {
+    const std::string id = thin["id"];
+    EXPECT_EQ(call("GET", "/v1/events/" + id).status, 404);
+  }
+}
+
+// Signed too long ago, and too far ahead.
+TEST_F(WebhooksTest, WhatHasTheWrongTimeIsRefusedAndComesAgainFresh) {
+  for (const auto& [kind, off] : std::map<std::string, int>{{"stale", -600}, {"future", 600}}) {
+    SetUp();
+    hook_faults(Json{{"kind", kind}}.dump());
+    happen();
+    EXPECT_TRUE(is_signed(deliver(400).at(0), "whsec_1", now_ + off)) << kind;
+    now_ += 300;
+    EXPECT_TRUE(is_signed(deliver().at(0), "whsec_1", now_)) << kind;
+    EXPECT_EQ(states(), (Json{{"delivered", 1}})) << kind;
+  }
+}
+
+TEST_F(WebhooksTest, AReceiverThatLooksAtNoClockIsKnown) {
+  for (const std::string kind : {"stale", "future"}) {
+    SetUp();
+    hook_faults(Json{{"kind", kind}}.dump());
+    happen();
+    deliver(200);
+    EXPECT_EQ(states(), (Json{{"accepted_though_" + kind, 1}}));
+    now_ += 4 * kDay;
+    EXPECT_TRUE(deliver().empty());
+  }
+}
+
+// Who is down, or fails on forged bytes, refused nothing.
+TEST_F(WebhooksTest, AnAttackIsRefusedByAFourHundredOnly) {
+  const std::map<int, std::string> by_status = {{400, "refused"},  {403, "refused"},
+                                                {0, "unanswered"}, {500, "failed"},
+                                                {302, "failed"},   {204, "accepted_though_forged"}};
+  for (const auto& [status, state] : by_status) {
+    SetUp();
+    hook_faults(R"({"kind":"forged"})");
+    happen();
+    EXPECT_EQ(deliver(status).size(), 2U);
+    EXPECT_EQ(states()[state], 1) << status << " " << states();
+  }
 }
 
 TEST_F(WebhooksTest, DuplicatesLostAnswersAndLateOnes) {
