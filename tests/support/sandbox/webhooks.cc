@@ -244,20 +244,24 @@ std::string Webhooks::body_of(const json& delivery, const json& endpoint) const 
 }
 
 std::optional<Outgoing> Webhooks::take(std::int64_t now) {
-  if (waiting_.empty() || waiting_.begin()->first > now) return std::nullopt;
-  const std::string id = waiting_.begin()->second;
-  waiting_.erase(waiting_.begin());
-  on_the_way_.insert(id);
-  const json& delivery = *documents_.find("delivery", id);
-  const json& endpoint =
-      *documents_.find("webhook_endpoint", delivery["endpoint"].get_ref<const std::string&>());
-  if (endpoint["status"] == "deleted") {
-    on_the_way_.erase(id);
+  while (!waiting_.empty() && waiting_.begin()->first <= now) {
+    const std::string id = waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    const json& delivery = *documents_.find("delivery", id);
+    const json& endpoint =
+        *documents_.find("webhook_endpoint", delivery["endpoint"].get_ref<const std::string&>());
+    if (endpoint["status"] != "deleted") {
+      on_the_way_.insert(id);
+      return made_of(delivery, endpoint, now);
+    }
     json gone = delivery;
     gone["state"] = "given_up";
     keep(std::move(gone));
-    return take(now);
   }
+  return std::nullopt;
+}
+
+Outgoing Webhooks::made_of(const json& delivery, const json& endpoint, std::int64_t now) const {
   const std::string kind = delivery["kind"];
   std::vector<std::string> secrets;
   for (const json& one : endpoint["sandbox"]["secrets"]) {
@@ -273,8 +277,8 @@ std::optional<Outgoing> Webhooks::take(std::int64_t now) {
   if (kind == "tampered") body.insert(body.rfind('}'), " ");
   const std::string url = endpoint["url"];
   const auto slash = std::min(url.find('/', std::string_view("http://").size()), url.size());
-  return Outgoing{id, url.substr(0, slash), slash == url.size() ? "/" : url.substr(slash),
-                  std::move(body), std::move(signature)};
+  return {delivery["id"], url.substr(0, slash), slash == url.size() ? "/" : url.substr(slash),
+          std::move(body), std::move(signature)};
 }
 
 void Webhooks::told(const std::string& id, int status, std::int64_t now) {

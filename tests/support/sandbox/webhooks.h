@@ -82,6 +82,9 @@ class Webhooks {
   void add_delivery(const Json& event, const Json& endpoint, const std::string& kind,
                     std::int64_t due);
   [[nodiscard]] std::string body_of(const Json& delivery, const Json& endpoint) const;
+  // As it is sent now, signed.
+  [[nodiscard]] Outgoing made_of(const Json& delivery, const Json& endpoint,
+                                 std::int64_t now) const;
   void keep(Json delivery);
 
   const Behaviour& behaviour_;

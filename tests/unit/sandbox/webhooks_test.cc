@@ -347,6 +347,31 @@ TEST_F(WebhooksTest, EndpointsAreMadeAsStripeMakesThem) {
             400);
 }
 
+// What waits for an endpoint that goes away is given up in a stack of any size.
+TEST(WebhooksStackTest, TenThousandThatWaitForNobodyAreGivenUp) {
+  const Behaviour behaviour;
+  Documents documents;
+  Webhooks webhooks(behaviour, documents);
+  const Json endpoint = webhooks.add_endpoint("http://localhost:9/", {"*"}, nullptr, "", true, 1);
+  for (int i = 0; i < 10'000; ++i) {
+    const Json event = {{"id", std::to_string(i)}, {"object", "v2.core.event"}, {"type", "x"}};
+    ASSERT_EQ(webhooks.announce(event, true, 1), 1);
+  }
+  webhooks.remove(endpoint["id"]);
+  ::pthread_attr_t small{};
+  ASSERT_EQ(::pthread_attr_init(&small), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&small, 512 * 1024), 0);
+  ::pthread_t thread{};
+  const auto take = [](void* all) -> void* {
+    return static_cast<Webhooks*>(all)->take(1) ? all : nullptr;
+  };
+  ASSERT_EQ(::pthread_create(&thread, &small, take, &webhooks), 0);
+  void* sent = &webhooks;
+  ASSERT_EQ(::pthread_join(thread, &sent), 0);
+  EXPECT_EQ(sent, nullptr);
+  EXPECT_EQ(webhooks.counters(1)["states"], (Json{{"given_up", 10'000}}));
+}
+
 using WebhooksStateTest = StateFileTest;
 
 TEST_F(WebhooksStateTest, WhatIsNotDeliveredIsSentAfterARestart) {
