@@ -51,6 +51,11 @@ Courier::Courier(Sandbox& sandbox, int threads, std::chrono::milliseconds timeou
   }
 }
 
-Courier::~Courier() = default;
+void Courier::stop() {
+  for (std::jthread& thread : impl_->threads) thread.request_stop();
+}
+
+// All are told before the first is waited for, which takes as long as its delivery.
+Courier::~Courier() { stop(); }
 
 }  // namespace tally::sandbox

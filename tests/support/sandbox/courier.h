@@ -17,6 +17,8 @@ class Courier {
   ~Courier();
   Courier(const Courier&) = delete;
   Courier& operator=(const Courier&) = delete;
+  // Nothing is begun from now on; what is on its way ends. Any thread.
+  void stop();
 
  private:
   struct Impl;

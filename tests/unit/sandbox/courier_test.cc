@@ -4,7 +4,9 @@
 #include "runtime/http/server.h"
 #include "tests/unit/sandbox/sandbox_fixture.h"
 
+#include <atomic>
 #include <future>
+#include <semaphore>
 
 namespace tally::sandbox {
 namespace {
@@ -26,6 +28,33 @@ TEST_F(SandboxTest, TheCourierPostsWhatIsDueAndTellsTheAnswer) {
     EXPECT_EQ(nlohmann::json::parse(request.body)["type"], "customer.created");
   }
   EXPECT_EQ(counters()["webhooks"]["states"]["delivered"], 1);
+}
+
+// Who is told to stop sends nothing more, on whichever thread, while the others end.
+TEST_F(SandboxTest, AStoppedCourierBeginsNothingOnAnyThread) {
+  std::counting_semaphore<> came(0);
+  std::counting_semaphore<> may_go(0);
+  std::atomic<int> requests = 0;
+  runtime::http::ServerOptions options;
+  options.threads = 2;
+  runtime::http::Server receiver(options, [&](const runtime::http::Request&) {
+    ++requests;
+    came.release();
+    may_go.acquire();
+    return runtime::http::Response{204, {}, ""};
+  });
+  const std::string url = "http://127.0.0.1:" + std::to_string(receiver.port()) + "/hook";
+  call("POST", "/sandbox/webhook_endpoints", nlohmann::json{{"url", url}}.dump());
+  for (int i = 0; i < 10; ++i) call("POST", "/v1/customers", "name=n");
+  {
+    Courier courier(*sandbox_, 2, std::chrono::seconds(30));
+    came.acquire();
+    came.acquire();
+    courier.stop();
+    may_go.release(10);
+  }
+  EXPECT_EQ(requests, 2);
+  EXPECT_EQ(counters()["webhooks"]["states"]["delivered"], 2);
 }
 
 TEST_F(SandboxTest, WhereNobodyListensTheCourierTellsThatToo) {
