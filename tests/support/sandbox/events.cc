@@ -67,6 +67,7 @@ Reply Sandbox::create_event(const Call& call) {
   if (judged.refused) return *judged.refused;
   judged.event.reject_later = call.reject_later;
   Reply reply{200, shown_event(judged.event)};
+  reply.rejects_later = !call.reject_later.empty();
   journal_.add({{"event", json_of(judged.event)}});
   books_.accept(std::move(judged.event));
   settle();

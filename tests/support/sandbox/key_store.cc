@@ -5,9 +5,7 @@ namespace tally::sandbox {
 Refused KeyStore::answer(std::string_view key, std::string_view fingerprint, std::int64_t now,
                          Time at) const {
   const auto found = kept_.find(key);
-  if (found == kept_.end() || now - found->second.created >= kIdempotencySeconds) {
-    return std::nullopt;
-  }
+  if (found == kept_.end() || now >= found->second.until) return std::nullopt;
   const Kept& kept = found->second;
   if (kept.fingerprint != fingerprint) {
     return error_reply(400, "idempotency_error",
@@ -25,19 +23,19 @@ Refused KeyStore::answer(std::string_view key, std::string_view fingerprint, std
 }
 
 void KeyStore::keep(const std::string& key, std::string fingerprint, Reply reply, std::int64_t now,
-                    Time in_flight_until) {
-  while (!by_age_.empty() && now - by_age_.front()->second.created >= kIdempotencySeconds) {
-    kept_.erase(by_age_.front());
-    by_age_.pop_front();
+                    std::int64_t until, Time in_flight_until) {
+  while (!by_end_.empty() && now >= by_end_.begin()->first) {
+    kept_.erase(by_end_.begin()->second);
+    by_end_.erase(by_end_.begin());
   }
   const auto [at, is_new] = kept_.try_emplace(key);
   at->second = {std::move(fingerprint),
                 reply.status,
                 reply.body.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
                 std::move(reply.headers),
-                now,
+                until,
                 in_flight_until};
-  if (is_new) by_age_.push_back(at);
+  if (is_new) by_end_.emplace(until, at);
 }
 
 }  // namespace tally::sandbox

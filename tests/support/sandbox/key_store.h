@@ -6,14 +6,15 @@
 
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <string>
 #include <string_view>
 
 namespace tally::sandbox {
 
+// How long a key lives in the first version of the API, and in the second.
 constexpr std::int64_t kIdempotencySeconds = kDaySeconds;
+constexpr std::int64_t kSecondIdempotencySeconds = 30 * kDaySeconds;
 
 class KeyStore {
  public:
@@ -23,9 +24,9 @@ class KeyStore {
   // parameters, a 409 while the first is in flight. nullopt: the key is new (again).
   [[nodiscard]] Refused answer(std::string_view key, std::string_view fingerprint, std::int64_t now,
                                Time at) const;
-  // From now on `reply` is what the key gets; also forgets what is older than 24 hours.
+  // Until `until` `reply` is what the key gets; also forgets the keys whose time is over.
   void keep(const std::string& key, std::string fingerprint, Reply reply, std::int64_t now,
-            Time in_flight_until);
+            std::int64_t until, Time in_flight_until);
   [[nodiscard]] std::size_t size() const { return kept_.size(); }
 
  private:
@@ -34,12 +35,12 @@ class KeyStore {
     int status = 0;
     std::string body;  // as text, which is a tenth of the tree that it becomes
     std::map<std::string, std::string> headers;
-    std::int64_t created = 0;
+    std::int64_t until = 0;
     Time in_flight_until;
   };
   using Keys = std::map<std::string, Kept, std::less<>>;
   Keys kept_;
-  std::deque<Keys::iterator> by_age_;  // each key once
+  std::multimap<std::int64_t, Keys::iterator> by_end_;  // until -> each key once
 };
 
 }  // namespace tally::sandbox

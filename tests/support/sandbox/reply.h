@@ -19,6 +19,7 @@ struct Reply {
   nlohmann::json body;
   Keep keep = Keep::kYes;
   std::map<std::string, std::string> headers = {};
+  bool rejects_later = false;  // of the events that it took one is rejected, as a fault asked for
 };
 
 // Throws nlohmann::json::exception when `value` is none of 64 bits (nlohmann takes 1.9 for 1).

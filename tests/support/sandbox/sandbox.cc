@@ -187,7 +187,7 @@ http::Response Sandbox::stripe_call(const http::Request& request) {
   if (call.admitted && call.delay.count() > 0) limits_.enter(call.at + call.delay);
   if (fault && fault.kind->rejects_later) call.reject_later = fault.code;
   Reply reply = refused ? *refused : strikes_before(fault) ? reply_of(fault) : once(call, fault);
-  const bool struck = fault && took_effect(call, fault, reply);
+  const bool struck = fault && took_effect(fault, reply);
   faults_.note(fault, struck);
   if (struck && hides_the_answer(fault)) reply = reply_of(fault);
   complete(reply, call);
@@ -225,27 +225,30 @@ Reply Sandbox::once(const Call& call, const Fault& fault) {
   const bool fails_after = works && fault && fault.kind->kept == Kept::kFault;
   if (fails_after && reply.keep == Keep::kYes) reply = reply_of(fault);
   complete(reply, call);
-  const bool forgets = fault && fault.kind->kept == Kept::kNothing;
+  // The second version replays no failure: the work is done anew.
+  const bool is_second = call.path.starts_with("/v2/");
+  const bool forgets =
+      (fault && fault.kind->kept == Kept::kNothing) || (is_second && reply.status >= 300);
+  const std::int64_t until = now() + (is_second ? kSecondIdempotencySeconds : kIdempotencySeconds);
   if (!keyed || forgets || reply.keep == Keep::kNo) return reply;
   journal_.add({{"key", call.idempotency_key},
                 {"fingerprint", fingerprint},
                 {"status", reply.status},
                 {"body", reply.body},
                 {"headers", reply.headers},
-                {"created", now()}});
-  keys_.keep(call.idempotency_key, fingerprint, reply, now(), call.at + call.delay);
+                {"created", now()},
+                {"until", until}});
+  keys_.keep(call.idempotency_key, fingerprint, reply, now(), until, call.at + call.delay);
   return reply;
 }
 
 // Whether the fault did what its name says; one that did not changes nothing.
-bool Sandbox::took_effect(const Call& call, const Fault& fault, const Reply& reply) {
+bool Sandbox::took_effect(const Fault& fault, const Reply& reply) {
   const FaultKind& kind = *fault.kind;
   const bool replayed = reply.headers.contains("Idempotent-Replayed");
   if (strikes_before(fault) || kind.name == "delay_ms") return true;
   if (kind.kept == Kept::kFault) return reply.status == kind.status && !replayed;
-  if (kind.rejects_later) {
-    return reply.status == 200 && !replayed && call.is("POST", "/v1/billing/meter_events");
-  }
+  if (kind.rejects_later) return reply.rejects_later;
   // After something that the endpoint decided, now or when the key was first used.
   return reply.keep == Keep::kYes;
 }
@@ -301,7 +304,8 @@ void Sandbox::replay(const json& line) {
   } else if (is("key")) {
     Reply reply{line.at("status"), line.at("body"), Keep::kYes,
                 line.at("headers").get<std::map<std::string, std::string>>()};
-    keys_.keep(line["key"], line.at("fingerprint"), std::move(reply), line.at("created"), {});
+    keys_.keep(line["key"], line.at("fingerprint"), std::move(reply), line.at("created"),
+               line.at("until"), {});
   } else {
     throw std::runtime_error("a line of no known kind");
   }

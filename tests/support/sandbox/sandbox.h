@@ -85,7 +85,7 @@ class Sandbox {
   [[nodiscard]] runtime::http::Response stripe_call(const runtime::http::Request& request);
   [[nodiscard]] Refused refuse_early(const runtime::http::Request& request, Call& call);
   [[nodiscard]] Reply once(const Call& call, const Fault& fault);
-  [[nodiscard]] static bool took_effect(const Call& call, const Fault& fault, const Reply& reply);
+  [[nodiscard]] static bool took_effect(const Fault& fault, const Reply& reply);
   [[nodiscard]] static std::string identity_of(const Call& call);
   void complete(Reply& reply, const Call& call) const;
   [[nodiscard]] Reply route(const Call& call);
@@ -105,6 +105,8 @@ class Sandbox {
   [[nodiscard]] Refused check_token(std::string_view token) const;
   [[nodiscard]] Reply open_session(const Call& call);
   [[nodiscard]] Reply stream(const Call& call);
+  [[nodiscard]] std::optional<std::size_t> drawn_of(const std::vector<Draft>& drafts,
+                                                    const Call& call) const;
   [[nodiscard]] std::optional<Reply> route_invoicing(const Call& call);
   [[nodiscard]] Reply listed(const Call& call, std::string_view object,
                              const std::vector<std::string>& equal,

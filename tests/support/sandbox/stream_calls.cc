@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <set>
 
 namespace tally::sandbox {
 namespace {
@@ -116,6 +117,21 @@ Refused Sandbox::check_token(std::string_view token) const {
                   "temporary_session_expired");
 }
 
+// One of the events that would be counted; nullopt when all are known.
+std::optional<std::size_t> Sandbox::drawn_of(const std::vector<Draft>& drafts,
+                                             const Call& call) const {
+  std::vector<std::size_t> fresh;
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    const std::string& identifier = drafts[i].identifier;
+    const bool is_first = identifier.empty() || seen.insert(identifier).second;
+    if (is_first && books_.streamed(drafts[i], now()).code.empty()) fresh.push_back(i);
+  }
+  if (fresh.empty()) return std::nullopt;
+  const auto seed = static_cast<std::uint64_t>(behaviour_.seed);
+  return fresh[draw(seed, call.body) % fresh.size()];
+}
+
 // Whole or not at all; what is wrong with an event beyond its shape is reported later.
 Reply Sandbox::stream(const Call& call) {
   const json body = json::parse(call.body, nullptr, false);
@@ -131,19 +147,22 @@ Reply Sandbox::stream(const Call& call) {
   for (const json& sent : body["events"]) {
     if (auto refused = read_draft(sent, now(), drafts.emplace_back())) return *refused;
   }
+  const auto struck = call.reject_later.empty() ? std::nullopt : drawn_of(drafts, call);
   const bool keeps = !options_.state_file.empty();
-  for (Draft& draft : drafts) {
-    if (draft.identifier.empty()) {
-      draft.identifier = fmt::format("evt_test_{}_{}", now(), books_.event_count());
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    if (drafts[i].identifier.empty()) {
+      drafts[i].identifier = fmt::format("evt_test_{}_{}", now(), books_.event_count());
     }
-    draft.idempotency_key = call.idempotency_key;
-    Event event = books_.streamed(std::move(draft), now());
-    event.reject_later = call.reject_later;
+    // No key of the call: it would name all of them.
+    Event event = books_.streamed(std::move(drafts[i]), now());
+    if (struck == i) event.reject_later = call.reject_later;
     if (keeps) journal_.add({{"event", json_of(event)}});
     books_.accept(std::move(event));
   }
   settle();
-  return {200, json::object()};
+  Reply reply{200, json::object()};
+  reply.rejects_later = struck.has_value();
+  return reply;
 }
 
 }  // namespace tally::sandbox

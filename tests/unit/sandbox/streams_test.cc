@@ -1,6 +1,9 @@
 // Meter events by sessions and the stream: all but their shape is judged later.
 #include "tests/unit/sandbox/sandbox_fixture.h"
 
+#include <map>
+#include <set>
+
 namespace tally::sandbox {
 namespace {
 
@@ -14,9 +17,10 @@ class StreamsTest : public SandboxTest {
     token_ = session()["authentication_token"];
   }
   runtime::http::Response json_call(const std::string& path, const std::string& body,
-                                    const std::string& key) {
+                                    const std::string& key, const std::string& once = "") {
     runtime::http::Request request{"POST", path, {}, body};
     request.headers.set("Authorization", "Bearer " + key);
+    if (!once.empty()) request.headers.set("Idempotency-Key", once);
     request.headers.set("Content-Type", "application/json");
     return sandbox_->handle(request);
   }
@@ -25,8 +29,9 @@ class StreamsTest : public SandboxTest {
     EXPECT_EQ(made.status, 200) << made.body;
     return json(made);
   }
-  runtime::http::Response stream(const std::vector<Json>& events) {
-    return json_call("/v2/billing/meter_event_stream", Json{{"events", events}}.dump(), token_);
+  runtime::http::Response stream(const std::vector<Json>& events, const std::string& once = "") {
+    return json_call("/v2/billing/meter_event_stream", Json{{"events", events}}.dump(), token_,
+                     once);
   }
   static Json one(const std::string& identifier, const std::string& value,
                   const std::string& name = "tokens") {
@@ -104,6 +109,20 @@ TEST_F(StreamsTest, WhatIsWrongWithAnEventIsReportedLater) {
                                                     {"meter_event_value_too_many_digits", 1}}));
 }
 
+// One key stands for a hundred events: only its identifier says which of them is meant.
+TEST_F(StreamsTest, AReportNamesAnEventByItsIdentifierThoughTheCallHadAKey) {
+  set({{"error_request", "idempotency_key"}});
+  EXPECT_EQ(stream({one("first", "x"), one("good", "1"), one("second", "y")}, "key").status, 200);
+  now_ += 20;
+  const Json thin = json(call("GET", "/sandbox/notifications"))["notifications"];
+  ASSERT_EQ(thin.size(), 1U);
+  const std::string id = thin[0]["id"];
+  std::set<std::string> named;
+  const Json type = json(call("GET", "/v2/core/events/" + id))["data"]["reason"]["error_types"][0];
+  for (const Json& sample : type["sample_errors"]) named.insert(sample["request"]["identifier"]);
+  EXPECT_EQ(named, (std::set<std::string>{"first", "second"}));
+}
+
 TEST_F(StreamsTest, AKnownIdentifierIsCountedOnceAndReportedByNobody) {
   EXPECT_EQ(stream({one("a", "1"), one("a", "1")}).status, 200);
   EXPECT_EQ(event("a", "1").status, 400) << "one memory of identifiers for both versions";
@@ -165,6 +184,43 @@ TEST_F(StreamsTest, AFaultAfterTheWorkLosesTheAnswerOnly) {
   EXPECT_TRUE(stream({one("a", "1")}).drop_connection);
   EXPECT_EQ(stream({one("a", "1")}).status, 200);
   EXPECT_EQ(totals()["tokens"]["total"], "1");
+}
+
+// The first version replays a 500 for 24 hours; the second does the work anew.
+TEST_F(StreamsTest, AKeyKeepsNoFailureAndASuccessForThirtyDays) {
+  for (const std::string kind : {"status_500", "status_500_after"}) {
+    faults(Json{{"match", "meter_event_stream"}, {"kind", kind}}.dump());
+    EXPECT_EQ(stream({one(kind, "1")}, kind).status, 500);
+    const auto again = stream({one(kind, "1")}, kind);
+    EXPECT_EQ(again.status, 200) << kind;
+    EXPECT_EQ(again.header("Idempotent-Replayed"), "") << kind;
+    EXPECT_EQ(stream({one(kind, "1")}, kind).header("Idempotent-Replayed"), "true");
+  }
+  EXPECT_EQ(totals()["tokens"]["total"], "2");
+  const auto made = [&](const std::string& key) {
+    return json_call("/v2/billing/meter_event_session", "{}", "sk_test_1", key);
+  };
+  const std::string first = made("k").body;
+  EXPECT_EQ(call("POST", "/v1/customers", "name=n", "v1").status, 200);
+  now_ += 30 * 86'400 - 1;
+  EXPECT_EQ(made("k").body, first);
+  EXPECT_EQ(call("POST", "/v1/customers", "name=other", "v1").status, 200) << "24 hours there";
+  now_ += 1;
+  EXPECT_NE(made("k").body, first);
+}
+
+TEST_F(StreamsTest, OneEventOfACallIsRejectedLaterOnRequest) {
+  const std::string fault = R"({"match":"meter_event_stream","kind":"reject_later"})";
+  faults(fault);
+  std::vector<Json> events;
+  for (int i = 0; i < 10; ++i) events.push_back(one("a" + std::to_string(i), "1"));
+  EXPECT_EQ(stream(events).status, 200);
+  EXPECT_EQ(totals()["tokens"]["total"], "9");
+  EXPECT_EQ(counters()["faults"]["reject_later"], 1);
+  EXPECT_EQ(reported(), (std::map<std::string, int>{{"meter_event_invalid_value", 1}}));
+  faults(fault);
+  EXPECT_EQ(stream(events).status, 200) << "all known, so that nothing is rejected";
+  EXPECT_EQ(counters()["faults_missed"]["reject_later"], 1);
 }
 
 }  // namespace
