@@ -95,7 +95,9 @@ void Billing::put_subscription(json subscription) {
   documents_.put(std::move(subscription));
 }
 
-void Billing::add_item(json& subscription, const ItemChange& wanted, std::int64_t now) {
+// Its usage is billed from `start` on.
+void Billing::add_item(json& subscription, const ItemChange& wanted, std::int64_t start,
+                       std::int64_t now) {
   const json& price = *documents_.find("price", wanted.price);
   json& notes = subscription["sandbox"];
   const std::int64_t number = notes["items"].get<std::int64_t>() + 1;
@@ -110,9 +112,7 @@ void Billing::add_item(json& subscription, const ItemChange& wanted, std::int64_
       {"price", price},
       {"subscription", subscription["id"]}};
   if (!is_metered(price)) item["quantity"] = wanted.quantity.value_or(1);
-  const std::int64_t start = notes["period_start"];
-  const bool is_first = subscription["created"] == now;
-  open_period(subscription, item, is_first ? start : now, notes["period_end"]);
+  open_period(subscription, item, start, notes["period_end"]);
   subscription["items"]["data"].push_back(std::move(item));
 }
 
@@ -148,7 +148,7 @@ std::string Billing::subscribe(const NewSubscription& wanted, std::int64_t now) 
                        {"trial_end", or_null(wanted.trial_end)},
                        {"trial_start", wanted.trial_end ? json(now) : json(nullptr)},
                        {"sandbox", {{"items", 0}, {"period_start", start}, {"period_end", end}}}};
-  for (const ItemChange& item : wanted.items) add_item(subscription, item, now);
+  for (const ItemChange& item : wanted.items) add_item(subscription, item, start, now);
   json invoice = new_invoice(subscription, "subscription_create", now);
   for (const json& item : subscription["items"]["data"]) add_nothing(invoice, item);
   add_fees(invoice, subscription, wanted.trial_end.has_value());
@@ -186,7 +186,7 @@ void Billing::change_items(const std::string& id, const std::vector<ItemChange>&
     const auto item = std::find_if(items.begin(), items.end(),
                                    [&](const json& one) { return one["id"] == wanted.id; });
     if (item == items.end()) {
-      add_item(subscription, wanted, now);
+      add_item(subscription, wanted, now, now);
     } else if (wanted.deleted) {
       drop(ended_period(*item, now), "item_deleted");
       items.erase(item);

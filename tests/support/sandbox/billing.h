@@ -100,7 +100,7 @@ class Billing {
   [[nodiscard]] Json ended_period(const Json& item, std::int64_t now) const;
   void drop(Json period, const std::string& why);
   // Subscriptions.
-  void add_item(Json& subscription, const ItemChange& wanted, std::int64_t now);
+  void add_item(Json& subscription, const ItemChange& wanted, std::int64_t start, std::int64_t now);
   void change_item(Json& subscription, Json& item, const ItemChange& wanted, Json& invoice,
                    std::int64_t now);
   void put_subscription(Json subscription);

@@ -188,6 +188,14 @@ TEST_F(SubscriptionsTest, AnItemAddedLaterBillsFromThenOn) {
   EXPECT_EQ(periods()[1]["start"], kStart + kDay);
 }
 
+TEST_F(SubscriptionsTest, AnItemAddedToABackdatedOneInItsFirstSecondBillsFromThenOnToo) {
+  const std::string other = price("usage_type=metered&meter=" + meter("bytes"));
+  const std::string id = subscribe("&backdate_start_date=" + std::to_string(kStart - kDay))["id"];
+  post("/v1/subscriptions/" + id, "items[0][price]=" + other);
+  EXPECT_EQ(periods()[0]["start"], kStart - kDay);
+  EXPECT_EQ(periods()[1]["start"], kStart);
+}
+
 TEST_F(SubscriptionsTest, StatusesAreSetOnRequestAndTold) {
   const std::string id = subscribe()["id"];
   const std::string body = Json{{"subscription", id}, {"status", "past_due"}}.dump();
