@@ -274,5 +274,47 @@ TEST_F(SubscriptionsTest, OldVersionsHaveTheirFieldsInOldPlaces) {
   EXPECT_EQ(invoices()[0]["parent"]["subscription_details"]["subscription"], id);
 }
 
+TEST_F(SubscriptionsTest, DecimalQuantitiesAreShownSinceTheirVersionOnly) {
+  subscribe();
+  use("7.5", kStart);
+  post("/v1/invoiceitems", "customer=cus_1&quantity_decimal=2.5&unit_amount_decimal=2");
+  now_ = kMonthOn + kHour;
+  for (const std::string version : {"2024-06-20", "2025-03-31.basil", "2026-03-24.x"}) {
+    set({{"api_version", version}});
+    const Json lines = invoices()[0]["lines"]["data"];
+    ASSERT_EQ(lines.size(), 2U);
+    EXPECT_EQ(lines[0]["quantity"], 7) << version;
+    EXPECT_EQ(lines[1]["quantity"], 2) << version;
+    EXPECT_FALSE(lines[0].contains("quantity_decimal")) << version;
+    EXPECT_FALSE(lines[1].contains("quantity_decimal")) << version;
+    EXPECT_FALSE(get("/v1/invoiceitems")["data"][0].contains("quantity_decimal")) << version;
+    const std::string id = invoices()[0]["id"];
+    EXPECT_FALSE(get("/v1/invoices/" + id + "/lines")["data"][0].contains("quantity_decimal"));
+  }
+  set({{"api_version", "2026-03-25.dahlia"}});
+  EXPECT_EQ(invoices()[0]["lines"]["data"][0]["quantity_decimal"], "7.5");
+  EXPECT_EQ(get("/v1/invoiceitems")["data"][0]["quantity_decimal"], "2.5");
+}
+
+TEST_F(SubscriptionsTest, OldVersionsHaveItemsAndWhatWasBeforeInOldPlacesToo) {
+  const std::string id = subscribe()["id"];
+  const std::string once = post("/v1/prices", "currency=usd&product=p&unit_amount=5")["id"];
+  post("/v1/invoiceitems", "customer=cus_1&quantity=2&price=" + once + "&subscription=" + id);
+  now_ = kMonthOn;
+  set({{"api_version", "2024-06-20"}});
+  const Json item = get("/v1/invoiceitems")["data"][0];
+  EXPECT_EQ(item["price"]["id"], once);
+  EXPECT_EQ(item["subscription"], id);
+  EXPECT_EQ(item["unit_amount_decimal"], "5");
+  EXPECT_FALSE(item.contains("pricing"));
+  EXPECT_FALSE(item.contains("parent"));
+  subscription(id);
+  now_ = kMonthOn + 28 * kDay;
+  const Json told = get("/v1/events?type=customer.subscription.updated")["data"][0]["data"];
+  EXPECT_EQ(told["object"]["current_period_start"], kMonthOn + 28 * kDay);
+  EXPECT_EQ(told["previous_attributes"]["current_period_start"], kMonthOn);
+  EXPECT_FALSE(told["previous_attributes"]["items"]["data"][0].contains("current_period_start"));
+}
+
 }  // namespace
 }  // namespace tally::sandbox
