@@ -3,6 +3,8 @@
 
 #include "tests/support/sandbox/sandbox.h"
 
+#include <exception>
+
 namespace tally::sandbox {
 
 struct Sandbox::Call {
@@ -29,6 +31,21 @@ struct Sandbox::Call {
     return true;
   }
 };
+
+// Says what is wrong and ends the process, so that nothing half done is answered or kept.
+[[noreturn]] void give_up(const std::exception& problem);
+
+template <typename Work>
+auto Sandbox::whole(const Work& work) {
+  try {
+    moment_ = options_.real_now();
+    return work();
+  } catch (const StateFileFull&) {
+    throw;
+  } catch (const std::exception& problem) {
+    give_up(problem);
+  }
+}
 
 // What follows the `?` of a request's target; "" without one.
 [[nodiscard]] std::string_view query_of(const runtime::http::Request& request);

@@ -3,7 +3,6 @@
 #include "runtime/http/client.h"
 #include "runtime/log/log.h"
 
-#include <exception>
 #include <map>
 #include <thread>
 #include <vector>
@@ -17,11 +16,11 @@ struct Courier::Impl {
   std::chrono::milliseconds timeout;
   std::vector<std::jthread> threads;
 
-  // Ends early when the sandbox can keep nothing any more.
+  // Ends early when the sandbox can keep nothing any more, which fails every request, too.
   void run(const std::stop_token& stop) {
     try {
       carry(stop);
-    } catch (const std::exception& problem) {
+    } catch (const StateFileFull& problem) {
       runtime::log::error("webhooks are sent no more", {{"problem", problem.what()}});
     }
   }

@@ -9,7 +9,8 @@
 namespace tally::sandbox {
 
 // Sends what the sandbox says is due from the constructor to the destructor, which waits for what
-// is on its way (up to `timeout`) and joins. Deliveries of one endpoint may overtake each other
+// is on its way (up to `timeout`) and joins. A state file that takes no more ends it, any other
+// failure the process. Deliveries of one endpoint may overtake each other
 // when `threads` is above 1.
 class Courier {
  public:

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 namespace tally::sandbox {
 namespace {
@@ -18,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 // The first line; the number is of what the lines after it look like.
-constexpr std::string_view kHead = R"({"sandbox_state":1})";
+constexpr std::string_view kHead = R"({"sandbox_state":2})";
 
 }  // namespace
 
@@ -29,10 +30,7 @@ Journal::Journal(const std::string& path, const std::function<void(const json&)>
   try {
     const std::int64_t intact = read(replay);
     if (::lseek(file_, 0, SEEK_END) > intact) cut(intact);
-    if (intact == 0) {
-      unwritten_ = fmt::format("{}\n", kHead);
-      flush();
-    }
+    if (intact == 0) write(fmt::format("{}\n", kHead));
   } catch (...) {
     ::close(file_);
     throw;
@@ -71,7 +69,9 @@ std::int64_t Journal::read(const std::function<void(const json&)>& replay) const
       return intact;
     } else {
       try {
-        replay(json::parse(line));
+        const json changes = json::parse(line);
+        if (!changes.is_array() || changes.empty()) throw std::runtime_error("no list of changes");
+        for (const json& change : changes) replay(change);
       } catch (const std::exception& problem) {
         throw std::runtime_error(
             fmt::format("{}:{}: {}; move the file away", path_, number, problem.what()));
@@ -89,23 +89,27 @@ void Journal::cut(std::int64_t bytes) const {
   runtime::log::warn("the state file ended in a torn line, which is cut off", {{"file", path_}});
 }
 
-void Journal::add(const json& line) {
-  if (!path_.empty())
-    unwritten_ += line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+void Journal::add(const json& change) {
+  if (path_.empty()) return;
+  unwritten_ += unwritten_.empty() ? '[' : ',';
+  unwritten_ += change.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 void Journal::flush() {
-  std::string_view left = unwritten_;
-  while (!failed_ && !left.empty()) {
-    const ssize_t written = ::write(file_, left.data(), left.size());
+  if (!unwritten_.empty()) unwritten_ += "]\n";
+  write(std::exchange(unwritten_, ""));
+}
+
+void Journal::write(std::string_view text) {
+  while (!failed_ && !text.empty()) {
+    const ssize_t written = ::write(file_, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
     // What stands behind a torn line would be lost with it.
     failed_ = written < 0;
-    if (!failed_) left.remove_prefix(static_cast<std::size_t>(written));
+    if (!failed_) text.remove_prefix(static_cast<std::size_t>(written));
   }
-  unwritten_.clear();
   if (failed_) {
-    throw std::runtime_error(
+    throw StateFileFull(
         fmt::format("{}: the state file takes no more; start again with room for it", path_));
   }
 }

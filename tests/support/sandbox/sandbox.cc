@@ -1,11 +1,13 @@
 #include "tests/support/sandbox/sandbox.h"
 
+#include "runtime/log/log.h"
 #include "tests/support/sandbox/auth.h"
 #include "tests/support/sandbox/call.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <stdexcept>
 
 namespace tally::sandbox {
@@ -74,21 +76,27 @@ Sandbox::Sandbox(SandboxOptions options)
   }
 }
 
-std::int64_t Sandbox::now() const {
-  return frozen_now_ ? *frozen_now_ : options_.real_now() + clock_offset_s_;
+void give_up(const std::exception& problem) {
+  runtime::log::error("the sandbox cannot go on: half of a step is never kept",
+                      {{"problem", problem.what()}});
+  std::abort();
 }
+
+std::int64_t Sandbox::now() const { return frozen_now_ ? *frozen_now_ : moment_ + clock_offset_s_; }
 
 http::Response Sandbox::handle(const http::Request& request) {
   const std::string_view path = request.path();
   if (path == "/healthz") return response_of({200, {{"alive", true}}});
   const auto alone = [&](const auto& work) {
     const std::lock_guard lock(mutex_);
-    settle();
-    auto done = work();
-    keep_changes();
-    journal_.flush();
-    if (has_delivery()) wakes_.notify_all();
-    return done;
+    return whole([&] {
+      settle();
+      auto done = work();
+      keep_changes();
+      journal_.flush();
+      if (has_delivery()) wakes_.notify_all();
+      return done;
+    });
   };
   if (!path.starts_with("/sandbox/")) return alone([&] { return stripe_call(request); });
   // A long list becomes text while others go on.
@@ -103,26 +111,34 @@ void Sandbox::settle() {
     billing_.set_cause(nullptr);
     billing_.run(*due);
     keep_changes();
+    journal_.flush();
   }
   settle_events(at);
   for (const json& report : reports_.publish(at, behaviour_.error_samples)) {
     journal_.add({{"report", report}});
     static_cast<void>(webhooks_.announce(report, true, at));
   }
+  keep_changes();
 }
 
 void Sandbox::settle_events(std::int64_t at) {
   const bool keeps = !options_.state_file.empty();
   for (const std::size_t position : books_.settle(at)) {
     const Event& event = books_.event(position);
-    // Ten thousand a second are made into JSON for a file only.
-    if (keeps) journal_.add({{"settled", position}, {"as", json_of(event)}});
-    note(event);
+    const std::string request = request_of(event);
+    const std::string& code = behaviour_.shown_code(event.code);
+    // Ten thousand a second are made into JSON for a file only. What a report says of it is kept
+    // as it is now: settings may be others at the next start.
+    if (keeps) {
+      journal_.add({{"settled", position},
+                    {"as", json_of(event)},
+                    {"reported", {{"code", code}, {"request", request}}}});
+    }
+    note(event, code, request);
   }
 }
 
-// One step of billing is one line, with the deliveries of its events: a kill leaves it whole or
-// undone.
+// With the deliveries of its events.
 void Sandbox::keep_changes() {
   json changes = documents_.take_changes();
   if (changes.empty()) return;
@@ -133,12 +149,15 @@ void Sandbox::keep_changes() {
   journal_.add({{"billing", std::move(changes)}});
 }
 
-void Sandbox::note(const Event& settled) {
-  if (settled.state != EventState::kRejected) return;
+std::string Sandbox::request_of(const Event& rejected) const {
   const bool by_key = behaviour_.error_request == ErrorRequest::kIdempotencyKey &&
-                      !settled.sent.idempotency_key.empty();
-  reports_.add({settled.meter_id, behaviour_.shown_code(settled.code), settled.message,
-                by_key ? settled.sent.idempotency_key : settled.sent.identifier, settled.due});
+                      !rejected.sent.idempotency_key.empty();
+  return by_key ? rejected.sent.idempotency_key : rejected.sent.identifier;
+}
+
+void Sandbox::note(const Event& settled, const std::string& code, const std::string& request) {
+  if (settled.state != EventState::kRejected) return;
+  reports_.add({settled.meter_id, code, settled.message, request, settled.due});
 }
 
 // What refuses a request before it is looked at; counts the reads that come through.
@@ -313,8 +332,9 @@ void Sandbox::replay(const json& line) {
 
 void Sandbox::replay_settled(const json& line) {
   const std::size_t position = line["settled"];
+  const json& reported = line.at("reported");
   books_.restore(position, event_of(line.at("as")));
-  note(books_.event(position));
+  note(books_.event(position), reported.at("code"), reported.at("request"));
 }
 
 void Sandbox::replay_clock(const json& clock) {

@@ -49,7 +49,8 @@ struct SandboxOptions {
 // a state file each change is a JSON line, flushed before the answer, and re-read by the
 // constructor, which throws std::runtime_error when it cannot be read, a setting is none or the
 // plan is none; a torn last line is cut off. handle() throws std::runtime_error once the file takes
-// no more, so that nothing is answered that it does not hold.
+// no more, so that nothing is answered that it does not hold. What one request does is one line, so
+// that a kill leaves it whole or undone.
 class Sandbox {
  public:
   explicit Sandbox(SandboxOptions options);
@@ -65,11 +66,19 @@ class Sandbox {
 
   [[nodiscard]] std::int64_t now() const;
   // Does what is due: counts and rejects events, makes their reports, ends periods, finalizes.
+  // Each step of the clock is one line of the state file; what is done after the last one is part
+  // of the line of the request.
   void settle();
   void settle_events(std::int64_t at);
   void keep_changes();
-  [[nodiscard]] bool has_delivery() const;
-  void note(const Event& settled);
+  // Does what belongs together at one moment. Half of it is never kept: what throws, but for a
+  // state file that takes no more, ends the process.
+  template <typename Work>
+  auto whole(const Work& work);
+  [[nodiscard]] bool has_delivery();
+  // How a report names an event.
+  [[nodiscard]] std::string request_of(const Event& rejected) const;
+  void note(const Event& settled, const std::string& code, const std::string& request);
   // /sandbox
   [[nodiscard]] Reply sandbox_call(const runtime::http::Request& request);
   [[nodiscard]] Reply oracle_call(std::string_view path, const Form& query);
@@ -148,6 +157,7 @@ class Sandbox {
   Faults faults_;
   Limits limits_;
   KeyStore keys_;
+  std::int64_t moment_ = 0;  // the real clock, one for all of a request
   std::optional<std::int64_t> frozen_now_;
   std::int64_t clock_offset_s_ = 0;
   std::int64_t starts_ = 0;  // of processes on the state file that were asked something

@@ -109,24 +109,30 @@ Reply Sandbox::webhooks_call(const http::Request& request) {
 std::optional<Outgoing> Sandbox::wait_for_delivery(const std::stop_token& stop) {
   constexpr std::chrono::milliseconds kLook{200};
   std::unique_lock lock(mutex_);
-  settle();
-  keep_changes();
-  journal_.flush();
-  if (auto outgoing = webhooks_.take(now())) return outgoing;
-  wakes_.wait_for(lock, stop, kLook, [&] { return has_delivery(); });
-  return std::nullopt;
+  auto outgoing = whole([&] {
+    settle();
+    auto next = webhooks_.take(now());
+    keep_changes();
+    journal_.flush();
+    return next;
+  });
+  if (!outgoing) wakes_.wait_for(lock, stop, kLook, [&] { return has_delivery(); });
+  return outgoing;
 }
 
-bool Sandbox::has_delivery() const {
+bool Sandbox::has_delivery() {
+  moment_ = options_.real_now();
   const auto due = webhooks_.next_due();
   return due && *due <= now();
 }
 
 void Sandbox::told_delivery(const std::string& number, int status) {
   const std::lock_guard lock(mutex_);
-  webhooks_.told(number, status, now());
-  keep_changes();
-  journal_.flush();
+  whole([&] {
+    webhooks_.told(number, status, now());
+    keep_changes();
+    journal_.flush();
+  });
 }
 
 }  // namespace tally::sandbox

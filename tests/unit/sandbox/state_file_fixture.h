@@ -43,11 +43,14 @@ class StateFileTest : public SandboxTest {
     sandbox_.reset();
     std::ofstream(path_, std::ios::binary) << content;
   }
-  // The line of `lines` that settled an event.
+  // A line of what settled an event alone.
   static std::string settled_line(const std::string& lines) {
     std::stringstream stream(lines);
     for (std::string line; std::getline(stream, line);) {
-      if (line.find("\"settled\"") != std::string::npos) return line + "\n";
+      if (line.find("\"settled\"") == std::string::npos) continue;
+      for (const auto& change : nlohmann::json::parse(line)) {
+        if (change.contains("settled")) return nlohmann::json::array({change}).dump() + "\n";
+      }
     }
     return "";
   }

@@ -52,6 +52,23 @@ TEST_F(StateFileTest, WhatWaitsAndWhatWasRejectedSurvivesARestart) {
   EXPECT_EQ(json(call("GET", "/sandbox/notifications"))["notifications"].size(), 2U);
 }
 
+// What a report says was decided with its rejection, whatever the next start is told.
+TEST_F(StateFileTest, AReportIsThatOfTheSettingsUnderWhichItWasRejected) {
+  meter();
+  set({{"unknown_customers", "reject"}, {"error_codes", {{"no_meter", "mine"}}}});
+  ASSERT_EQ(event("named", "1", "", "key").status, 200);
+  start_with({{"error_request", "idempotency_key"},
+              {"error_codes", {{"meter_event_customer_not_found", "other"}}}},
+             path_);
+  now_ += 20;
+  const auto thin = json(call("GET", "/sandbox/notifications"))["notifications"];
+  ASSERT_EQ(thin.size(), 1U);
+  const std::string id = thin[0]["id"];
+  const auto type = json(call("GET", "/v2/core/events/" + id))["data"]["reason"]["error_types"][0];
+  EXPECT_EQ(type["code"], "meter_event_customer_not_found");
+  EXPECT_EQ(type["sample_errors"][0]["request"]["identifier"], "named");
+}
+
 TEST_F(StateFileTest, TheCommandLinesSettingsWin) {
   set({{"answer_delay_ms", 70}, {"seed", 9}});
   start_with({{"answer_delay_ms", 250}}, path_);
@@ -102,7 +119,7 @@ TEST_F(StateFileTest, TornLastLineIsCutOff) {
 // The file as it is, and as the next start finds it.
 TEST_F(StateFileTest, AFileThatIsNoneOfOursIsRefusedAndLeftAsItIs) {
   for (const std::string foreign :
-       {"not ours", "not ours\n", "{}\n", "[1]\n", "{\"sandbox_state\":2}\n"}) {
+       {"not ours", "not ours\n", "{}\n", "[1]\n", "{\"sandbox_state\":1}\n"}) {
     write(foreign);
     EXPECT_THROW(restart(), std::runtime_error) << foreign;
     EXPECT_EQ(text(), foreign);
@@ -129,10 +146,11 @@ TEST_F(StateFileTest, LinesThatCannotBeReadAreNamed) {
   const auto lines = std::count(good.begin(), good.end(), '\n');
   const std::string place = path_ + ":" + std::to_string(lines + 1);
   for (const std::string wrong :
-       {"nonsense", "{}", "[]", R"({"subscription":{}})", R"({"cancel":5})", R"({"cancel":"x"})",
-        R"({"event":{"customer":"cus_1"}})", R"({"settings":{"surprise":1}})",
-        R"({"clock":{"frozen":1.5,"offset":0}})",
-        R"({"report":{"created":"x","related_object":null}})"}) {
+       {"nonsense", "{}", "[]", "[{}]", "[[]]", R"({"settings":{}})", R"([{"subscription":{}}])",
+        R"([{"cancel":5}])", R"([{"cancel":"x"}])", R"([{"event":{"customer":"cus_1"}}])",
+        R"([{"settings":{"surprise":1}}])", R"([{"settings":{}},{}])",
+        R"([{"clock":{"frozen":1.5,"offset":0}}])",
+        R"([{"report":{"created":"x","related_object":null}}])"}) {
     write(good + wrong + "\n");
     EXPECT_THAT(refusal(), testing::HasSubstr(place)) << wrong;
     EXPECT_EQ(text(), good + wrong + "\n");
