@@ -1,4 +1,5 @@
 // What is below /sandbox: the sandbox's own, not Stripe's.
+#include "tests/support/sandbox/billing_oracle.h"
 #include "tests/support/sandbox/call.h"
 
 #include <fmt/format.h>
@@ -71,11 +72,11 @@ Reply Sandbox::oracle_call(std::string_view path, const Form& query) {
   }
   if (path == "/sandbox/oracle/periods") {
     if (auto refused = query.check({{"customer"}, {"invoice"}})) return *refused;
-    return {200, billing_.oracle_periods(query.get("customer"), query.get("invoice"))};
+    return {200, oracle_periods(books_, documents_, query.get("customer"), query.get("invoice"))};
   }
   if (path == "/sandbox/oracle/billing") {
     if (auto refused = query.check_empty()) return *refused;
-    return {200, billing_.oracle_billing()};
+    return {200, oracle_billing(books_, documents_)};
   }
   if (auto refused = query.check({{"from"}, {"limit"}})) return *refused;
   std::optional<std::int64_t> from;

@@ -77,6 +77,7 @@ const std::vector<Choice>& choices() {
                                       {"409", "lock_timeout", "rate_limited", "off"}),
       choice<&Behaviour::rate_limits>("rate_limits", {"off", "test", "live"}),
       choice<&Behaviour::summary_arithmetic>("summary_arithmetic", {"exact", "doubles"}),
+      choice<&Behaviour::invoice_arithmetic>("invoice_arithmetic", {"exact", "doubles"}),
       choice<&Behaviour::error_request>("error_request", {"identifier", "idempotency_key"}),
       choice<&Behaviour::webhook_retries>("webhook_retries", {"live", "test"}),
       choice<&Behaviour::stream_rate>("stream_rate", {"events", "requests"}),

@@ -30,7 +30,7 @@ enum class ValueRule { kDecimal, kInteger, kPositiveInteger };
 // The answer to a second call at once for one customer and meter.
 enum class Concurrency { kConflict, kLockTimeout, kRateLimited, kOff };
 enum class RateLimits { kOff, kTest, kLive };
-enum class SummaryArithmetic { kExact, kDoubles };
+enum class Arithmetic { kExact, kDoubles };
 enum class ErrorRequest { kIdentifier, kIdempotencyKey };
 // What becomes of an invoice when it is finalized and something is to be paid.
 enum class Payments { kSucceed, kFail, kManual };
@@ -67,7 +67,8 @@ struct Behaviour {
   ValueRule values = ValueRule::kDecimal;
   Concurrency concurrency = Concurrency::kConflict;
   RateLimits rate_limits = RateLimits::kLive;
-  SummaryArithmetic summary_arithmetic = SummaryArithmetic::kDoubles;
+  Arithmetic summary_arithmetic = Arithmetic::kDoubles;
+  Arithmetic invoice_arithmetic = Arithmetic::kDoubles;
   ErrorRequest error_request = ErrorRequest::kIdempotencyKey;
   WebhookRetries webhook_retries = WebhookRetries::kLive;
   StreamRate stream_rate = StreamRate::kEvents;

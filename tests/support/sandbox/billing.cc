@@ -21,6 +21,13 @@ std::int64_t current_end(const json& subscription) {
 
 }  // namespace
 
+Span span_of(const json& period) { return {period["start"], period["end"].get<std::int64_t>()}; }
+
+Books::Quantity quantity_of(const json& period, const Books& books) {
+  const Meter& meter = *books.meter(period["meter"].get_ref<const std::string&>());
+  return books.quantity(meter, period["customer"], span_of(period));
+}
+
 Rhythm rhythm_of(const json& price) {
   const json& recurring = price["recurring"];
   return {*interval_of(recurring["interval"].get<std::string>()), recurring["interval_count"]};

@@ -87,12 +87,6 @@ class Billing {
   // Does what is due at exactly this moment.
   void run(const Documents::Due& due);
 
-  // Every usage period with what was counted, billed and lost; of one customer or invoice only
-  // unless "".
-  [[nodiscard]] Json oracle_periods(const std::string& customer, const std::string& invoice) const;
-  // meter -> customer -> counted = billed + open + lost, to the last digit.
-  [[nodiscard]] Json oracle_billing() const;
-
  private:
   // Usage periods.
   void open_period(const Json& subscription, Json& item, std::int64_t start, std::int64_t end);
@@ -117,7 +111,7 @@ class Billing {
   void add_item_line(Json& invoice, Json item);
   // Unless it has no line. `subscription` is put before it.
   void draft(Json subscription, Json invoice, std::int64_t grace_s, std::int64_t now);
-  [[nodiscard]] Units quantity(const Json& period) const;
+  [[nodiscard]] Units quantity_for_line(const Books::Quantity& counted) const;
   void note_item(const Json& item);
 
   const Behaviour& behaviour_;
@@ -127,6 +121,9 @@ class Billing {
   std::set<std::pair<std::string, std::string>> waiting_items_;  // customer, id
 };
 
+// What was counted by now of a usage period.
+[[nodiscard]] Books::Quantity quantity_of(const nlohmann::json& period, const Books& books);
+[[nodiscard]] Span span_of(const nlohmann::json& period);
 // Of a recurring price.
 [[nodiscard]] Rhythm rhythm_of(const nlohmann::json& price);
 [[nodiscard]] bool is_metered(const nlohmann::json& price);

@@ -253,7 +253,8 @@ void Books::decide(Event& event) const {
 
 // Positions stay in the order of reception, whenever each is counted.
 void Books::count(std::size_t position) {
-  const Event& event = events_[position];
+  Event& event = events_[position];
+  event.counted_turn = ++turn_;
   Positions& of = by_series_[{event.meter_id, event.customer}];
   of.insert(std::upper_bound(of.begin(), of.end(), position), position);
 }
@@ -274,7 +275,8 @@ void Books::restore(std::size_t position, Event event) {
   if (waiting_.erase({event.due, position}) == 0) {
     throw std::runtime_error(fmt::format("event {} does not wait", position));
   }
-  events_.at(position) = std::move(event);
+  event.cancelled_turn = events_.at(position).cancelled_turn;
+  events_[position] = std::move(event);
   if (events_[position].state == EventState::kCounted) count(position);
 }
 
@@ -299,6 +301,13 @@ Books::Cancelled Books::cancel(std::string_view event_name, const std::string& i
   }
   cancel(position);
   return {std::nullopt, position};
+}
+
+void Books::cancel(std::size_t position) {
+  Event& event = events_.at(position);
+  if (event.cancelled) return;
+  event.cancelled = true;
+  event.cancelled_turn = ++turn_;
 }
 
 }  // namespace tally::sandbox

@@ -64,7 +64,9 @@ struct Event {
   std::string code;     // of the rejection
   std::string message;  // of the rejection
   bool cancelled = false;
-  std::string reject_later = {};  // rejected with this code though nothing is wrong; "": not
+  std::string reject_later = {};     // rejected with this code though nothing is wrong; "": not
+  std::uint64_t counted_turn = 0;    // of Books::turn(); not in a state file, which repeats them
+  std::uint64_t cancelled_turn = 0;  // the same
 };
 
 struct SummaryQuery {
@@ -131,7 +133,7 @@ class Books {
   };
   [[nodiscard]] Cancelled cancel(std::string_view event_name, const std::string& identifier,
                                  std::int64_t now);
-  void cancel(std::size_t position) { events_.at(position).cancelled = true; }
+  void cancel(std::size_t position);
 
   // Rows of the summary endpoint, newest first; empty buckets are absent.
   [[nodiscard]] nlohmann::json summaries(const Meter& meter, const SummaryQuery& query) const;
@@ -139,11 +141,26 @@ class Books {
   [[nodiscard]] nlohmann::json oracle_totals(const Span& span = {}) const;
   // At most `limit` from position `from` on.
   [[nodiscard]] nlohmann::json oracle_events(std::size_t from, std::size_t limit) const;
-  // What was counted of events whose time is in `span`, exactly; in none of `spans`.
-  [[nodiscard]] Units quantity(const std::string& meter_id, const std::string& customer,
-                               const Span& span) const;
-  [[nodiscard]] Units outside(const std::string& meter_id, const std::string& customer,
+  // What was counted of events whose time is in `span`.
+  struct Quantity {
+    Units exact = 0;
+    Units in_doubles = 0;  // added as doubles in the order of reception, to 12 decimals
+  };
+  [[nodiscard]] Quantity quantity(const Meter& meter, const std::string& customer,
+                                  const Span& span) const;
+  // Exactly, of events whose time is in none of `spans`.
+  [[nodiscard]] Units outside(const Meter& meter, const std::string& customer,
                               const std::vector<Span>& spans) const;
+  // How often something was counted or cancelled so far: an order that a restart repeats.
+  [[nodiscard]] std::uint64_t turn() const { return turn_; }
+  // By what that grew (0 or above) and shrank (0 or below) after turn `since`, event by event; of a
+  // meter that overwrites nothing.
+  struct Changes {
+    Units added = 0;
+    Units removed = 0;
+  };
+  [[nodiscard]] Changes changes(const Meter& meter, const std::string& customer, const Span& span,
+                                std::uint64_t since) const;
   // The meters and customers of whom something was counted.
   [[nodiscard]] std::vector<std::pair<std::string, std::string>> series() const;
   // When the next waiting event is due.
@@ -162,16 +179,19 @@ class Books {
   void decide(Event& event) const;
   void count(std::size_t position);
   [[nodiscard]] Positions effective(const Meter& meter, const Positions& candidates) const;
+  // Of a customer, with times that `takes` takes.
   template <typename Takes>
-  [[nodiscard]] Units sum_if(const std::string& meter_id, const std::string& customer,
-                             const Takes& takes) const;
+  [[nodiscard]] Positions effective_if(const Meter& meter, const std::string& customer,
+                                       const Takes& takes) const;
   [[nodiscard]] Units aggregate(const Meter& meter, const Positions& positions) const;
+  [[nodiscard]] double double_aggregate(const Meter& meter, const Positions& positions) const;
   [[nodiscard]] nlohmann::json summary_value(const Meter& meter, const Positions& positions) const;
 
   const Behaviour& behaviour_;
   const Customers& customers_;
   std::vector<Meter> meters_;
   std::vector<Event> events_;
+  std::uint64_t turn_ = 0;
   std::set<std::pair<std::int64_t, std::size_t>> waiting_;              // due, position
   std::map<std::pair<std::string, std::string>, Positions> by_series_;  // counted: meter, customer
   // The newest under each identifier and event name, and how many there were.

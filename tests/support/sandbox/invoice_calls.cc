@@ -164,9 +164,14 @@ Refused Sandbox::read_item_price(const Call& call, json& item) {
     item["sandbox"]["price"] = *of;
     unit_amount = read_units((*of)["unit_amount_decimal"].get<std::string>());
   }
-  item["quantity"] = static_cast<std::int64_t>(quantity.units / units_of(1));
+  const std::int64_t cents = amount ? *amount : cents_of(quantity.units, unit_amount);
+  if (cents > kMostOfAPrice || cents < -kMostOfAPrice) {
+    return invalid_request(fmt::format("An amount is at most {} cents.", kMostOfAPrice),
+                           "amount_too_large", "amount");
+  }
+  item["quantity"] = truncated(quantity.units);
   item["quantity_decimal"] = text_of(quantity.units);
-  item["amount"] = amount ? *amount : whole_product(quantity.units, unit_amount);
+  item["amount"] = cents;
   return std::nullopt;
 }
 

@@ -12,11 +12,10 @@ using nlohmann::json;
 
 constexpr std::int64_t kUntilNextAttempt = 3 * kDaySeconds;
 
-// Quantity, amount and unit of a line, or of an invoice item.
 void set_quantity(json& line, Units quantity, Units unit_amount) {
-  line["quantity"] = static_cast<std::int64_t>(quantity / units_of(1));
+  line["quantity"] = truncated(quantity);
   line["quantity_decimal"] = text_of(quantity);
-  line["amount"] = whole_product(quantity, unit_amount);
+  line["amount"] = cents_of(quantity, unit_amount);
   line["subtotal"] = line["amount"];
 }
 
@@ -111,9 +110,9 @@ void Billing::add_line(json& invoice, json line) const {
   lines.push_back(std::move(line));
 }
 
-Units Billing::quantity(const json& period) const {
-  const Span span{period["start"], period["end"].get<std::int64_t>()};
-  return books_.quantity(period["meter"], period["customer"], span);
+Units Billing::quantity_for_line(const Books::Quantity& counted) const {
+  const bool exact = behaviour_.invoice_arithmetic == Arithmetic::kExact;
+  return std::max<Units>(exact ? counted.exact : counted.in_doubles, 0);
 }
 
 // The usage of a period that is over, as far as it is known now.
@@ -121,7 +120,8 @@ void Billing::add_usage(json& invoice, json period) {
   json line = line_of(period["subscription"], period["subscription_item"], period["price"],
                       period["start"], period["end"]);
   line["sandbox"]["period"] = period["id"];
-  set_quantity(line, std::max<Units>(quantity(period), 0), unit_amount_of(period["price"]));
+  set_quantity(line, quantity_for_line(quantity_of(period, books_)),
+               unit_amount_of(period["price"]));
   add_line(invoice, std::move(line));
   period["state"] = "drafted";
   period["invoice"] = invoice["id"];
@@ -232,12 +232,12 @@ void Billing::finalize(const std::string& id, std::int64_t now) {
     if (!line["sandbox"].contains("period")) continue;
     json period =
         *documents_.find("usage_period", line["sandbox"]["period"].get_ref<const std::string&>());
-    const Units counted = quantity(period);
-    const Units billed = std::max<Units>(counted, 0);
+    const Books::Quantity counted = quantity_of(period, books_);
+    const Units billed = quantity_for_line(counted);
     set_quantity(line, billed, unit_amount_of(period["price"]));
     period["state"] = "billed";
-    period["counted"] = text_of(counted);
-    period["billed"] = text_of(billed);
+    period["frozen"] = {
+        {"counted", text_of(counted.exact)}, {"line", text_of(billed)}, {"turn", books_.turn()}};
     documents_.put(std::move(period));
   }
   add_up(invoice);

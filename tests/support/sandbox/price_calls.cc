@@ -23,9 +23,11 @@ Refused read_unit_amount(const Form& form, std::string& out) {
   std::optional<std::int64_t> ignored;
   if (auto refused = form.integer("unit_amount", ignored)) return refused;
   const ParsedValue parsed = parse_value(whole ? *whole : *exact);
-  if (parsed.error != ValueError::kNone || parsed.units < 0) {
-    return invalid_request("Invalid amount: a decimal of cents that is not negative.", "",
-                           whole ? "unit_amount" : "unit_amount_decimal");
+  if (parsed.error != ValueError::kNone || parsed.units < 0 ||
+      parsed.units > units_of(kMostOfAPrice)) {
+    return invalid_request(
+        fmt::format("Invalid amount: a decimal of cents from 0 to {}.", kMostOfAPrice), "",
+        whole ? "unit_amount" : "unit_amount_decimal");
   }
   out = text_of(parsed.units);
   return std::nullopt;

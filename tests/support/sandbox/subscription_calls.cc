@@ -25,6 +25,7 @@ Refused read_time(const Form& form, std::string_view key, std::int64_t from, std
 }
 
 constexpr std::int64_t kFarAhead = 5 * 366 * kDaySeconds;
+constexpr std::int64_t kMostOfAnItem = 999'999'999;  // licensed
 
 }  // namespace
 
@@ -43,6 +44,10 @@ Refused Sandbox::read_items(const Call& call, const json* subscription,
     item.metadata = form.map_of("metadata");
     item.deleted = form.get("deleted") == "true";
     if (auto refused = form.integer("quantity", item.quantity)) return refused;
+    if (item.quantity.value_or(1) < 0 || item.quantity.value_or(1) > kMostOfAnItem) {
+      return invalid_request(fmt::format("A quantity is from 0 to {}.", kMostOfAnItem), "",
+                             "quantity");
+    }
     const json* price = documents_.find("price", item.price);
     if (!item.id.empty() && !prices.contains(item.id)) {
       return declined("No such subscription item: '" + item.id + "'", "resource_missing");

@@ -57,12 +57,17 @@ Units Books::aggregate(const Meter& meter, const Positions& positions) const {
 }
 
 json Books::summary_value(const Meter& meter, const Positions& positions) const {
-  const bool adds_doubles = behaviour_.summary_arithmetic == SummaryArithmetic::kDoubles &&
-                            meter.formula != Formula::kLast;
-  if (!adds_doubles) return number_of(double_of(aggregate(meter, positions)));
+  if (behaviour_.summary_arithmetic == Arithmetic::kDoubles) {
+    return number_of(double_aggregate(meter, positions));
+  }
+  return number_of(double_of(aggregate(meter, positions)));
+}
+
+double Books::double_aggregate(const Meter& meter, const Positions& positions) const {
+  if (meter.formula == Formula::kLast) return double_of(aggregate(meter, positions));
   double sum = 0;
   for (const std::size_t position : positions) sum += double_of(events_[position].value);
-  return number_of(sum);
+  return sum;
 }
 
 json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
@@ -92,28 +97,47 @@ json Books::summaries(const Meter& meter, const SummaryQuery& query) const {
 }
 
 template <typename Takes>
-Units Books::sum_if(const std::string& meter_id, const std::string& customer,
-                    const Takes& takes) const {
-  const auto series = by_series_.find({meter_id, customer});
-  const Meter* of = meter(meter_id);
-  if (series == by_series_.end() || of == nullptr) return 0;
-  Positions positions = effective(*of, series->second);
+Books::Positions Books::effective_if(const Meter& meter, const std::string& customer,
+                                     const Takes& takes) const {
+  const auto series = by_series_.find({meter.id, customer});
+  if (series == by_series_.end()) return {};
+  Positions positions = effective(meter, series->second);
   std::erase_if(positions,
                 [&](std::size_t position) { return !takes(events_[position].sent.timestamp); });
-  return aggregate(*of, positions);
+  return positions;
 }
 
-Units Books::quantity(const std::string& meter_id, const std::string& customer,
-                      const Span& span) const {
-  return sum_if(meter_id, customer, [&](std::int64_t at) { return span.holds(at); });
+Books::Quantity Books::quantity(const Meter& meter, const std::string& customer,
+                                const Span& span) const {
+  const Positions positions =
+      effective_if(meter, customer, [&](std::int64_t at) { return span.holds(at); });
+  return {aggregate(meter, positions), units_of_double(double_aggregate(meter, positions))};
 }
 
-Units Books::outside(const std::string& meter_id, const std::string& customer,
+Units Books::outside(const Meter& meter, const std::string& customer,
                      const std::vector<Span>& spans) const {
-  return sum_if(meter_id, customer, [&](std::int64_t at) {
-    return std::none_of(spans.begin(), spans.end(),
-                        [&](const Span& span) { return span.holds(at); });
-  });
+  return aggregate(meter, effective_if(meter, customer, [&](std::int64_t at) {
+                     return std::none_of(spans.begin(), spans.end(),
+                                         [&](const Span& span) { return span.holds(at); });
+                   }));
+}
+
+Books::Changes Books::changes(const Meter& meter, const std::string& customer, const Span& span,
+                              std::uint64_t since) const {
+  Changes out;
+  const auto series = by_series_.find({meter.id, customer});
+  if (series == by_series_.end()) return out;
+  for (const std::size_t position : series->second) {
+    const Event& event = events_[position];
+    if (!span.holds(event.sent.timestamp)) continue;
+    const bool came = event.counted_turn > since && !event.cancelled;
+    const bool went =
+        event.counted_turn <= since && event.cancelled && event.cancelled_turn > since;
+    const Units by = came ? event.value : went ? -event.value : Units(0);
+    Units& sum = by > 0 ? out.added : out.removed;
+    sum = add(sum, by);
+  }
+  return out;
 }
 
 std::vector<std::pair<std::string, std::string>> Books::series() const {

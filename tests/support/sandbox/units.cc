@@ -1,5 +1,7 @@
 #include "tests/support/sandbox/units.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -37,6 +39,11 @@ ParsedValue parse_value(std::string_view text) {
 
 Units units_of(std::int64_t whole) { return static_cast<Units>(whole) * kOne; }
 
+std::int64_t truncated(Units units) {
+  constexpr Units kMost = std::numeric_limits<std::int64_t>::max();
+  return static_cast<std::int64_t>(std::clamp(units / kOne, -kMost, kMost));
+}
+
 std::string text_of(Units units) {
   const bool negative = units < 0;
   std::string reversed;
@@ -64,20 +71,21 @@ Units read_units(std::string_view text) {
   return negative ? -units : units;
 }
 
-std::int64_t whole_product(Units a, Units b) {
+std::int64_t cents_of(Units a, Units b) {
+  // With more the product is beyond kMostCents whatever the other is, unless that is 0.
+  constexpr Units kMost = static_cast<Units>(kOne) * kOne * kOne;
   const bool negative = (a < 0) != (b < 0);
-  if (a < 0) a = -a;
-  if (b < 0) b = -b;
+  a = std::min(a < 0 ? -a : a, kMost);
+  b = std::min(b < 0 ? -b : b, kMost);
   const Units cross =
       (a / kOne) * (b % kOne) + (a % kOne) * (b / kOne) + (a % kOne) * (b % kOne) / kOne + kOne / 2;
-  Units whole = 0;
-  const bool overflows = __builtin_mul_overflow(a / kOne, b / kOne, &whole);
-  whole += cross / kOne;
-  if (overflows || whole > std::numeric_limits<std::int64_t>::max()) {
-    throw std::overflow_error("an amount overflows");
-  }
-  return static_cast<std::int64_t>(negative ? -whole : whole);
+  Units cents = 0;
+  const bool overflows = __builtin_mul_overflow(a / kOne, b / kOne, &cents);
+  cents = overflows ? kMostCents : std::min<Units>(cents + cross / kOne, kMostCents);
+  return static_cast<std::int64_t>(negative ? -cents : cents);
 }
+
+Units units_of_double(double value) { return read_units(fmt::format("{:.12f}", value)); }
 
 double double_of(Units units) { return std::strtod(text_of(units).c_str(), nullptr); }
 

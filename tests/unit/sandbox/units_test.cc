@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <stdexcept>
+#include <limits>
+#include <string>
 
 namespace tally::sandbox {
 namespace {
@@ -50,15 +51,35 @@ TEST(UnitsTest, WhatWasWrittenIsReadBackWhateverItsLength) {
 
 TEST(UnitsTest, AProductIsRoundedOnceHalvesAwayFromZero) {
   const auto product = [](const char* a, const char* b) {
-    return whole_product(read_units(a), read_units(b));
+    return cents_of(read_units(a), read_units(b));
   };
   EXPECT_EQ(product("7.5", "2.5"), 19) << "18.75";
   EXPECT_EQ(product("3", "0.5"), 2);
   EXPECT_EQ(product("-3", "0.5"), -2);
   EXPECT_EQ(product("0.999999999999", "0.5"), 0);
-  EXPECT_EQ(product("1000000000000000000", "9"), 9'000'000'000'000'000'000);
   EXPECT_EQ(product("0.000000000001", "1000000000000"), 1);
-  EXPECT_THROW(static_cast<void>(product("10000000000000000000", "1")), std::overflow_error);
+}
+
+TEST(UnitsTest, AProductBeyondAnyBillIsTheMostOfOne) {
+  const std::string huge = "99999999999999999999999999.999999999999";
+  const auto product = [](const std::string& a, const std::string& b) {
+    return cents_of(read_units(a), read_units(b));
+  };
+  EXPECT_EQ(product("999999999999.4", "1"), kMostCents);
+  EXPECT_EQ(product("999999999999.5", "1"), kMostCents);
+  EXPECT_EQ(product(huge, "99999999"), kMostCents);
+  EXPECT_EQ(product("-" + huge, "0.000000000001"), -kMostCents);
+  EXPECT_EQ(product(huge, huge), kMostCents);
+  EXPECT_EQ(product(huge, "0"), 0);
+  EXPECT_EQ(truncated(read_units(huge)), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(truncated(read_units("-7.9")), -7);
+}
+
+TEST(UnitsTest, ADoubleIsRoundedToTwelveDecimals) {
+  EXPECT_EQ(text_of(units_of_double(10000.000000018848)), "10000.000000018848");
+  EXPECT_EQ(text_of(units_of_double(0.1 + 0.2)), "0.3") << "its error is in the 17th decimal";
+  EXPECT_EQ(text_of(units_of_double(-0.0)), "0");
+  EXPECT_EQ(text_of(units_of_double(999'999'999'999'999.0)), "999999999999999");
 }
 
 }  // namespace
