@@ -87,6 +87,14 @@ const std::vector<Choice>& choices() {
   return all;
 }
 
+bool is_account(std::string_view text) {
+  constexpr std::string_view kPrefix = "acct_";
+  return text.size() > kPrefix.size() && text.starts_with(kPrefix) &&
+         text.find_first_not_of(
+             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") ==
+             std::string_view::npos;
+}
+
 Refused wrong(std::string_view name, std::string_view wanted) {
   return invalid_request(fmt::format("{} is {}", name, wanted), "", name);
 }
@@ -154,6 +162,13 @@ Refused change_one(Behaviour& of, const std::string& name, const json& value) {
     of.api_version = value;
     return std::nullopt;
   }
+  if (name == "account") {
+    if (!value.is_string() || !is_account(value.get_ref<const std::string&>())) {
+      return wrong(name, "an id such as acct_test_1");
+    }
+    of.account = value;
+    return std::nullopt;
+  }
   if (name == "error_codes") return change_codes(value, of.error_codes);
   return invalid_request(fmt::format("there is no setting {}", name), "", name);
 }
@@ -180,6 +195,7 @@ json Behaviour::shown() const {
   for (std::size_t i = 0; i < kChecks; ++i) {
     if (async_checks[i]) out["async_checks"].push_back(kCheckNames[i]);
   }
+  out["account"] = account;
   out["api_version"] = api_version;
   out["error_codes"] = error_codes;
   return out;

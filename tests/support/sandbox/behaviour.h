@@ -74,6 +74,7 @@ struct Behaviour {
   StreamRate stream_rate = StreamRate::kEvents;
   Payments payments = Payments::kSucceed;
   std::string api_version = std::string(kApiVersion);
+  std::string account;  // "": one is drawn when the first request comes
   HeaderFlag limiter_should_retry = HeaderFlag::kAbsent;
   std::array<bool, kChecks> async_checks = {false, false, false, false, true};
   std::map<std::string, std::string> error_codes = {};

@@ -45,6 +45,7 @@ Reply Sandbox::route(const Call& call) {
   if (call.is("POST", kMeters)) return create_meter(call);
   if (call.is("GET", kMeters)) return list_meters(call);
   if (call.is("POST", "/v1/customers")) return create_customer(call);
+  if (call.is("GET", "/v1/account")) return account(call);
   std::string_view rest;
   if (call.is_below("/v1/billing/meters/", rest)) return route_meter(call, rest);
   if (call.is_below("/v1/customers/", rest)) return route_customer(call, rest);
@@ -58,6 +59,23 @@ Reply Sandbox::route(const Call& call) {
     return *billed;
   }
   return unknown_url(call.method, call.path);
+}
+
+// That of the key, of which there is one.
+Reply Sandbox::account(const Call& call) {
+  if (auto refused = call.form.check({{"expand[]"}})) return *refused;
+  return {200,
+          {{"id", behaviour_.account},
+           {"object", "account"},
+           {"business_type", nullptr},
+           {"charges_enabled", true},
+           {"country", "US"},
+           {"default_currency", "usd"},
+           {"details_submitted", true},
+           {"email", nullptr},
+           {"metadata", json::object()},
+           {"payouts_enabled", true},
+           {"type", "standard"}}};
 }
 
 Reply Sandbox::route_meter(const Call& call, std::string_view rest) {

@@ -1,5 +1,6 @@
 #include "tests/support/sandbox/sandbox.h"
 
+#include "runtime/crypto/crypto.h"
 #include "runtime/log/log.h"
 #include "tests/support/sandbox/auth.h"
 #include "tests/support/sandbox/call.h"
@@ -90,6 +91,7 @@ http::Response Sandbox::handle(const http::Request& request) {
   const auto alone = [&](const auto& work) {
     const std::lock_guard lock(mutex_);
     return whole([&] {
+      if (behaviour_.account.empty()) draw_account();
       settle();
       auto done = work();
       keep_changes();
@@ -101,6 +103,13 @@ http::Response Sandbox::handle(const http::Request& request) {
   if (!path.starts_with("/sandbox/")) return alone([&] { return stripe_call(request); });
   // A long list becomes text while others go on.
   return response_of(alone([&] { return sandbox_call(request); }));
+}
+
+// Another for each state file, and the same whenever it is read again.
+void Sandbox::draw_account() {
+  const json drawn = {{"account", "acct_test_" + runtime::crypto::random_hex(8)}};
+  require("account", behaviour_.change(drawn));
+  journal_.add({{"settings", drawn}});
 }
 
 void Sandbox::settle() {

@@ -65,6 +65,7 @@ class Sandbox {
   using Time = std::chrono::steady_clock::time_point;
 
   [[nodiscard]] std::int64_t now() const;
+  void draw_account();
   // Does what is due: counts and rejects events, makes their reports, ends periods, finalizes.
   // Each step of the clock is one line of the state file; what is done after the last one is part
   // of the line of the request.
@@ -98,6 +99,7 @@ class Sandbox {
   [[nodiscard]] static std::string identity_of(const Call& call);
   void complete(Reply& reply, const Call& call) const;
   [[nodiscard]] Reply route(const Call& call);
+  [[nodiscard]] Reply account(const Call& call);
   [[nodiscard]] Reply route_meter(const Call& call, std::string_view rest);
   [[nodiscard]] Reply create_meter(const Call& call);
   [[nodiscard]] Reply list_meters(const Call& call);

@@ -69,6 +69,30 @@ TEST_F(StateFileTest, AReportIsThatOfTheSettingsUnderWhichItWasRejected) {
   EXPECT_EQ(type["sample_errors"][0]["request"]["identifier"], "named");
 }
 
+TEST_F(StateFileTest, AnAccountIsThatOfItsFileUnlessToldOtherwise) {
+  const auto account = [&] { return json(call("GET", "/v1/account"))["id"].get<std::string>(); };
+  const std::string first = account();
+  EXPECT_THAT(first, testing::MatchesRegex("acct_test_[0-9a-f]{16}"));
+  restart();
+  EXPECT_EQ(account(), first);
+  start_with({{"account", "acct_test_other"}}, path_);
+  EXPECT_EQ(account(), "acct_test_other");
+  restart();
+  EXPECT_EQ(account(), first) << "the command line's is not kept";
+  set({{"account", "acct_test_moved"}});
+  restart();
+  EXPECT_EQ(account(), "acct_test_moved");
+  for (const char* wrong : {"", "acct_", "cus_1", "acct_a b"}) {
+    EXPECT_EQ(settings({{"account", wrong}}).status, 400) << wrong;
+  }
+  start_with(nlohmann::json::object(), "");
+  const std::string second = account();
+  start_with(nlohmann::json::object(), "");
+  EXPECT_NE(account(), second) << "another book, another account";
+  EXPECT_EQ(json(call("GET", "/v1/account"))["object"], "account");
+  EXPECT_EQ(call("GET", "/v1/account?surprise=1").status, 400);
+}
+
 TEST_F(StateFileTest, TheCommandLinesSettingsWin) {
   set({{"answer_delay_ms", 70}, {"seed", 9}});
   start_with({{"answer_delay_ms", 250}}, path_);

@@ -97,6 +97,8 @@ TEST_F(WebhooksTest, EventsAreSentSignedInTheirOrder) {
     const Json event = Json::parse(one.body);
     const std::string id = event["id"];
     EXPECT_EQ(get("/v1/events/" + id), event);
+    EXPECT_EQ(event["livemode"], false);
+    EXPECT_FALSE(event.contains("account")) << "that of the key, not of a connected one";
   }
   EXPECT_TRUE(deliver().empty());
   EXPECT_EQ(states()["delivered"], 4);
