@@ -194,13 +194,14 @@ Reply Sandbox::fate_call(const http::Request& request) {
   billing_.set_cause(nullptr);
   if (request.path() == "/sandbox/subscriptions") {
     static const std::set<std::string> kStatuses = {
-        "incomplete", "incomplete_expired", "trialing", "active", "past_due", "unpaid", "paused"};
+        "incomplete", "incomplete_expired", "active", "past_due", "unpaid", "paused"};
     const std::string id = wanted.at("subscription");
     const std::string status = wanted.at("status");
     const json* subscription = documents_.find("subscription", id);
     if (subscription == nullptr) return no_such("subscription", id);
     if ((*subscription)["status"] == "canceled" || !kStatuses.contains(status)) {
-      return invalid_request("a status of Stripe's other than canceled, of what is not canceled");
+      return invalid_request(
+          "a status of Stripe's other than canceled and trialing, of what is not canceled");
     }
     billing_.set_status(id, status, now());
     return {200, {{"subscription", id}, {"status", status}}};

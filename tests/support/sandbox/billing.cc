@@ -130,31 +130,32 @@ std::string Billing::subscribe(const NewSubscription& wanted, std::int64_t now) 
   const std::int64_t anchor = wanted.anchor.value_or(wanted.trial_end.value_or(now));
   const std::int64_t end = wanted.trial_end.value_or(edge_after(anchor, rhythm, now));
   const auto cancel_at = wanted.cancel_at_period_end ? std::optional(end) : wanted.cancel_at;
-  json subscription = {{"id", id},
-                       {"object", "subscription"},
-                       {"billing_cycle_anchor", anchor},
-                       {"billing_mode", {{"type", wanted.billing_mode}}},
-                       {"cancel_at", or_null(cancel_at)},
-                       {"cancel_at_period_end", wanted.cancel_at_period_end},
-                       {"canceled_at", cancel_at ? json(now) : json(nullptr)},
-                       {"collection_method", wanted.collection_method},
-                       {"created", now},
-                       {"currency", "usd"},
-                       {"customer", wanted.customer},
-                       {"ended_at", nullptr},
-                       {"items",
-                        {{"object", "list"},
-                         {"data", json::array()},
-                         {"has_more", false},
-                         {"url", "/v1/subscription_items?subscription=" + id}}},
-                       {"latest_invoice", nullptr},
-                       {"livemode", false},
-                       {"metadata", wanted.metadata},
-                       {"start_date", start},
-                       {"status", wanted.trial_end ? "trialing" : "active"},
-                       {"trial_end", or_null(wanted.trial_end)},
-                       {"trial_start", wanted.trial_end ? json(now) : json(nullptr)},
-                       {"sandbox", {{"items", 0}, {"period_start", start}, {"period_end", end}}}};
+  json subscription = {
+      {"id", id},
+      {"object", "subscription"},
+      {"billing_cycle_anchor", anchor},
+      {"billing_mode", {{"type", wanted.billing_mode}}},
+      {"cancel_at", or_null(cancel_at)},
+      {"cancel_at_period_end", wanted.cancel_at_period_end},
+      {"canceled_at", cancel_at ? json(now) : json(nullptr)},
+      {"collection_method", wanted.collection_method},
+      {"created", now},
+      {"currency", documents_.find("price", wanted.items.at(0).price)->at("currency")},
+      {"customer", wanted.customer},
+      {"ended_at", nullptr},
+      {"items",
+       {{"object", "list"},
+        {"data", json::array()},
+        {"has_more", false},
+        {"url", "/v1/subscription_items?subscription=" + id}}},
+      {"latest_invoice", nullptr},
+      {"livemode", false},
+      {"metadata", wanted.metadata},
+      {"start_date", start},
+      {"status", wanted.trial_end ? "trialing" : "active"},
+      {"trial_end", or_null(wanted.trial_end)},
+      {"trial_start", wanted.trial_end ? json(now) : json(nullptr)},
+      {"sandbox", {{"items", 0}, {"period_start", start}, {"period_end", end}}}};
   for (const ItemChange& item : wanted.items) add_item(subscription, item, start, now);
   json invoice = new_invoice(subscription, "subscription_create", now);
   for (const json& item : subscription["items"]["data"]) add_nothing(invoice, item);
@@ -168,7 +169,7 @@ void Billing::change_item(json& subscription, json& item, const ItemChange& want
                           std::int64_t now) {
   for (const auto& [key, value] : wanted.metadata) item["metadata"][key] = value;
   if (wanted.quantity) item["quantity"] = *wanted.quantity;
-  if (wanted.price.empty() || wanted.price == item["price"]["id"]) return;
+  if (wanted.price.empty() || item["price"]["id"] == wanted.price) return;
   json period = ended_period(item, now);
   if (subscription["status"] == "trialing") {
     drop(std::move(period), "trial");
@@ -282,7 +283,11 @@ void Billing::end_period(json subscription, std::int64_t now) {
     emit("customer.subscription.updated", subscription, now, before);
   }
   add_waiting_items(invoice);
-  draft(std::move(subscription), std::move(invoice), behaviour_.grace_s, now);
+  // Shorter than the period.
+  const std::int64_t next =
+      edge_after(subscription["billing_cycle_anchor"], rhythm_of(items.at(0)["price"]), now);
+  const std::int64_t grace_s = std::min(behaviour_.grace_s, next - now - 1);
+  draft(std::move(subscription), std::move(invoice), grace_s, now);
 }
 
 void Billing::close(json& subscription, std::int64_t now) {

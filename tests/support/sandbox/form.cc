@@ -81,7 +81,14 @@ Form Form::parse(std::string_view text) {
     if (pair.empty()) continue;
     const auto equals = std::min(pair.find('='), pair.size());
     const std::string_view value = pair.substr(std::min(pair.size(), equals + 1));
-    form.values_[unescaped(pair.substr(0, equals))] = unescaped(value);
+    const std::string key = unescaped(pair.substr(0, equals));
+    const bool is_new = form.values_.try_emplace(key, unescaped(value)).second;
+    if (is_new) continue;
+    if (key.ends_with("[]")) {
+      form.others_[key].push_back(unescaped(value));
+    } else {
+      form.repeated_ = key;
+    }
   }
   return form;
 }
@@ -106,6 +113,10 @@ std::map<std::string, std::string> Form::map_of(std::string_view name) const {
 }
 
 Refused Form::check(const std::vector<Parameter>& known) const {
+  if (!repeated_.empty()) {
+    return invalid_request(fmt::format("Received the parameter twice: {}", repeated_),
+                           "parameter_invalid", repeated_);
+  }
   for (const auto& [key, value] : values_) {
     const auto parameter = std::find_if(known.begin(), known.end(),
                                         [&](const Parameter& p) { return takes(p.name, key); });
@@ -143,6 +154,10 @@ Refused Form::check_text() const {
   for (const auto& [key, value] : values_) {
     if (is_utf8(key) && is_utf8(value)) continue;
     return invalid_request("A parameter is not valid UTF-8.", "", is_utf8(key) ? key : "");
+  }
+  for (const auto& [key, values] : others_) {
+    if (std::all_of(values.begin(), values.end(), is_utf8)) continue;
+    return invalid_request("A parameter is not valid UTF-8.", "", key);
   }
   return std::nullopt;
 }
@@ -193,7 +208,12 @@ std::map<std::size_t, Form> Form::forms_of(std::string_view name) const {
 std::vector<std::string> Form::list_of(std::string_view name) const {
   std::vector<std::string> out;
   for (const auto& [key, value] : values_) {
-    if (takes(fmt::format("{}[]", name), key)) out.push_back(value);
+    if (!takes(fmt::format("{}[]", name), key)) continue;
+    out.push_back(value);
+    const auto others = others_.find(key);
+    if (others != others_.end()) {
+      out.insert(out.end(), others->second.begin(), others->second.end());
+    }
   }
   return out;
 }
@@ -202,6 +222,11 @@ std::string Form::fingerprint() const {
   std::string out;
   for (const auto& [key, value] : values_) {
     out += fmt::format("{}:{}={}:{}&", key.size(), key, value.size(), value);
+  }
+  for (const auto& [key, values] : others_) {
+    for (const std::string& value : values) {
+      out += fmt::format("{}:{}={}:{}&", key.size(), key, value.size(), value);
+    }
   }
   return out;
 }

@@ -21,7 +21,8 @@ struct Parameter {
   std::size_t max_characters = 0;  // 0: without bound
 };
 
-// The parameters of one request by their whole key; of a repeated key the last stands. Plain value.
+// The parameters of one request by their whole key. A key that ends in "[]" may be there again and
+// again; check() refuses any other that is. Plain value.
 class Form {
  public:
   [[nodiscard]] static Form parse(std::string_view text);
@@ -33,7 +34,7 @@ class Form {
   [[nodiscard]] std::map<std::size_t, Form> forms_of(std::string_view name) const;
   // "lookup_keys" -> the values of lookup_keys[], lookup_keys[0], …
   [[nodiscard]] std::vector<std::string> list_of(std::string_view name) const;
-  // A parameter that is unknown, too long, empty or missing, as Stripe words it.
+  // A parameter that is unknown, there twice, too long, empty or missing, as Stripe words it.
   [[nodiscard]] Refused check(const std::vector<Parameter>& known) const;
   // The integer under `key`; a text that is none is refused.
   [[nodiscard]] Refused integer(std::string_view key, std::optional<std::int64_t>& out) const;
@@ -48,6 +49,8 @@ class Form {
 
  private:
   std::map<std::string, std::string, std::less<>> values_;
+  std::map<std::string, std::vector<std::string>> others_;  // "x[]" -> its values after the first
+  std::string repeated_;  // another key that is there twice; "": none
 };
 
 // As RFC 3629 has it: no overlong forms, no surrogates.

@@ -161,6 +161,9 @@ Refused Sandbox::read_item_price(const Call& call, json& item) {
     item["pricing"] = {{"type", "price_details"},
                        {"price_details", {{"price", *id}, {"product", (*of)["product"]}}},
                        {"unit_amount_decimal", (*of)["unit_amount_decimal"]}};
+    if ((*of)["currency"] != item["currency"]) {
+      return declined("The price is of another currency.");
+    }
     item["sandbox"]["price"] = *of;
     unit_amount = read_units((*of)["unit_amount_decimal"].get<std::string>());
   }
@@ -195,6 +198,9 @@ Refused Sandbox::read_item_place(const Call& call, json& item) {
     const json* of = documents_.find("invoice", *invoice);
     if (of == nullptr || (*of)["customer"] != item["customer"]) {
       return declined("No such invoice: '" + *invoice + "'", "resource_missing");
+    }
+    if ((*of)["currency"] != item["currency"]) {
+      return declined("The invoice is of another currency.");
     }
     if ((*of)["status"] != "draft") {
       return declined("The invoice is no longer a draft.", "invoice_not_editable");

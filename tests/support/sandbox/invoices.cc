@@ -196,7 +196,8 @@ void Billing::add_waiting_items(json& invoice) {
   for (const std::string& id : ids) {
     const json& item = *documents_.find("invoiceitem", id);
     const json& wanted = item["sandbox"]["subscription"];
-    if (wanted.is_null() || wanted == subscription_of(invoice)) add_item_line(invoice, item);
+    const bool fits = wanted.is_null() || wanted == subscription_of(invoice);
+    if (fits && item["currency"] == invoice["currency"]) add_item_line(invoice, item);
   }
 }
 

@@ -24,6 +24,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -135,6 +136,8 @@ class Sandbox {
   [[nodiscard]] Reply cancel_subscription(const Call& call, const nlohmann::json& subscription);
   [[nodiscard]] Refused read_items(const Call& call, const nlohmann::json* subscription,
                                    std::vector<ItemChange>& out);
+  [[nodiscard]] Refused check_together(const nlohmann::json& one,
+                                       const std::map<std::string, std::string>& prices) const;
   [[nodiscard]] Reply create_invoice_item(const Call& call);
   [[nodiscard]] Refused read_item_price(const Call& call, nlohmann::json& item);
   [[nodiscard]] Refused read_item_place(const Call& call, nlohmann::json& item);

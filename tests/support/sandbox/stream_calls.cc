@@ -30,7 +30,20 @@ Reply invalid(std::string_view message) {
   return v2_error(400, "invalid_parameters", message, "invalid_request_error");
 }
 
-// Whole seconds of a time in UTC; nullopt when it is none.
+// The seconds of "Z", "+01:00" or "-01:00"; nullopt when it is none.
+std::optional<std::int64_t> read_offset(std::string_view text) {
+  if (text == "Z") return 0;
+  const auto digit = [&](std::size_t at) { return text[at] >= '0' && text[at] <= '9'; };
+  const bool has_shape = text.size() == 6 && (text[0] == '+' || text[0] == '-') && text[3] == ':' &&
+                         digit(1) && digit(2) && digit(4) && digit(5);
+  if (!has_shape) return std::nullopt;
+  const auto number = [&](std::size_t at) { return (text[at] - '0') * 10 + text[at + 1] - '0'; };
+  if (number(1) > 23 || number(4) > 59) return std::nullopt;
+  const std::int64_t seconds = number(1) * 3'600 + number(4) * 60;
+  return text[0] == '+' ? seconds : -seconds;
+}
+
+// Whole seconds of a time of RFC 3339; nullopt when it is none, as that of a 13th month.
 std::optional<std::int64_t> read_rfc3339(const std::string& text) {
   std::tm parts{};
   int read = 0;
@@ -42,10 +55,17 @@ std::optional<std::int64_t> read_rfc3339(const std::string& text) {
   if (rest.starts_with('.')) {
     rest.remove_prefix(std::min(rest.find_first_not_of("0123456789", 1), rest.size()));
   }
-  if (rest != "Z") return std::nullopt;
+  const auto offset = read_offset(rest);
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;
-  return ::timegm(&parts);
+  const std::tm said = parts;
+  const std::int64_t seconds = ::timegm(&parts);
+  // timegm() makes the 1st of March of the 29th of February of a year that has none.
+  const bool is_one = said.tm_mon == parts.tm_mon && said.tm_mday == parts.tm_mday &&
+                      said.tm_hour == parts.tm_hour && said.tm_min == parts.tm_min &&
+                      said.tm_sec == parts.tm_sec;
+  if (!offset || !is_one) return std::nullopt;
+  return seconds - *offset;
 }
 
 // One event of the stream as a draft; refused when it has not the shape of one.
@@ -64,6 +84,10 @@ Refused read_draft(const json& sent, std::int64_t now, Draft& out) {
   }
   for (const auto& [key, value] : sent["payload"].items()) {
     if (!value.is_string()) return invalid("values of payload are strings");
+    if (count_characters(key) > kMaxName ||
+        count_characters(value.get_ref<const std::string&>()) > kMaxName) {
+      return invalid("keys and values of payload have at most 100 characters");
+    }
     out.payload[key] = value;
   }
   out.event_name = sent["event_name"];
@@ -71,7 +95,7 @@ Refused read_draft(const json& sent, std::int64_t now, Draft& out) {
   out.timestamp = now;
   if (sent.contains("timestamp")) {
     const auto time = read_rfc3339(sent["timestamp"]);
-    if (!time) return invalid("timestamp is a time of RFC 3339 in UTC");
+    if (!time) return invalid("timestamp is a time of RFC 3339");
     out.timestamp = *time;
   }
   if (count_characters(out.event_name) > kMaxName || count_characters(out.identifier) > kMaxName) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 namespace tally::sandbox {
 namespace {
@@ -60,6 +61,9 @@ Refused Sandbox::read_items(const Call& call, const json* subscription,
           "The price specified is set to `type=one_time` but this field only accepts "
           "prices with `type=recurring`.");
     }
+    if (price != nullptr && !(*price)["active"].get<bool>()) {
+      return declined("The price specified is inactive. This field only accepts active prices.");
+    }
     const json* after = price != nullptr ? price : documents_.find("price", prices[item.id]);
     if (item.quantity && is_metered(*after)) {
       return declined("A metered item has no quantity of its own.");
@@ -70,10 +74,27 @@ Refused Sandbox::read_items(const Call& call, const json* subscription,
     out.push_back(std::move(item));
   }
   if (prices.empty()) return declined("A subscription has at least one item.");
-  const Rhythm first = rhythm_of(*documents_.find("price", prices.begin()->second));
-  for (const auto& [item, price] : prices) {
-    if (rhythm_of(*documents_.find("price", price)) == first) continue;
-    return declined("All items of a subscription here have the same interval.");
+  const std::string& first = prices.begin()->second;
+  return check_together(subscription == nullptr ? *documents_.find("price", first)
+                                                : (*subscription)["items"]["data"].at(0)["price"],
+                        prices);
+}
+
+// Whether the prices of items go together, and with one that the subscription has.
+Refused Sandbox::check_together(const json& one,
+                                const std::map<std::string, std::string>& prices) const {
+  std::set<std::string> seen;
+  for (const auto& [item, id] : prices) {
+    const json& price = *documents_.find("price", id);
+    if (!seen.insert(id).second) {
+      return declined("A price is in a subscription once: " + id);
+    }
+    if (!(rhythm_of(price) == rhythm_of(one))) {
+      return declined("The items of a subscription here have one interval, which stays.");
+    }
+    if (price["currency"] != one["currency"]) {
+      return declined("The items of a subscription have one currency.");
+    }
   }
   return std::nullopt;
 }

@@ -6,6 +6,8 @@
 
 #include <atomic>
 #include <future>
+#include <map>
+#include <mutex>
 #include <semaphore>
 
 namespace tally::sandbox {

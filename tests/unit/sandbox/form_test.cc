@@ -61,6 +61,19 @@ TEST(FormTest, IndexedFormsAreReadByIndexAndCheckedByShape) {
   }
 }
 
+TEST(FormTest, AListIsReadWholeAndAnyOtherKeyThatIsThereTwiceIsRefused) {
+  const Form list = Form::parse("keys[]=b&keys[]=a&keys[]=c&other[]=x");
+  EXPECT_EQ(list.list_of("keys"), (std::vector<std::string>{"b", "a", "c"}));
+  EXPECT_FALSE(list.check({{"keys[]"}, {"other[]"}}));
+  EXPECT_NE(list.fingerprint(), Form::parse("keys[]=b&other[]=x").fingerprint());
+  EXPECT_TRUE(Form::parse("keys[]=b&keys[]=%ff").check_text());
+  for (const char* twice : {"a=1&a=2", "a=1&a=1", "m[k]=1&m[k]=2", "l[0]=1&l[0]=2"}) {
+    const auto refused = Form::parse(twice).check({{"a"}, {"m[*]"}, {"l[]"}});
+    ASSERT_TRUE(refused) << twice;
+    EXPECT_EQ(refused->body["error"]["code"], "parameter_invalid") << twice;
+  }
+}
+
 TEST(FormTest, ABooleanIsTrueOrFalse) {
   const Form form = Form::parse("a=true&b=false&c=1");
   std::optional<bool> out;

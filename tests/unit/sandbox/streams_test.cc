@@ -58,13 +58,16 @@ class StreamsTest : public SandboxTest {
 TEST_F(StreamsTest, ASessionsTokenLetsEventsIn) {
   Json at = one("b", "2.5");
   at["timestamp"] = "2027-01-15T07:59:30.250Z";
-  const auto taken = stream({one("a", "1"), at});
+  Json elsewhere = one("c", "4");
+  elsewhere["timestamp"] = "2027-01-15T09:29:40+01:30";
+  const auto taken = stream({one("a", "1"), at, elsewhere});
   EXPECT_EQ(taken.status, 200) << taken.body;
   EXPECT_EQ(json(taken), Json::object());
-  EXPECT_EQ(totals()["tokens"]["total"], "3.5");
+  EXPECT_EQ(totals()["tokens"]["total"], "7.5");
   const Json events = json(call("GET", "/sandbox/oracle/events"))["events"];
   EXPECT_EQ(events[0]["timestamp"], kStart);
   EXPECT_EQ(events[1]["timestamp"], kStart - 30);
+  EXPECT_EQ(events[2]["timestamp"], kStart - 20);
 }
 
 TEST_F(StreamsTest, ATokenLivesFifteenMinutes) {
@@ -147,10 +150,20 @@ TEST_F(StreamsTest, ACallIsTakenWholeOrNotAtAll) {
   number["payload"]["value"] = 1;
   Json surprise = one("x", "1");
   surprise["surprise"] = "x";
-  Json when = one("x", "1");
-  when["timestamp"] = "yesterday";
-  for (const Json& wrong : {without_name, number, surprise, when, Json(1), Json::object()}) {
+  Json long_key = one("x", "1");
+  long_key["payload"][std::string(101, 'k')] = "1";
+  const Json long_value = one("x", std::string(101, '1'));
+  for (const Json& wrong :
+       {without_name, number, surprise, long_key, long_value, Json(1), Json::object()}) {
     EXPECT_EQ(stream({one("good", "1"), wrong}).status, 400) << wrong;
+  }
+  for (const char* when :
+       {"yesterday", "2027-13-01T00:00:00Z", "2027-02-29T00:00:00Z", "2027-01-15T99:99:00Z",
+        "2027-01-15T07:59:60Z", "2027-01-15T07:59:30", "2027-01-15T07:59:30+24:00",
+        "2027-01-15T07:59:30+1:00", "2027-01-15T07:59:30.5+0100"}) {
+    Json wrong = one("x", "1");
+    wrong["timestamp"] = when;
+    EXPECT_EQ(stream({one("good", "1"), wrong}).status, 400) << when;
   }
   EXPECT_EQ(stream({}).status, 400);
   EXPECT_EQ(json_call("/v2/billing/meter_event_stream", "{", token_).status, 400);

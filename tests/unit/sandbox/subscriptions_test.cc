@@ -205,8 +205,10 @@ TEST_F(SubscriptionsTest, StatusesAreSetOnRequestAndTold) {
   EXPECT_EQ(newest["type"], "customer.subscription.updated");
   EXPECT_EQ(newest["data"]["previous_attributes"]["status"], "active");
   EXPECT_EQ(newest["data"]["object"]["status"], "past_due");
-  const std::string none = Json{{"subscription", id}, {"status", "canceled"}}.dump();
-  EXPECT_EQ(call("POST", "/sandbox/subscriptions", none).status, 400);
+  for (const char* status : {"canceled", "trialing"}) {
+    const std::string none = Json{{"subscription", id}, {"status", status}}.dump();
+    EXPECT_EQ(call("POST", "/sandbox/subscriptions", none).status, 400) << status;
+  }
 }
 
 TEST_F(SubscriptionsTest, WhatMakesNoSubscriptionIsRefused) {
@@ -231,6 +233,58 @@ TEST_F(SubscriptionsTest, WhatMakesNoSubscriptionIsRefused) {
   EXPECT_EQ(get("/v1/subscriptions")["data"].size(), 0U);
 }
 
+TEST_F(SubscriptionsTest, PricesThatDoNotGoTogetherAreRefused) {
+  const std::string id = subscribe()["id"];
+  const std::string euros =
+      post("/v1/prices", "currency=eur&product=p&unit_amount=5&recurring[interval]=month")["id"];
+  const std::string yearly =
+      post("/v1/prices", "currency=usd&product=p&unit_amount=5&recurring[interval]=year")["id"];
+  const std::string idle = post("/v1/prices",
+                                "currency=usd&product=p&unit_amount=5&recurring[interval]=month&"
+                                "active=false")["id"];
+  const std::string first = "customer=cus_1&items[0][price]=" + price_ + "&items[1][price]=";
+  const std::string item = subscription(id)["items"]["data"][0]["id"];
+  for (const std::string& other : {price_, euros, yearly, idle}) {
+    EXPECT_EQ(call("POST", "/v1/subscriptions", first + other).status, 400) << other;
+    EXPECT_EQ(call("POST", "/v1/subscriptions/" + id, "items[0][price]=" + other).status, 400);
+  }
+  EXPECT_EQ(
+      call("POST", "/v1/subscriptions/" + id, "items[0][id]=" + item + "&items[0][price]=" + yearly)
+          .status,
+      400)
+      << "the interval stays";
+  const Json of_euros = post("/v1/subscriptions", "customer=cus_1&items[0][price]=" + euros);
+  EXPECT_EQ(of_euros["currency"], "eur");
+  EXPECT_EQ(invoices()[0]["currency"], "eur");
+  post("/v1/invoiceitems", "customer=cus_1&amount=7");
+  now_ = kMonthOn;
+  const Json drafts = invoices();
+  ASSERT_EQ(drafts.size(), 4U);
+  EXPECT_EQ(drafts[0]["lines"]["data"].size() + drafts[1]["lines"]["data"].size(), 3U)
+      << "usage, a fee, and the item on the invoice of its currency";
+  for (const Json& draft : {drafts[0], drafts[1]}) {
+    EXPECT_EQ(draft["lines"]["data"].size(), draft["currency"] == "usd" ? 2U : 1U);
+  }
+}
+
+// The grace is shorter than the period, and what is due in one second is done in one order: usage
+// is counted, the old invoice frozen, the period ended.
+TEST_F(SubscriptionsTest, ADaysInvoiceIsFrozenBeforeTheNextDayEnds) {
+  const std::string daily = post("/v1/prices",
+                                 "currency=usd&product=p&unit_amount=2&recurring[interval]=day&"
+                                 "recurring[usage_type]=metered&recurring[meter]=" +
+                                     meter_)["id"];
+  set({{"grace_s", 72 * kHour}});
+  post("/v1/subscriptions", "customer=cus_1&items[0][price]=" + daily);
+  use("3", kStart);
+  now_ = kStart + kDay;
+  EXPECT_EQ(invoices()[0]["automatically_finalizes_at"], kStart + 2 * kDay - 1);
+  set({{"grace_s", kDay - 1}});
+  now_ = kStart + 2 * kDay - 1;
+  EXPECT_EQ(invoices()[0]["status"], "paid");
+  EXPECT_EQ(invoices()[0]["total"], 6);
+}
+
 TEST_F(SubscriptionsTest, APricesMeterIsThereAndActiveAndItsLookupKeyItsOwn) {
   const std::string base = "currency=usd&product=p&unit_amount=5&recurring[interval]=month";
   for (const std::string more :
@@ -248,6 +302,8 @@ TEST_F(SubscriptionsTest, APricesMeterIsThereAndActiveAndItsLookupKeyItsOwn) {
   EXPECT_EQ(found[0]["id"], next);
   EXPECT_TRUE(get("/v1/prices/" + first)["lookup_key"].is_null());
   EXPECT_EQ(get("/v1/prices/" + price_)["recurring"]["meter"], meter_);
+  post("/v1/prices", base + "&lookup_key=more");
+  EXPECT_EQ(get("/v1/prices?lookup_keys[]=pro&lookup_keys[]=more")["data"].size(), 2U);
   call("POST", "/v1/billing/meters/" + meter_ + "/deactivate");
   EXPECT_EQ(
       call("POST", "/v1/prices", base + "&recurring[usage_type]=metered&recurring[meter]=" + meter_)
