@@ -216,8 +216,13 @@ Reply Sandbox::route_customer(const Call& call, std::string_view id) {
 
 // v2 answers errors in a shape of its own.
 Reply Sandbox::core_event(const Call& call, std::string_view id) {
-  const json* event = reports_.find(id, now());
-  if (call.method == "GET" && event != nullptr) return {200, *event};
+  const auto end = id.ends_with(kTwin) ? id.size() - kTwin.size() : id.size();
+  const json* event = reports_.find(id.substr(0, end), now());
+  if (call.method == "GET" && event != nullptr) {
+    json shown = *event;
+    shown["id"] = id;
+    return {200, std::move(shown)};
+  }
   return {404,
           {{"error", {{"code", "not_found"}, {"message", fmt::format("No such event: {}", id)}}}},
           Keep::kNo};

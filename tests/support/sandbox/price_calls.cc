@@ -193,6 +193,9 @@ Reply Sandbox::list_prices(const Call& call) {
 // nullopt: another's.
 std::optional<Reply> Sandbox::route_billing(const Call& call) {
   std::string_view rest;
+  const auto is_kept = [&](const json& event) {
+    return now() - event["created"].get<std::int64_t>() <= kReportKeptSeconds;
+  };
   if (call.is("POST", kPrices)) return create_price(call);
   if (call.is("GET", kPrices)) return list_prices(call);
   if (call.is_below("/v1/prices/", rest) && call.method == "GET") {
@@ -203,13 +206,11 @@ std::optional<Reply> Sandbox::route_billing(const Call& call) {
   if (call.is("GET", "/v1/subscriptions")) return list_subscriptions(call);
   if (call.is_below("/v1/subscriptions/", rest)) return route_subscription(call, rest);
   if (call.is("GET", "/v1/events")) {
-    return listed(call, "event", {"type"}, {}, [](const json&) { return true; });
+    return listed(call, "event", {"type"}, {}, is_kept);
   }
   if (call.is_below("/v1/events/", rest) && call.method == "GET") {
     const json* event = documents_.find("event", rest);
-    const bool is_kept =
-        event != nullptr && now() - (*event)["created"].get<std::int64_t>() <= kReportKeptSeconds;
-    return is_kept ? Reply{200, *event} : no_such("event", rest);
+    return event != nullptr && is_kept(*event) ? Reply{200, *event} : no_such("event", rest);
   }
   return std::nullopt;
 }

@@ -23,8 +23,9 @@ constexpr std::int64_t kLiveSeconds = 3 * kDaySeconds;
 constexpr std::array<std::int64_t, 3> kTestRetries = {1'200, 3'600, 7'200};
 constexpr std::int64_t kTolerance = 300;
 
-constexpr std::array<std::string_view, 8> kKinds = {"stale", "future", "duplicate", "late",
-                                                    "lost",  "forged", "tampered",  "unsigned"};
+constexpr std::array<std::string_view, 9> kKinds = {
+    "stale", "future", "duplicate", "twin", "late", "lost", "forged", "tampered", "unsigned"};
+constexpr std::array<std::string_view, 5> kMembers = {"kind", "match", "count", "rate", "value"};
 
 // What is sent besides the true event, and must be refused.
 bool is_attack(std::string_view kind) {
@@ -127,6 +128,10 @@ void Webhooks::remove(const std::string& id) {
 Refused Webhooks::add_faults(const json& wanted) {
   std::vector<Fault> added;
   for (const json& one : wanted.is_array() ? wanted : json::array({wanted})) {
+    for (const auto& [name, value] : one.items()) {
+      if (std::find(kMembers.begin(), kMembers.end(), name) != kMembers.end()) continue;
+      return invalid_request(fmt::format("a fault of webhooks has no {}", name), "", name);
+    }
     Fault fault{one.at("kind"), one.value("match", ""), 1, 0, one.value("value", std::int64_t{0})};
     if (one.contains("count")) fault.count = whole_number(one["count"]);
     if (one.contains("rate")) fault.rate = one["rate"].get<double>();
@@ -155,34 +160,38 @@ json Webhooks::shown_faults() const {
   return out;
 }
 
-std::map<std::string, std::int64_t> Webhooks::strike(const json& event,
-                                                     const std::string& endpoint) {
-  std::map<std::string, std::int64_t> struck;
-  const std::string type = event["type"];
+Webhooks::Struck Webhooks::strike_counted(std::string_view type) {
+  Struck struck;
   for (Fault& fault : faults_) {
-    if (type.find(fault.match) == std::string::npos || struck.contains(fault.kind)) continue;
-    if (fault.rate > 0) {
-      const std::string what = fault.kind + event["id"].get<std::string>() + endpoint;
-      const auto seed = static_cast<std::uint64_t>(behaviour_.seed);
-      if (fraction_of(draw(seed, what)) >= fault.rate) continue;
-    } else if (fault.count-- <= 0) {
-      continue;
-    }
+    const bool fits = fault.rate == 0 && type.find(fault.match) != std::string_view::npos;
+    if (!fits || struck.contains(fault.kind)) continue;
     struck[fault.kind] = fault.value;
+    --fault.count;
   }
   std::erase_if(faults_, [](const Fault& fault) { return fault.rate == 0 && fault.count <= 0; });
-  for (const auto& [kind, value] : struck) ++counts_[kind];
   return struck;
 }
 
+void Webhooks::strike_drawn(const json& event, const std::string& endpoint, Struck& struck) const {
+  const std::string type = event["type"];
+  for (const Fault& fault : faults_) {
+    const bool fits = fault.rate > 0 && type.find(fault.match) != std::string::npos;
+    if (!fits || struck.contains(fault.kind)) continue;
+    const std::string what = fault.kind + event["id"].get<std::string>() + endpoint;
+    const auto seed = static_cast<std::uint64_t>(behaviour_.seed);
+    if (fraction_of(draw(seed, what)) < fault.rate) struck[fault.kind] = fault.value;
+  }
+}
+
 void Webhooks::add_delivery(const json& event, const json& endpoint, const std::string& kind,
-                            std::int64_t due) {
+                            std::int64_t due, bool lost) {
   keep({{"id", documents_.next_id("delivery", "dl")},
         {"object", "delivery"},
         {"event", event["id"]},
         {"type", event["type"]},
         {"endpoint", endpoint["id"]},
         {"kind", kind},
+        {"lost", lost},
         {"created", due},
         {"due", due},
         {"state", "waiting"},
@@ -194,6 +203,7 @@ void Webhooks::add_delivery(const json& event, const json& endpoint, const std::
 std::int64_t Webhooks::announce(const json& event, bool thin, std::int64_t now) {
   std::int64_t count = 0;
   const std::string type = event["type"];
+  std::optional<Struck> counted;
   for (const auto& [id, endpoint] : documents_.all("webhook_endpoint")) {
     const json& types = endpoint["enabled_events"];
     const bool is_wanted = std::any_of(types.begin(), types.end(),
@@ -201,22 +211,47 @@ std::int64_t Webhooks::announce(const json& event, bool thin, std::int64_t now) 
     if (!is_wanted || endpoint["status"] != "enabled" || endpoint["sandbox"]["thin"] != thin) {
       continue;
     }
-    const auto struck = strike(event, id);
-    for (const auto& [kind, value] : struck) {
-      if (is_attack(kind)) add_delivery(event, endpoint, kind, now);
-    }
-    const auto late = struck.find("late");
-    const std::int64_t due =
-        late == struck.end() ? now : now + std::max<std::int64_t>(late->second, 1);
-    std::string kind;
-    for (const char* one : {"lost", "future", "stale"}) {
-      if (struck.contains(one)) kind = one;
-    }
-    add_delivery(event, endpoint, kind, due);
-    if (struck.contains("duplicate")) add_delivery(event, endpoint, "duplicate", due);
+    // A count is of events: it strikes at each endpoint that wants this one.
+    if (!counted) counted = strike_counted(type);
+    Struck struck = *counted;
+    strike_drawn(event, id, struck);
+    deliver(event, endpoint, struck, now);
     ++count;
   }
   return count;
+}
+
+void Webhooks::deliver(const json& event, const json& endpoint, const Struck& struck,
+                       std::int64_t now) {
+  for (const auto& [kind, value] : struck) {
+    ++counts_[kind];
+    if (is_attack(kind)) add_delivery(event, endpoint, kind, now);
+  }
+  const auto late = struck.find("late");
+  const std::int64_t due =
+      late == struck.end() ? now : now + std::max<std::int64_t>(late->second, 1);
+  add_delivery(event, endpoint,
+               struck.contains("stale")    ? "stale"
+               : struck.contains("future") ? "future"
+                                           : "",
+               due, struck.contains("lost"));
+  if (const auto again = struck.find("duplicate"); again != struck.end()) {
+    add_delivery(event, endpoint, "duplicate", again->second > 0 ? now + again->second : due);
+  }
+  if (const auto twin = struck.find("twin"); twin != struck.end()) {
+    add_delivery(twin_of(event), endpoint, "twin", twin->second > 0 ? now + twin->second : due);
+  }
+}
+
+// Another event of the same change.
+json Webhooks::twin_of(json event) {
+  if (event["object"] == "event") {
+    event["id"] = documents_.next_id("event", "evt");
+    documents_.put(event);
+  } else {
+    event["id"] = event["id"].get<std::string>() + std::string(kTwin);
+  }
+  return event;
 }
 
 void Webhooks::keep(json delivery) {
@@ -288,7 +323,8 @@ void Webhooks::told(const std::string& id, int status, std::int64_t now) {
   json& tries = delivery["tries"];
   tries.push_back({{"at", now}, {"status", status}});
   const bool is_taken = status >= 200 && status < 300;
-  const bool is_lost = kind == "lost" && tries.size() == 1;
+  // The first 2xx that would end it.
+  const bool is_lost = is_taken && delivery["lost"].get<bool>();
   const bool is_off = skew_of(kind) != 0 && tries.size() == 1;
   if (is_taken && (is_off || is_attack(kind))) {
     delivery["state"] = "accepted_though_" + kind;
@@ -297,6 +333,7 @@ void Webhooks::told(const std::string& id, int status, std::int64_t now) {
   } else if (is_taken && !is_lost) {
     delivery["state"] = "delivered";
   } else {
+    if (is_lost) delivery["lost"] = false;
     const auto next =
         until_next_try(behaviour_.webhook_retries, static_cast<std::int64_t>(tries.size()),
                        now - delivery["created"].get<std::int64_t>());

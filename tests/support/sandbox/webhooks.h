@@ -26,6 +26,9 @@ namespace tally::sandbox {
 // http on the loopback, with a path or without: nothing else is ever sent to.
 [[nodiscard]] bool is_local_url(std::string_view url);
 
+// Ends the id of a report's second event; that of a snapshot event is as any other.
+constexpr std::string_view kTwin = "_twin";
+
 // One POST that is to be made. `number` says which when its answer is told.
 struct Outgoing {
   std::string number;
@@ -76,11 +79,14 @@ class Webhooks {
     double rate = 0;         // 0: by count
     std::int64_t value = 0;  // seconds
   };
-  // The kinds that strike this event at this endpoint, each drawn for itself.
-  [[nodiscard]] std::map<std::string, std::int64_t> strike(const Json& event,
-                                                           const std::string& endpoint);
+  using Struck = std::map<std::string, std::int64_t>;  // kind -> value
+  // The kinds that strike this event by count; and at this endpoint, each drawn for itself.
+  [[nodiscard]] Struck strike_counted(std::string_view type);
+  void strike_drawn(const Json& event, const std::string& endpoint, Struck& struck) const;
+  void deliver(const Json& event, const Json& endpoint, const Struck& struck, std::int64_t now);
+  [[nodiscard]] Json twin_of(Json event);
   void add_delivery(const Json& event, const Json& endpoint, const std::string& kind,
-                    std::int64_t due);
+                    std::int64_t due, bool lost = false);
   [[nodiscard]] std::string body_of(const Json& delivery, const Json& endpoint) const;
   // As it is sent now, signed.
   [[nodiscard]] Outgoing made_of(const Json& delivery, const Json& endpoint,

@@ -136,20 +136,84 @@ TEST_F(WebhooksTest, WhatIsNotTakenIsTriedAgainWithAFreshTimeAndTheSameBytes) {
 }
 
 TEST_F(WebhooksTest, AfterThreeDaysItIsGivenUpAndATestAccountTriesThreeTimesMore) {
+  const auto tried = [&](const std::string& retries) {
+    SetUp();
+    set({{"webhook_retries", retries}});
+    happen();
+    for (int minute = 0; minute < 60 * 24 * 5; minute += 5, now_ += 300) deliver(500);
+    const Json row = get("/sandbox/deliveries")["deliveries"][0];
+    EXPECT_EQ(row["state"], "given_up");
+    std::vector<std::int64_t> ages;
+    for (const Json& one : row["tries"]) {
+      ages.push_back(one["at"].get<std::int64_t>() - row["created"].get<std::int64_t>());
+    }
+    return ages;
+  };
+  EXPECT_EQ(tried("live"), (std::vector<std::int64_t>{0, 300, 2'100, 9'300, 27'300, 63'300, 106'500,
+                                                      149'700, 192'900, 236'100}));
+  EXPECT_EQ(tried("test"), (std::vector<std::int64_t>{0, 1'200, 4'800, 12'000}));
+}
+
+TEST_F(WebhooksTest, EventsAreKeptForThirtyDays) {
   happen();
-  int tries = 0;
-  for (int hour = 0; hour < 24 * 5; ++hour, now_ += kHour) {
-    tries += static_cast<int>(deliver(500).size());
-  }
-  EXPECT_GT(tries, 5);
-  EXPECT_EQ(states()["given_up"], 1);
-  set({{"webhook_retries", "test"}});
+  const Json event = get("/v1/events")["data"][0];
+  now_ += 30 * kDay;
+  EXPECT_EQ(get("/v1/events")["data"][0], event);
+  now_ += 1;
+  EXPECT_EQ(get("/v1/events")["data"], Json::array());
+  EXPECT_EQ(call("GET", "/v1/events/" + event["id"].get<std::string>()).status, 404);
+}
+
+// A receiver that knows events by their ids alone takes one change twice.
+TEST_F(WebhooksTest, ATwinIsAnotherEventOfTheSameChange) {
+  hook(R"({"url":"http://localhost:9/thin","thin":true})");
+  hook_faults(R"({"kind":"twin","count":2,"value":60})");
   happen();
-  tries = 0;
-  for (int hour = 0; hour < 24 * 5; ++hour, now_ += kHour) {
-    tries += static_cast<int>(deliver(500).size());
-  }
-  EXPECT_EQ(tries, 4);
+  const Json first = Json::parse(deliver().at(0).body);
+  now_ += 60;
+  const Json second = Json::parse(deliver().at(0).body);
+  EXPECT_NE(second["id"], first["id"]);
+  EXPECT_EQ(second["data"], first["data"]);
+  EXPECT_EQ(get("/v1/events/" + second["id"].get<std::string>()), second);
+  call("DELETE", "/v1/customers/cus_1");
+  event("a", "1");
+  now_ += 200;
+  const auto sent = deliver();
+  ASSERT_EQ(sent.size(), 3U) << "the deleted customer's, twice, and a report";
+  hook_faults(R"({"kind":"twin","match":"error_report"})");
+  event("b", "1");
+  now_ += 20;
+  const auto reports = deliver();
+  ASSERT_EQ(reports.size(), 2U);
+  const Json thin = Json::parse(reports[0].body);
+  const Json other = Json::parse(reports[1].body);
+  EXPECT_NE(other["id"], thin["id"]);
+  const auto data = [&](const Json& of) {
+    return get("/v2/core/events/" + of["id"].get<std::string>())["data"];
+  };
+  EXPECT_EQ(data(other), data(thin));
+}
+
+TEST_F(WebhooksTest, ACountIsOfEventsAndNotOfEndpoints) {
+  hook(R"({"url":"http://localhost:9/"})");
+  hook_faults(R"({"kind":"duplicate"})");
+  happen();
+  EXPECT_EQ(deliver().size(), 4U);
+  happen();
+  EXPECT_EQ(deliver().size(), 2U);
+}
+
+TEST_F(WebhooksTest, KindsStrikeTogether) {
+  hook_faults(R"([{"kind":"stale"},{"kind":"lost"},{"kind":"duplicate","value":7200}])");
+  happen();
+  EXPECT_TRUE(is_signed(deliver(400).at(0), "whsec_1", now_ - 600));
+  now_ += 300;
+  EXPECT_EQ(deliver(200).size(), 1U) << "whose answer is lost";
+  now_ += 1'800;
+  EXPECT_EQ(deliver(200).size(), 1U);
+  now_ += 2 * kHour;
+  EXPECT_EQ(deliver(200).size(), 1U) << "the duplicate, hours after";
+  EXPECT_EQ(states(), (Json{{"delivered", 2}}));
 }
 
 TEST_F(WebhooksTest, ARolledSecretSignsBesideTheOldOneForItsTime) {
@@ -317,7 +381,8 @@ TEST_F(WebhooksTest, FaultsByRateHangOnTheEventAndTheSeedAlone) {
 TEST_F(WebhooksTest, WrongFaultsEndpointsAndSecretsAreRefused) {
   for (const char* wrong :
        {R"({"kind":"none"})", R"({"kind":"stale","count":0})", R"({"kind":"stale","rate":2})",
-        R"({"kind":"stale","rate":1,"count":1})", R"({"match":"x"})", "1", "{"}) {
+        R"({"kind":"stale","rate":1,"count":1})", R"({"kind":"stale","cuont":2})",
+        R"({"match":"x"})", "1", "{"}) {
     EXPECT_EQ(call("POST", "/sandbox/webhook_faults", wrong).status, 400) << wrong;
   }
   EXPECT_EQ(json(call("GET", "/sandbox/webhook_faults")).size(), 0U);
@@ -396,6 +461,22 @@ TEST_F(WebhooksStateTest, WhatIsNotDeliveredIsSentAfterARestart) {
   EXPECT_EQ(again->number, second->number);
   EXPECT_EQ(again->body, second->body);
   EXPECT_FALSE(take());
+}
+
+TEST_F(WebhooksStateTest, AReportThatIsNotDeliveredIsSentAfterARestartToo) {
+  call("POST", "/sandbox/webhook_endpoints", R"({"url":"http://127.0.0.1:9/","thin":true})");
+  meter();
+  call("DELETE", "/v1/customers/cus_1");
+  event("a", "1");
+  now_ += 20;
+  const Json thin = json(call("GET", "/sandbox/notifications"))["notifications"];
+  ASSERT_EQ(thin.size(), 1U);
+  restart();
+  std::stop_source stopped;
+  stopped.request_stop();
+  const auto sent = sandbox_->wait_for_delivery(stopped.get_token());
+  ASSERT_TRUE(sent);
+  EXPECT_EQ(Json::parse(sent->body), thin[0]);
 }
 
 }  // namespace
