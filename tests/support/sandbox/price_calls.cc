@@ -53,7 +53,7 @@ Reply Sandbox::listed(const Call& call, std::string_view object,
   if (auto refused = call.form.integer("created[gte]", from)) return *refused;
   if (auto refused = call.form.integer("created[lt]", before)) return *refused;
   if (auto refused = call.form.integer("created[lte]", until)) return *refused;
-  json rows = json::array();
+  std::vector<const json*> rows;
   const Documents::Kind& all = documents_.all(object);
   for (auto entry = all.rbegin(); entry != all.rend(); ++entry) {
     const json& document = entry->second;
@@ -64,7 +64,7 @@ Reply Sandbox::listed(const Call& call, std::string_view object,
       const auto wanted = call.form.find(name);
       return !wanted || !document.contains(name) || document[name] == *wanted;
     });
-    if (in_time && is_asked_for && takes(document)) rows.push_back(document);
+    if (in_time && is_asked_for && takes(document)) rows.push_back(&document);
   }
   return page_of(rows, page, call.path);
 }

@@ -47,13 +47,20 @@ Reply declined(std::string_view message, std::string_view code) {
 }
 
 Reply page_of(const json& rows, const PageRequest& request, std::string_view url) {
+  std::vector<const json*> all;
+  for (const json& row : rows) all.push_back(&row);
+  return page_of(all, request, url);
+}
+
+Reply page_of(const std::vector<const json*>& rows, const PageRequest& request,
+              std::string_view url) {
   if (request.limit < 1 || request.limit > 100) {
     return invalid_request("This value must be between 1 and 100.", "parameter_invalid_integer",
                            "limit");
   }
   const auto position = [&](const std::string& id) {
     const auto found =
-        std::find_if(rows.begin(), rows.end(), [&](const json& row) { return row["id"] == id; });
+        std::find_if(rows.begin(), rows.end(), [&](const json* row) { return (*row)["id"] == id; });
     return static_cast<std::size_t>(found - rows.begin());
   };
   const std::size_t count = static_cast<std::size_t>(request.limit);
@@ -71,7 +78,7 @@ Reply page_of(const json& rows, const PageRequest& request, std::string_view url
   if (more && backward) begin = end - count;
   if (more && !backward) end = begin + count;
   json page = json::array();
-  for (std::size_t i = begin; i < end; ++i) page.push_back(rows[i]);
+  for (std::size_t i = begin; i < end; ++i) page.push_back(*rows[i]);
   return {200, {{"object", "list"}, {"data", std::move(page)}, {"has_more", more}, {"url", url}}};
 }
 

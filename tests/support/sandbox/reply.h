@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tally::sandbox {
 
@@ -38,13 +39,17 @@ using Refused = std::optional<Reply>;  // nullopt: nothing to object to
 // "Mon, 23 Nov 2026 02:30:00 GMT", as the Date header has it.
 [[nodiscard]] std::string http_date(std::int64_t unix_seconds);
 
-// One page of `rows` (objects with an "id", in the order of the answer) as Stripe's lists cut it:
-// `limit` 1..100, default 10, after or before an id. A cursor that is not there is refused.
+// One page of `rows`, which outlive the call (objects with an "id", in the order of the answer) as
+// Stripe's lists cut it: `limit` 1..100, default 10, after or before an id. A cursor that is not
+// there is refused.
 struct PageRequest {
   std::int64_t limit = 10;
   std::string starting_after;
   std::string ending_before;
 };
+[[nodiscard]] Reply page_of(const std::vector<const nlohmann::json*>& rows,
+                            const PageRequest& request, std::string_view url);
+// The same of an array.
 [[nodiscard]] Reply page_of(const nlohmann::json& rows, const PageRequest& request,
                             std::string_view url);
 
