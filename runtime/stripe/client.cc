@@ -14,9 +14,19 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr std::string_view kHidden = "[hidden]";
 constexpr std::size_t kShownBodyBytes = 120;
 constexpr std::size_t kShownProblemBytes = 200;
 constexpr std::size_t kMaxRequestIdBytes = 100;
+
+std::string hidden(std::string text, std::string_view key) {
+  if (key.empty()) return text;
+  for (std::size_t at = text.find(key); at != std::string::npos;
+       at = text.find(key, at + kHidden.size())) {
+    text.replace(at, key.size(), kHidden);
+  }
+  return text;
+}
 
 std::optional<std::int64_t> number_of(std::string_view text) {
   std::int64_t number = 0;
@@ -25,7 +35,8 @@ std::optional<std::int64_t> number_of(std::string_view text) {
   return number;
 }
 
-void read_error(Answer& answer) {
+// JSON may escape what the body holds: its texts are looked at once more.
+void read_error(Answer& answer, std::string_view key) {
   const Json json = Json::parse(answer.body, nullptr, false);
   const bool has_error = json.is_object() && json.contains("error") && json["error"].is_object();
   if (!has_error) {
@@ -34,9 +45,9 @@ void read_error(Answer& answer) {
   }
   const Json& error = json["error"];
   answer.is_stripe_error = true;
-  answer.error_type = text_at(error, {"type"});
-  answer.error_code = text_at(error, {"code"});
-  answer.message = text_at(error, {"message"});
+  answer.error_type = hidden(text_at(error, {"type"}), key);
+  answer.error_code = hidden(text_at(error, {"code"}), key);
+  answer.message = hidden(text_at(error, {"message"}), key);
 }
 
 http::Request request_with(const std::string& key) {
@@ -88,26 +99,27 @@ http::Request post_request(const std::string& target, std::string form,
   return request;
 }
 
-Answer read_answer(const http::Outcome& outcome) {
+Answer read_answer(http::Outcome outcome, std::string_view key) {
   Answer answer;
   answer.fate = outcome.fate;
   if (outcome.fate != http::Fate::kAnswered) {
-    answer.message = outcome.problem;
+    answer.message = hidden(std::move(outcome.problem), key);
     return answer;
   }
   const http::Headers& headers = outcome.response.headers;
   answer.status = outcome.response.status;
-  answer.body = outcome.response.body;
-  answer.request_id = core::printable_ascii(headers.get("Request-Id"), kMaxRequestIdBytes);
+  answer.body = hidden(std::move(outcome.response.body), key);
+  answer.request_id = core::printable_ascii(hidden(std::string(headers.get("Request-Id")), key),
+                                            kMaxRequestIdBytes);
   answer.is_replayed = headers.get("Idempotent-Replayed") == "true";
-  answer.rate_limited_reason = headers.get("Stripe-Rate-Limited-Reason");
+  answer.rate_limited_reason = hidden(std::string(headers.get("Stripe-Rate-Limited-Reason")), key);
   // Only whole seconds are understood: Retry-After as a date is never seen from Stripe.
   answer.retry_after_seconds = number_of(headers.get("Retry-After"));
   answer.date = parse_http_date(headers.get("Date"));
   const std::string_view should_retry = headers.get("Stripe-Should-Retry");
   if (should_retry == "true" || should_retry == "false")
     answer.should_retry = should_retry == "true";
-  read_error(answer);
+  read_error(answer, key);
   return answer;
 }
 
@@ -119,13 +131,15 @@ std::string problem_of(const Answer& answer) {
 }
 
 Answer Client::get(const std::string& target) {
-  return read_answer(client_.send(get_request(target, endpoint_.key), endpoint_.timeout));
+  return read_answer(client_.send(get_request(target, endpoint_.key), endpoint_.timeout),
+                     endpoint_.key);
 }
 
 Answer Client::post(const std::string& target, const std::string& form,
                     const std::string& idempotency_key) {
   return read_answer(
-      client_.send(post_request(target, form, idempotency_key, endpoint_.key), endpoint_.timeout));
+      client_.send(post_request(target, form, idempotency_key, endpoint_.key), endpoint_.timeout),
+      endpoint_.key);
 }
 
 }  // namespace tally::runtime::stripe

@@ -34,7 +34,8 @@ struct Answer {
 [[nodiscard]] http::Request post_request(const std::string& target, std::string form,
                                          const std::string& idempotency_key,
                                          const std::string& key);
-[[nodiscard]] Answer read_answer(const http::Outcome& outcome);
+// Wherever the key stands in it, "[hidden]" stands in the answer; so texts may be cut afterwards.
+[[nodiscard]] Answer read_answer(http::Outcome outcome, std::string_view key);
 // Of an answer that is not the wanted one, for people: its status and text; printable ASCII.
 [[nodiscard]] std::string problem_of(const Answer& answer);
 // "not an answer of Stripe: " and the body's beginning.

@@ -24,7 +24,7 @@ struct StripeCall {
   outcome.response.status = status;
   outcome.response.body = body;
   outcome.response.headers = std::move(headers);
-  return runtime::stripe::read_answer(outcome);
+  return runtime::stripe::read_answer(outcome, {});
 }
 
 [[nodiscard]] inline runtime::stripe::Answer no_stripe_answer(runtime::http::Fate fate,
@@ -32,7 +32,7 @@ struct StripeCall {
   runtime::http::Outcome outcome;
   outcome.fate = fate;
   outcome.problem = problem;
-  return runtime::stripe::read_answer(outcome);
+  return runtime::stripe::read_answer(outcome, {});
 }
 
 class StripeScript final : public runtime::stripe::Api {

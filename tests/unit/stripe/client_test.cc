@@ -74,6 +74,44 @@ TEST(StripeClient, SpeaksToAServer) {
   EXPECT_EQ(client.post("/v1/x", "a=b", "k").body, "POST /v1/x a=b");
 }
 
+// Stripe masks what it repeats; a proxy need not. 107 characters are a live key's length, more than
+// what is shown of a body that is not Stripe's.
+TEST(StripeClient, AKeyThatIsRepeatedIsHiddenBeforeAnythingIsCut) {
+  const std::string secret(99, 'x');
+  const std::string key = "sk_live_" + secret;
+  const http::Server server({}, [&](const http::Request& request) {
+    const std::string said(request.header("Authorization"));
+    http::Response response;
+    response.status = request.target == "/v1/page" ? 502 : 401;
+    response.headers.add("Request-Id", said);
+    response.body =
+        request.target == "/v1/page"
+            ? "<html>" + said + " " + said + "</html>"
+            : R"({"error":{"code":")" + said + R"(","message":"Invalid API Key: )" + said + "\"}}";
+    if (request.target == "/v1/escaped")
+      response.body = R"({"error":{"message":"Invalid: \u0073k_live_)" + secret + "\"}}";
+    if (request.target == "/v1/list") {
+      response.status = 200;
+      response.body = said;
+    }
+    return response;
+  });
+  Client client({.url = "http://127.0.0.1:" + std::to_string(server.port()), .key = key});
+  for (const char* target : {"/v1/error", "/v1/page", "/v1/escaped", "/v1/list"}) {
+    const Answer answer = client.get(target);
+    ASSERT_EQ(answer.fate, http::Fate::kAnswered) << answer.message;
+    // An escaped one hides in a body that is not shown: it is an error of Stripe's.
+    const std::string body = answer.status == 401 ? std::string() : answer.body;
+    EXPECT_EQ((body + answer.message + answer.error_code + answer.request_id).find("xxx"),
+              std::string::npos)
+        << target << ": " << answer.body << answer.message;
+  }
+  EXPECT_EQ(problem_of(client.post("/v1/error", "a=b", "k")),
+            "401 Invalid API Key: Bearer [hidden]");
+  EXPECT_EQ(problem_of(client.get("/v1/page")),
+            "502 not an answer of Stripe: <html>Bearer [hidden] Bearer [hidden]</html>");
+}
+
 TEST(StripeClient, AUrlThatIsNoneIsSeenAtStart) {
   EXPECT_THROW(Client({.url = "api.stripe.com", .key = "sk_test_1"}), std::invalid_argument);
 }
