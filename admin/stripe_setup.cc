@@ -1,12 +1,12 @@
 #include "admin/stripe_setup.h"
 
 #include "admin/table.h"
+#include "core/text.h"
 #include "runtime/crypto/crypto.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <ostream>
 #include <utility>
 
@@ -20,10 +20,10 @@ using core::MeterFit;
 using core::Result;
 using runtime::http::percent_encode;
 using runtime::stripe::Api;
-using runtime::stripe::MeteredItem;
 
 // Stripe keeps what it answered under a key for a day, refusals too: so many keys are tried.
 constexpr int kMostKeys = 5;
+constexpr std::size_t kMostShownBytes = 2'000;
 
 std::string_view action_of(MeterFit fit) {
   switch (fit) {
@@ -39,10 +39,12 @@ std::string_view action_of(MeterFit fit) {
   return "";
 }
 
+// What Stripe wrote must not steer a terminal.
+std::string shown(const std::string& text) { return core::printable_ascii(text, kMostShownBytes); }
+
 // What a run found and did.
 struct Account {
   SetupPlan plan;
-  std::string subscriptions;                                 // why they were not looked at; "" else
   std::vector<std::pair<std::string, std::string>> created;  // slug, Stripe's id
   std::string result;                                        // one word
 };
@@ -59,13 +61,9 @@ void show_plan(const Account& account, std::ostream& out) {
   print_table(out, {{"meter"}, {"event_name"}, {"formula"}, {"at Stripe"}, {"to do"}}, rows);
   for (const MeterCheck& check : plan.meters) {
     for (const std::string& fault : check.faults)
-      out << fmt::format("refused: {}: {}\n", check.slug, fault);
+      out << fmt::format("refused: {}: {}\n", check.slug, shown(fault));
   }
-  for (const std::string& clash : plan.clashes) out << fmt::format("refused: {}\n", clash);
-  if (!account.subscriptions.empty()) {
-    out << fmt::format("Not looked at: two items of one customer on one meter ({}).\n",
-                       account.subscriptions);
-  }
+  for (const std::string& clash : plan.clashes) out << fmt::format("refused: {}\n", shown(clash));
   out << fmt::format("{} to create, {} ready, {} refused.\n", plan.count(MeterFit::kMissing),
                      plan.count(MeterFit::kFits),
                      plan.count(MeterFit::kUnfit) + plan.clashes.size());
@@ -93,10 +91,9 @@ std::string json_of(const Account& account) {
         json_string(is_created ? created->second : check.stripe_meter), json_list(check.faults));
   }
   return fmt::format(
-      R"({{"result":"{}","created":{},"meters":[{}],"clashes":{},"subscriptions":{}}})"
+      R"({{"result":"{}","created":{},"meters":[{}],"clashes":{},"subscriptions":"checked"}})"
       "\n",
-      account.result, account.created.size(), meters, json_list(account.plan.clashes),
-      account.subscriptions.empty() ? json_string("checked") : json_string(account.subscriptions));
+      account.result, account.created.size(), meters, json_list(account.plan.clashes));
 }
 
 Error unreadable(std::string_view what, const std::string& problem, int status) {
@@ -108,48 +105,50 @@ Error unreadable(std::string_view what, const std::string& problem, int status) 
                                       : "")};
 }
 
-// Fills the plan; an error when Stripe cannot be read.
+// Fills the plan; an error when Stripe, or any of its subscriptions, cannot be read: a plan has
+// seen both.
 Result<void> look(std::span<const core::Meter> meters, Api& api, Account& account) {
   const auto at_stripe = runtime::stripe::list_meters(api);
   if (!at_stripe.is_whole())
     return unreadable("billing meters", at_stripe.problem, at_stripe.status);
-  account.plan = plan_setup(meters, at_stripe.entries, {});
-  if (account.plan.count(MeterFit::kFits) == 0) return boost::outcome_v2::success();
   const auto items = runtime::stripe::list_metered_items(api);
-  if (items.status == 404) {
-    account.subscriptions = items.problem;
-  } else if (!items.is_whole()) {
-    return unreadable("subscriptions", items.problem, items.status);
-  }
+  if (!items.is_whole()) return unreadable("subscriptions", items.problem, items.status);
   account.plan = plan_setup(meters, at_stripe.entries, items.entries);
   return boost::outcome_v2::success();
 }
 
-// The id of the meter that was made.
+// The id of the meter where it is what was asked for.
+Result<std::string> judge(const core::Meter& meter, std::span<const core::StripeMeter> at_stripe) {
+  const MeterCheck check = core::check_stripe_meter(meter, at_stripe);
+  if (check.fit == MeterFit::kFits) return check.stripe_meter;
+  return Error{ErrorKind::kConflict,
+               fmt::format("{}: Stripe made another meter than it was asked for: {}", meter.slug,
+                           check.faults.empty() ? "it has another event_name, or is inactive"
+                                                : check.faults.front())};
+}
+
+// The id of the meter that was made. A kept answer tells of another day, and a lost one of nothing:
+// after these what is there counts. Of one event name Stripe has one active meter, so another key
+// makes no second one.
 Result<std::string> create(Api& api, const core::Meter& meter, const MeterCheck& wanted) {
   const std::string form = meter_form(wanted);
   runtime::stripe::Answer answer;
   for (int number = 1; number <= kMostKeys; ++number) {
     answer = api.post("/v1/billing/meters", form, meter_key(form, number));
-    // A kept refusal is an old one: the cause may be gone. Of one event name Stripe has one active
-    // meter, so another key makes no second one.
-    if (answer.is_ok() || !answer.is_replayed) break;
+    if (answer.is_ok() && !answer.is_replayed) {
+      const auto made = runtime::stripe::meter_of(answer.body);
+      if (made.has_value()) return judge(meter, {&*made, 1});
+    }
+    const auto at_stripe = runtime::stripe::list_meters(api);
+    if (!at_stripe.is_whole()) break;
+    if (core::check_stripe_meter(meter, at_stripe.entries).fit != MeterFit::kMissing)
+      return judge(meter, at_stripe.entries);
+    if (!answer.is_replayed) break;
   }
-  if (!answer.is_ok()) {
-    return Error{ErrorKind::kUnavailable,
-                 fmt::format("{}: {}; run it again: what was made is found then", wanted.slug,
-                             runtime::stripe::problem_of(answer))};
-  }
-  const auto made = runtime::stripe::meter_of(answer.body);
-  if (!made.has_value()) {
-    return Error{ErrorKind::kUnavailable,
-                 fmt::format("{}: {}", wanted.slug, runtime::stripe::not_of_stripe(answer.body))};
-  }
-  const MeterCheck check = core::check_stripe_meter(meter, {&*made, 1});
-  if (check.fit == MeterFit::kFits) return made->id;
-  return Error{ErrorKind::kConflict,
-               fmt::format("{}: Stripe made another meter than it was asked for: {}", wanted.slug,
-                           check.faults.empty() ? made->event_name : check.faults.front())};
+  return Error{ErrorKind::kUnavailable,
+               fmt::format("{}: {}; run it again: what was made is found then", wanted.slug,
+                           answer.is_ok() ? runtime::stripe::not_of_stripe(answer.body)
+                                          : runtime::stripe::problem_of(answer))};
 }
 
 Result<void> create_missing(std::span<const core::Meter> meters, Api& api, Account& account,
@@ -208,28 +207,13 @@ bool SetupPlan::is_refused() const { return count(MeterFit::kUnfit) > 0 || !clas
 
 SetupPlan plan_setup(std::span<const core::Meter> meters,
                      std::span<const core::StripeMeter> at_stripe,
-                     std::span<const MeteredItem> items) {
+                     std::span<const core::MeteredItem> items) {
   SetupPlan plan;
-  std::map<std::string, std::string> slugs;  // by Stripe's id
   for (const core::Meter& meter : meters) {
     if (!meter.stripe.has_value()) continue;
     plan.meters.push_back(core::check_stripe_meter(meter, at_stripe));
-    if (!plan.meters.back().stripe_meter.empty())
-      slugs.emplace(plan.meters.back().stripe_meter, meter.slug);
   }
-  std::map<std::pair<std::string, std::string>, std::vector<std::string>> series;
-  for (const MeteredItem& item : items) {
-    if (!slugs.contains(item.stripe_meter)) continue;
-    series[{item.stripe_meter, item.customer}].push_back(
-        fmt::format("{} of {}", item.item, item.subscription));
-  }
-  for (const auto& [key, of] : series) {
-    if (of.size() < 2) continue;
-    plan.clashes.push_back(
-        fmt::format("{}: customer {} has {} items on {}: {}: Stripe would bill the same use by "
-                    "each: remove all but one",
-                    slugs.at(key.first), key.second, of.size(), key.first, fmt::join(of, ", ")));
-  }
+  plan.clashes = core::double_items(plan.meters, items);
   return plan;
 }
 

@@ -30,7 +30,7 @@ struct SetupPlan {
 // Pure.
 [[nodiscard]] SetupPlan plan_setup(std::span<const core::Meter> meters,
                                    std::span<const core::StripeMeter> at_stripe,
-                                   std::span<const runtime::stripe::MeteredItem> items);
+                                   std::span<const core::MeteredItem> items);
 
 // The form that makes the meter of a check of kMissing, and its Idempotency-Key: the same for the
 // same form; another for each `number`.

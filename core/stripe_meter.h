@@ -52,8 +52,23 @@ struct MeterCheck {
 };
 
 // `meter` has a Stripe mapping (CHECKed). Of several meters of its event name the active one
-// counts. Only an active raw meter of the right formula and the standard payload keys fits.
+// counts. Only an active raw meter of the right formula and the standard payload keys fits. An
+// inactive one counts where it would fit once it is reactivated, else as if it were not there:
+// Stripe takes another of its name.
 [[nodiscard]] MeterCheck check_stripe_meter(const Meter& meter,
                                             std::span<const StripeMeter> at_stripe);
+
+// An item of a subscription whose price is metered.
+struct MeteredItem {
+  std::string customer;
+  std::string subscription;
+  std::string item;
+  std::string stripe_meter;  // id
+};
+
+// Two items or more of one customer on one of these meters, a sentence each: Stripe would bill the
+// same use by each. Items on other meters are none of tally's business.
+[[nodiscard]] std::vector<std::string> double_items(std::span<const MeterCheck> meters,
+                                                    std::span<const MeteredItem> items);
 
 }  // namespace tally::core

@@ -5,9 +5,8 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-#include <optional>
+#include <string>
+#include <vector>
 
 namespace tally::exporter::doctor {
 namespace {
@@ -17,14 +16,7 @@ using core::MeterFit;
 using runtime::http::Fate;
 
 constexpr std::string_view kWhereKeysAre = "Stripe's Dashboard, Developers, API keys";
-
-// What the key must be able to read, and how bad it is when it may not.
-struct Need {
-  std::string_view what;
-  std::string target;
-  std::string_view why;
-  Level refused = Level::kFail;
-};
+constexpr std::string_view kReadBack = "without it no row in doubt is read back";
 
 bool is_answered(const stripe::Answer& answer) { return answer.fate == Fate::kAnswered; }
 
@@ -64,22 +56,31 @@ Finding check_date(const stripe::Answer& answer, core::Timestamp before, core::T
   return check_clock("stripe clock", "Stripe's", {before, *answer.date, after, 1'000'000});
 }
 
-Finding check_need(stripe::Api& api, const Need& need) {
-  const std::string check = fmt::format("read {}", need.what);
-  const stripe::Answer answer = api.get(need.target);
-  const std::string says = stripe::problem_of(answer);
-  if (answer.is_ok()) return {Level::kOk, check, "the key may", ""};
-  if (answer.status == 403) {
-    return {need.refused, check, fmt::format("the key may not: {}", says),
-            fmt::format("give it that permission ({}): {}", kWhereKeysAre, need.why)};
+// What the key may read; `problem` is "" where it was read. `refused`: how bad it is when it may
+// not.
+Finding check_reading(std::string_view what, const std::string& problem, int status,
+                      std::string_view why, Level refused = Level::kFail) {
+  const std::string check = fmt::format("read {}", what);
+  if (problem.empty()) return {Level::kOk, check, "the key may", ""};
+  if (status == 403) {
+    return {refused, check, fmt::format("the key may not: {}", problem),
+            fmt::format("give it that permission ({}): {}", kWhereKeysAre, why)};
   }
-  if (answer.status == 404 && answer.error_code != "resource_missing") {
-    return {Level::kWarn, check, says, "the sandbox may not have it; Stripe does"};
-  }
-  // A customer of no such id: the key was let in.
-  if (answer.is_stripe_error && (answer.status == 400 || answer.status == 404))
-    return {Level::kOk, check, "the key may", ""};
-  return {Level::kFail, check, says, "run it again"};
+  return {Level::kFail, check, problem,
+          status == 400 || status == 404 ? "check --stripe-url and its version" : "run it again"};
+}
+
+Finding check_summaries(stripe::Api& api, const std::string& meter) {
+  const stripe::Answer answer =
+      api.get(fmt::format("/v1/billing/meters/{}/event_summaries"
+                          "?customer=cus_tally_doctor&start_time=0&end_time=60",
+                          runtime::http::percent_encode(meter)));
+  // Of no such customer, meter or time: the key was let in.
+  const bool is_let_in =
+      answer.is_stripe_error && (answer.status == 400 || answer.error_code == "resource_missing");
+  return check_reading("meter event summaries",
+                       answer.is_ok() || is_let_in ? std::string() : stripe::problem_of(answer),
+                       answer.status, kReadBack);
 }
 
 Finding check_meter(const core::MeterCheck& meter) {
@@ -103,13 +104,23 @@ Finding check_meter(const core::MeterCheck& meter) {
           ""};
 }
 
-Findings check_meters(std::span<const core::Meter> meters,
-                      std::span<const core::StripeMeter> at_stripe) {
-  Findings findings;
+std::vector<core::MeterCheck> check_all(std::span<const core::Meter> meters,
+                                        std::span<const core::StripeMeter> at_stripe) {
+  std::vector<core::MeterCheck> checks;
   for (const core::Meter& meter : meters) {
-    if (meter.stripe.has_value())
-      findings.push_back(check_meter(core::check_stripe_meter(meter, at_stripe)));
+    if (meter.stripe.has_value()) checks.push_back(core::check_stripe_meter(meter, at_stripe));
   }
+  return checks;
+}
+
+Findings check_items(std::span<const core::MeterCheck> meters,
+                     std::span<const core::MeteredItem> items) {
+  const std::string check = "subscription items";
+  Findings findings;
+  for (const std::string& clash : core::double_items(meters, items))
+    findings.push_back({Level::kFail, check, clash, "do so at Stripe, then run it again"});
+  if (findings.empty())
+    findings.push_back({Level::kOk, check, "no customer has two on one of these meters", ""});
   return findings;
 }
 
@@ -162,33 +173,27 @@ Findings check_stripe(stripe::Api& api, const std::string& key, std::span<const 
   findings.push_back(check_date(account, before, after));
   if (findings.front().level == Level::kFail) return findings;
 
-  const auto listing = stripe::list_meters(api);
-  const std::string meter =
-      listing.entries.empty() ? std::string("mtr_none") : listing.entries.front().id;
-  const std::array<Need, 3> needs = {{
-      {"billing meters", "/v1/billing/meters?limit=1", "without it no row in doubt is read back"},
-      {"meter event summaries",
-       fmt::format("/v1/billing/meters/{}/event_summaries"
-                   "?customer=cus_tally_doctor&start_time=0&end_time=60",
-                   runtime::http::percent_encode(meter)),
-       "without it no row in doubt is read back"},
-      {"subscriptions", "/v1/subscriptions?limit=1",
-       "tally-admin stripe apply looks for two items on one meter", Level::kWarn},
-  }};
-  for (const Need& need : needs) findings.push_back(check_need(api, need));
+  const auto at_stripe = stripe::list_meters(api);
+  findings.push_back(
+      check_reading("billing meters", at_stripe.problem, at_stripe.status, kReadBack));
+  findings.push_back(
+      check_summaries(api, at_stripe.entries.empty() ? "mtr_none" : at_stripe.entries.front().id));
+  const auto items = stripe::list_metered_items(api);
+  findings.push_back(check_reading("subscriptions", items.problem, items.status,
+                                   "two items of one customer on one meter were not looked for",
+                                   Level::kWarn));
   const auto shape = stripe::key_shape(key);
   if (shape.has_value() && shape->kind == stripe::KeyKind::kRestricted) {
     findings.push_back({Level::kWarn, "write meter events",
                         "cannot be seen without writing one, and nothing is written",
                         "see at Stripe that the restricted key may write meter events"});
   }
-  if (!listing.is_whole()) {
-    findings.push_back({Level::kFail, "meters", "they cannot be listed: " + listing.problem,
-                        "mend what is said above, then run it again"});
-    return findings;
-  }
-  const Findings of_meters = check_meters(meters, listing.entries);
-  findings.insert(findings.end(), of_meters.begin(), of_meters.end());
+  if (!at_stripe.is_whole()) return findings;
+  const std::vector<core::MeterCheck> checks = check_all(meters, at_stripe.entries);
+  for (const core::MeterCheck& check : checks) findings.push_back(check_meter(check));
+  if (!items.is_whole()) return findings;
+  const Findings of_items = check_items(checks, items.entries);
+  findings.insert(findings.end(), of_items.begin(), of_items.end());
   return findings;
 }
 

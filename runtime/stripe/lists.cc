@@ -9,6 +9,7 @@
 namespace tally::runtime::stripe {
 namespace {
 
+using core::MeteredItem;
 using Json = nlohmann::json;
 
 // An object's id, where Stripe shows either the id or the object.
@@ -33,7 +34,7 @@ std::optional<core::StripeMeter> read_meter(const Json& json) {
   core::StripeMeter meter;
   meter.id = text_at(json, {"id"});
   meter.event_name = text_at(json, {"event_name"});
-  if (meter.id.empty() || meter.event_name.empty()) return std::nullopt;
+  if (meter.id.empty()) return std::nullopt;
   meter.formula = text_at(json, {"default_aggregation", "formula"});
   meter.event_time_window = text_at(json, {"event_time_window"});
   meter.customer_type = text_at(json, {"customer_mapping", "type"});

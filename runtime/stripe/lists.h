@@ -15,14 +15,6 @@ inline constexpr std::size_t kPageEntries = 100;  // Stripe's most
 inline constexpr std::size_t kMostMeterPages = 20;
 inline constexpr std::size_t kMostSubscriptionPages = 1'000;
 
-// An item of a subscription whose price is metered.
-struct MeteredItem {
-  std::string customer;
-  std::string subscription;
-  std::string item;
-  std::string stripe_meter;  // id
-};
-
 // All of it, or a problem and the status of the answer behind it (0: there was none).
 template <class Entry>
 struct Listing {
@@ -32,13 +24,14 @@ struct Listing {
   [[nodiscard]] bool is_whole() const { return problem.empty(); }
 };
 
-// One page of GET /v1/billing/meters. nullopt: not such a page.
+// One page of GET /v1/billing/meters. nullopt: not such a page. A meter without an event name is
+// kept as it is: it is nobody's.
 struct MeterPage {
   std::vector<core::StripeMeter> meters;
   std::string more_after;  // the last id while more follow, else ""
 };
 [[nodiscard]] std::optional<MeterPage> meter_page_of(const std::string& body);
-// nullopt: not a billing meter.
+// nullopt: nothing with an id.
 [[nodiscard]] std::optional<core::StripeMeter> meter_of(const std::string& body);
 
 // Of GET /v1/account. nullopt: not an account.
@@ -51,6 +44,6 @@ struct AccountName {
 // Active or not.
 [[nodiscard]] Listing<core::StripeMeter> list_meters(Api& api);
 // Of all subscriptions that can still be billed: neither canceled nor expired.
-[[nodiscard]] Listing<MeteredItem> list_metered_items(Api& api);
+[[nodiscard]] Listing<core::MeteredItem> list_metered_items(Api& api);
 
 }  // namespace tally::runtime::stripe

@@ -12,9 +12,9 @@ namespace tally::admin {
 namespace {
 
 using core::Aggregation;
+using core::MeteredItem;
 using core::MeterFit;
 using runtime::stripe::Answer;
-using runtime::stripe::MeteredItem;
 using testing::HasSubstr;
 using testing::Not;
 using testsupport::stripe_answer;
@@ -48,7 +48,7 @@ struct Stage {
       : api([this](const StripeCall& call) {
           if (call.method == "POST") return made.at(std::min(posts++, made.size() - 1));
           if (call.target.starts_with("/v1/subscriptions")) return subscriptions;
-          return meters;
+          return posts > 0 && meters_when_posted ? *meters_when_posted : meters;
         }) {}
 
   core::Result<void> apply(const SetupRequest& request = {.confirm = [] { return true; }}) {
@@ -59,6 +59,7 @@ struct Stage {
 
   std::vector<core::Meter> wanted = {meter_of("tokens"), meter_of("seats", Aggregation::kLatest)};
   Answer meters = stripe_answer(200, list(meter_json("mtr_1", "tokens")));
+  std::optional<Answer> meters_when_posted;
   Answer subscriptions = stripe_answer(200, list(""));
   std::vector<Answer> made = {stripe_answer(200, meter_json("mtr_2", "seats", "last"))};
   std::size_t posts = 0;
@@ -179,10 +180,56 @@ TEST(StripeSetup, WhatCannotBeReadIsNotGuessed) {
   subscriptions.subscriptions = stripe_answer(403, R"({"error":{"message":"no"}})");
   EXPECT_THAT(subscriptions.apply().error().message, HasSubstr("permission"));
   EXPECT_EQ(subscriptions.posts, 0U);
-  Stage none;  // a sandbox without subscriptions
+  Stage none;
   none.subscriptions = stripe_answer(404, R"({"error":{"message":"Unrecognized request URL"}})");
-  EXPECT_TRUE(none.apply());
-  EXPECT_THAT(none.out.str(), HasSubstr("Not looked at"));
+  const auto refused = none.apply({.format = Format::kJson, .confirm = [] { return true; }});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("subscriptions cannot be read"));
+  EXPECT_EQ(none.out.str(), "");
+  EXPECT_EQ(none.posts, 0U);
+}
+
+// Also of a meter that does not fit yet, and where none fits.
+TEST(StripeSetup, ItemsAreLookedAtWhicheverMetersFit) {
+  Stage stage;
+  stage.wanted = {meter_of("tokens")};
+  stage.meters = stripe_answer(200, list(meter_json("mtr_1", "tokens", "count")));
+  const std::string items = R"([{"id":"si_1","price":{"recurring":{"meter":"mtr_1"}}},)"
+                            R"({"id":"si_2","price":{"recurring":{"meter":"mtr_1"}}}])";
+  stage.subscriptions =
+      stripe_answer(200, list(R"({"id":"sub_1","customer":"cus_1","status":"active","items":)"
+                              R"({"object":"list","data":)" +
+                              items + "}}"));
+  const SetupRequest dry{.mode = SetupRequest::Mode::kDryRun, .format = Format::kJson};
+  EXPECT_FALSE(stage.apply(dry));
+  EXPECT_THAT(stage.out.str(), HasSubstr(R"("clashes":["tokens: customer cus_1 has 2 items)"));
+  stage.meters = stripe_answer(200, list(""));
+  stage.subscriptions = stripe_answer(403, R"({"error":{"message":"no"}})");
+  EXPECT_FALSE(stage.apply(dry)) << "what was not looked at is not called checked";
+}
+
+// A kept 200 tells of a meter that may be gone by now; a lost one hides a meter that is there.
+TEST(StripeSetup, WhatIsThereCountsAndNotAKeptOrALostAnswer) {
+  Stage gone;
+  gone.wanted = {meter_of("seats", Aggregation::kLatest)};
+  gone.made = {
+      stripe_answer(200, meter_json("mtr_old", "seats", "last"), {{"Idempotent-Replayed", "true"}}),
+      stripe_answer(200, meter_json("mtr_new", "seats", "last"))};
+  EXPECT_TRUE(gone.apply());
+  EXPECT_THAT(gone.out.str(), HasSubstr("created mtr_new"));
+  EXPECT_THAT(gone.out.str(), Not(HasSubstr("mtr_old")));
+  for (const Answer& lost :
+       {stripe_answer(500, R"({"error":{"message":"ill"}})", {{"Idempotent-Replayed", "true"}}),
+        testsupport::no_stripe_answer(runtime::http::Fate::kUnknown, "timed out")}) {
+    Stage stage;
+    stage.made = {lost};
+    stage.meters_when_posted = stripe_answer(
+        200, list(meter_json("mtr_1", "tokens") + "," + meter_json("mtr_2", "seats", "last")));
+    const auto done = stage.apply();
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_THAT(stage.out.str(), HasSubstr("created mtr_2 for seats"));
+    EXPECT_EQ(stage.posts, 1U);
+  }
 }
 
 TEST(StripeSetup, AKeptRefusalIsAskedAgainWithAnotherKey) {
@@ -191,9 +238,13 @@ TEST(StripeSetup, AKeptRefusalIsAskedAgainWithAnotherKey) {
   stage.made = {stripe_answer(400, error, {{"Idempotent-Replayed", "true"}}), stage.made.front()};
   const auto done = stage.apply();
   ASSERT_TRUE(done) << done.error().message;
-  const auto& calls = stage.api.calls;
-  EXPECT_EQ(calls[calls.size() - 2].form, calls.back().form);
-  EXPECT_NE(calls[calls.size() - 2].idempotency_key, calls.back().idempotency_key);
+  std::vector<StripeCall> posts;
+  for (const StripeCall& call : stage.api.calls) {
+    if (call.method == "POST") posts.push_back(call);
+  }
+  ASSERT_EQ(posts.size(), 2U);
+  EXPECT_EQ(posts[0].form, posts[1].form);
+  EXPECT_NE(posts[0].idempotency_key, posts[1].idempotency_key);
 
   stage.made = {stripe_answer(400, error)};
   const auto fresh = stage.apply();

@@ -55,9 +55,8 @@ TEST(StripeMeter, WhatWouldBillSomethingElseIsNamed) {
   EXPECT_NE(fault([](auto& m) { m.is_active = false; }).find("inactive"), std::string::npos);
   StripeMeter worst = good();
   worst.formula = "last";
-  worst.is_active = false;
   worst.event_time_window = "hour";
-  EXPECT_EQ(check(worst).faults.size(), 3U);
+  EXPECT_EQ(check(worst).faults.size(), 2U);
 }
 
 // An archived meter keeps its name, and Stripe lists the newest first.
@@ -72,10 +71,33 @@ TEST(StripeMeter, OfSeveralOfItsNameTheActiveOneCounts) {
   EXPECT_EQ(found.fit, MeterFit::kFits);
   EXPECT_EQ(found.stripe_meter, "mtr_now");
   const std::vector<StripeMeter> gone = {other, old};
-  EXPECT_EQ(check_stripe_meter(meter_of(Aggregation::kSum), gone).fit, MeterFit::kUnfit);
+  EXPECT_EQ(check_stripe_meter(meter_of(Aggregation::kSum), gone).fit, MeterFit::kMissing);
   const MeterCheck missing = check(other);
   EXPECT_EQ(missing.fit, MeterFit::kMissing);
   EXPECT_EQ(missing.stripe_meter, "");
+}
+
+// An unfit meter says "deactivate it"; who has done so gets a new one and no other refusal.
+TEST(StripeMeter, TheAdviceLeadsToAMeterThatFits) {
+  StripeMeter unfit = good();
+  unfit.formula = "count";
+  const MeterCheck before = check(unfit);
+  ASSERT_EQ(before.faults.size(), 1U);
+  EXPECT_NE(before.faults[0].find("deactivate mtr_1 at Stripe"), std::string::npos);
+  EXPECT_NE(before.faults[0].find("tally-admin stripe apply"), std::string::npos);
+  unfit.is_active = false;
+  EXPECT_EQ(check(unfit).fit, MeterFit::kMissing);
+  EXPECT_EQ(check(unfit).stripe_meter, "");
+  StripeMeter right = good("mtr_right");
+  right.is_active = false;
+  const std::vector<StripeMeter> both = {unfit, right};
+  const MeterCheck inactive = check_stripe_meter(meter_of(Aggregation::kSum), both);
+  EXPECT_EQ(inactive.fit, MeterFit::kUnfit);
+  EXPECT_EQ(inactive.stripe_meter, "mtr_right");
+  ASSERT_EQ(inactive.faults.size(), 1U);
+  EXPECT_NE(inactive.faults[0].find("reactivate"), std::string::npos);
+  right.is_active = true;
+  EXPECT_EQ(check(right).fit, MeterFit::kFits);
 }
 
 }  // namespace

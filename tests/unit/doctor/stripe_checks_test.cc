@@ -122,15 +122,20 @@ TEST(DoctorStripe, EachPermissionIsTried) {
   meters.changed["/v1/billing/meters?"] = stripe_answer(403, kForbidden);
   const Findings findings = meters.examine();
   EXPECT_EQ(named(findings, "read billing meters").level, Level::kFail);
-  EXPECT_EQ(named(findings, "meters").level, Level::kFail) << "and none of them is called missing";
+  for (const Finding& finding : findings) EXPECT_NE(finding.check, "meter tokens");
   EXPECT_THAT(text_of(findings), testing::Not(testing::HasSubstr("stripe apply\n")));
 
   Stripe subscriptions;
   subscriptions.changed["/v1/subscriptions"] = stripe_answer(403, kForbidden);
   EXPECT_EQ(worst(subscriptions.examine()), Level::kWarn);
-  Stripe none;
-  none.changed["/v1/subscriptions"] = stripe_answer(404, kForbidden);
-  EXPECT_EQ(worst(none.examine()), Level::kWarn);
+  for (const int status : {400, 404, 500}) {
+    Stripe none;
+    none.changed["/v1/subscriptions"] = stripe_answer(status, kForbidden);
+    EXPECT_EQ(named(none.examine(), "read subscriptions").level, Level::kFail) << status;
+    Stripe old;
+    old.changed["/v1/billing/meters?"] = stripe_answer(status, kForbidden);
+    EXPECT_EQ(named(old.examine(), "read billing meters").level, Level::kFail) << status;
+  }
   Stripe ill;
   ill.changed["event_summaries"] = stripe_answer(500, kForbidden);
   EXPECT_EQ(worst(ill.examine()), Level::kFail);
@@ -152,6 +157,30 @@ TEST(DoctorStripe, MetersThatAreNotThereOrAreOthers) {
   EXPECT_NE(named(findings, "meter tokens").says.find("formula"), std::string::npos);
   EXPECT_EQ(named(findings, "meter seats").next, "tally-admin stripe apply");
   EXPECT_EQ(named(findings, "meter low").level, Level::kWarn);
+}
+
+TEST(DoctorStripe, TwoItemsOfOneCustomerOnOneMeterFail) {
+  const auto subscription = [](const char* customer, const char* items) {
+    return fmt::format(R"({{"id":"sub_1","customer":"{}","status":"active","items":)"
+                       R"({{"object":"list","data":[{}]}}}})",
+                       customer, items);
+  };
+  const auto list = [](const std::string& data) {
+    return stripe_answer(200, R"({"object":"list","data":[)" + data + "]}");
+  };
+  constexpr const char* kItem = R"({"id":"si_1","price":{"recurring":{"meter":"mtr_1"}}})";
+  constexpr const char* kOther = R"({"id":"si_2","price":{"recurring":{"meter":"mtr_1"}}})";
+  Stripe stripe;
+  stripe.changed["/v1/subscriptions"] =
+      list(subscription("cus_1", kItem) + "," + subscription("cus_2", kOther));
+  EXPECT_EQ(named(stripe.examine(), "subscription items").level, Level::kOk);
+  stripe.changed["/v1/subscriptions"] =
+      list(subscription("cus_1", kItem) + "," + subscription("cus_1", kOther));
+  const Finding twice = named(stripe.examine(), "subscription items");
+  EXPECT_EQ(twice.level, Level::kFail);
+  EXPECT_THAT(twice.says, testing::HasSubstr("customer cus_1 has 2 items on mtr_1"));
+  stripe.changed["/v1/subscriptions"] = stripe_answer(403, kForbidden);
+  for (const Finding& finding : stripe.examine()) EXPECT_NE(finding.check, "subscription items");
 }
 
 TEST(DoctorStripe, AClockThatIsOffFails) {

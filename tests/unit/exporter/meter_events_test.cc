@@ -81,5 +81,57 @@ TEST(MeterEvents, AMinuteWithoutAMeterIsNotAnEmptyOne) {
   EXPECT_TRUE(none.answered && !none.has_meter && !none.value.has_value()) << none.problem;
 }
 
+// The Idempotency-Key is the row's own and changes apart from the identifier.
+TEST(MeterEvents, AnEventIsPostedOnceWithItsOwnIdempotencyKey) {
+  std::vector<runtime::http::Request> seen;
+  const runtime::http::Server server({}, [&](const runtime::http::Request& request) {
+    seen.push_back(request);
+    runtime::http::Response response;
+    response.body = R"({"object":"billing.meter_event","identifier":"id/1"})";
+    return response;
+  });
+  MeterEvents events(
+      {.url = fmt::format("http://127.0.0.1:{}", server.port()), .key = "sk_test_1"});
+  const MeterEvent event{"tokens", "cus_1", "7", 1'800'000'000, "id/1", "id/1/2"};
+  const ApiAnswer answer = events.send(event);
+  EXPECT_EQ(answer.reply, Reply::kAnswered);
+  EXPECT_EQ(answer.identifier, "id/1");
+  ASSERT_EQ(seen.size(), 1U);
+  EXPECT_EQ(seen[0].method, "POST");
+  EXPECT_EQ(seen[0].target, "/v1/billing/meter_events");
+  EXPECT_EQ(seen[0].header("Idempotency-Key"), "id/1/2");
+  EXPECT_EQ(seen[0].header("Authorization"), "Bearer sk_test_1");
+  EXPECT_EQ(seen[0].body, form_of(event));
+}
+
+// Who took the row may be inactive by now, and on a later page; what is of another name, or of
+// none, neither counts nor stops it.
+TEST(MeterEvents, AMinuteIsReadFromAllMetersOfItsNameActiveOrNot) {
+  const runtime::http::Server server({}, [](const runtime::http::Request& request) {
+    runtime::http::Response response;
+    const bool second = request.target.find("starting_after=mtr_1") != std::string::npos;
+    if (request.target.find("/mtr_1/event_summaries?") != std::string::npos) {
+      response.body = R"({"object":"list","data":[{"aggregated_value":0.1}]})";
+    } else if (request.target.find("/mtr_3/event_summaries?") != std::string::npos) {
+      response.body = R"({"object":"list","data":[{"aggregated_value":0.2}]})";
+    } else if (request.target.find("event_summaries") != std::string::npos) {
+      response.status = 500;
+    } else if (second) {
+      response.body = R"({"object":"list","has_more":false,"data":[{"id":"mtr_2"},)"
+                      R"({"id":"mtr_3","event_name":"tokens","status":"inactive"},)"
+                      R"({"id":"mtr_4","event_name":"token","status":"active"}]})";
+    } else {
+      response.body = R"({"object":"list","has_more":true,"data":[)"
+                      R"({"id":"mtr_1","event_name":"tokens","status":"active"}]})";
+    }
+    return response;
+  });
+  MeterEvents events(
+      {.url = fmt::format("http://127.0.0.1:{}", server.port()), .key = "sk_test_1"});
+  const MinuteReading reading = events.read_minute({"tokens", "cus_1", 1'800'000'000});
+  EXPECT_TRUE(reading.answered && reading.has_meter) << reading.problem;
+  EXPECT_EQ(reading.value, "0.3");
+}
+
 }  // namespace
 }  // namespace tally::exporter::stripe

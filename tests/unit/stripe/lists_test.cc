@@ -36,11 +36,19 @@ TEST(StripeLists, AMeterIsReadInStripesWords) {
   EXPECT_EQ(page->meters[1].event_time_window, "");
   EXPECT_EQ(page->more_after, "mtr_2");
   EXPECT_EQ(meter_page_of(list(""))->more_after, "");
-  for (const char* other :
-       {"", "<html>", "{}", R"({"object":"list"})", R"({"error":{}})",
-        R"({"object":"list","data":[{"id":"mtr_1"}]})", R"({"object":"list","data":["mtr_1"]})"}) {
+  for (const char* other : {"", "<html>", "{}", R"({"object":"list"})", R"({"error":{}})",
+                            R"({"object":"list","data":[{"event_name":"a"}]})",
+                            R"({"object":"list","data":["mtr_1"]})"}) {
     EXPECT_FALSE(meter_page_of(other).has_value()) << other;
   }
+}
+
+TEST(StripeLists, AMeterWithoutAnEventNameStopsNobody) {
+  const auto page = meter_page_of(list(R"({"id":"mtr_1"},{"id":"mtr_2","event_name":"a"})"));
+  ASSERT_TRUE(page.has_value());
+  ASSERT_EQ(page->meters.size(), 2U);
+  EXPECT_EQ(page->meters[0].event_name, "");
+  EXPECT_EQ(page->meters[1].event_name, "a");
 }
 
 TEST(StripeLists, PagesAreReadToTheEnd) {
