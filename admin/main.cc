@@ -281,7 +281,7 @@ struct WrongUsage : std::runtime_error {
 };
 
 Result<void> apply_stripe(const Settings& settings) {
-  auto endpoint = runtime::stripe::endpoint_of(settings);
+  auto endpoint = runtime::stripe::endpoint_of(runtime::stripe::given_in(settings));
   if (!endpoint) throw WrongUsage(endpoint.error().message);
   if (settings.enabled("json") && !settings.enabled("yes") && !settings.enabled("dry-run"))
     throw WrongUsage("--json asks nobody: give --yes, or --dry-run to look");

@@ -27,6 +27,8 @@ using runtime::config::Kind;
 using runtime::config::Option;
 using runtime::config::Settings;
 
+constexpr int kWrongUsage = 2;  // the exit code
+
 constexpr Option kDatabase{
     "database",
     Kind::kText,
@@ -113,13 +115,12 @@ int dry_run(const Settings& settings) {
 int doctor(const Settings& settings) {
   exporter::doctor::Settings wanted;
   wanted.conninfo = settings.text("database");
-  wanted.stripe_url = settings.text("stripe-url");
-  wanted.stripe_key = settings.text("stripe-key");
-  wanted.stripe_timeout = std::chrono::milliseconds(settings.integer("stripe-timeout-ms"));
+  wanted.stripe = runtime::stripe::given_in(settings);
   const auto findings = exporter::doctor::examine(wanted, exporter::system_now);
   const std::string text = settings.enabled("json") ? exporter::doctor::json_of(findings)
                                                     : exporter::doctor::text_of(findings);
   std::fputs(text.c_str(), stdout);
+  if (!runtime::stripe::endpoint_of(wanted.stripe)) return kWrongUsage;
   return exporter::doctor::worst(findings) == exporter::doctor::Level::kFail ? 1 : 0;
 }
 
@@ -127,11 +128,13 @@ int run(const Settings& settings) {
   // SIGTERM drains: answers that are under way are stored, nothing new is sent.
   const runtime::lifecycle::StopSignal stop;
   if (settings.enabled("dry-run")) return dry_run(settings);
-  // The way to Stripe, one for each worker; made here once so that a wrong URL is seen at start.
-  const auto named = runtime::stripe::endpoint_of(settings);
-  if (!named) throw std::invalid_argument(named.error().message);
+  // The way to Stripe, one for each worker; a wrong URL is seen at start.
+  const auto named = runtime::stripe::endpoint_of(runtime::stripe::given_in(settings));
+  if (!named) {
+    runtime::log::error("failed", {{"reason", named.error().message}});
+    return kWrongUsage;
+  }
   const runtime::stripe::Endpoint& endpoint = named.value();
-  [[maybe_unused]] const exporter::stripe::MeterEvents checked(endpoint);
   const exporter::ApiFactory apis = [endpoint] {
     return std::make_unique<exporter::stripe::MeterEvents>(endpoint);
   };

@@ -6,16 +6,13 @@
 #include "exporter/doctor/finding.h"
 #include "runtime/stripe/endpoint.h"
 
-#include <chrono>
 #include <string>
 
 namespace tally::exporter::doctor {
 
 struct Settings {
   std::string conninfo;
-  std::string stripe_url;  // "" as in runtime::stripe::endpoint_of
-  std::string stripe_key;  // likewise; in none of the findings
-  std::chrono::milliseconds stripe_timeout{30'000};
+  runtime::stripe::Given stripe;  // the key is in none of the findings
 };
 
 // Without a key it speaks to this machine alone, and with one that has not the shape of a key to

@@ -12,7 +12,6 @@ namespace tally::exporter::doctor {
 namespace {
 
 constexpr std::size_t kMostShownBytes = 1'000;
-constexpr std::string_view kHidden = "[hidden]";
 
 std::string_view word(Level level) {
   constexpr std::array<std::string_view, 3> kWords = {"ok", "warn", "fail"};
@@ -20,13 +19,6 @@ std::string_view word(Level level) {
 }
 
 std::string shown(std::string_view text) { return core::printable_ascii(text, kMostShownBytes); }
-
-void hide_in(std::string_view secret, std::string& text) {
-  for (std::size_t at = text.find(secret); at != std::string::npos;
-       at = text.find(secret, at + kHidden.size())) {
-    text.replace(at, secret.size(), kHidden);
-  }
-}
 
 }  // namespace
 
@@ -63,15 +55,6 @@ std::string json_of(const Findings& findings) {
   }
   const nlohmann::ordered_json report = {{"result", word(worst(findings))}, {"checks", checks}};
   return report.dump() + "\n";
-}
-
-void hide(std::string_view secret, Findings& findings) {
-  if (secret.empty()) return;
-  for (Finding& finding : findings) {
-    hide_in(secret, finding.check);
-    hide_in(secret, finding.says);
-    hide_in(secret, finding.next);
-  }
 }
 
 }  // namespace tally::exporter::doctor

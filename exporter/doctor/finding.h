@@ -25,7 +25,5 @@ using Findings = std::vector<Finding>;
 [[nodiscard]] std::string text_of(const Findings& findings);
 // {"result":…,"checks":[{"check":…,"level":…,"says":…,"next":…}]} and a line's end.
 [[nodiscard]] std::string json_of(const Findings& findings);
-// Where a text holds the secret, "[hidden]" stands instead. An empty secret hides nothing.
-void hide(std::string_view secret, Findings& findings);
 
 }  // namespace tally::exporter::doctor

@@ -358,8 +358,12 @@ struct Parser {
     if (auto path = from_flag(command, name + "-file")) return read_secret(*path);
     if (auto found = from_environment(name)) return found->value;
     if (auto path = look_up(command, name + "-file", file)) return read_secret(*path);
-    if (auto found = from_variable(std::string(option.customary_variable))) return found->value;
     return std::nullopt;
+  }
+
+  [[nodiscard]] static std::optional<Found> customary_value(const Option& option) {
+    if (std::getenv(environment_name(option.name).c_str()) != nullptr) return std::nullopt;
+    return from_variable(std::string(option.customary_variable));
   }
 
   [[nodiscard]] Settings settings(const Command& command) {
@@ -374,7 +378,12 @@ struct Parser {
       std::string& value = out.values_[name];
       value = option.default_value;
       if (option.secret) {
-        if (auto secret = secret_value(command, option, file)) value = std::move(*secret);
+        if (auto secret = secret_value(command, option, file)) {
+          value = std::move(*secret);
+        } else if (auto found = customary_value(option)) {
+          value = std::move(found->value);
+          out.customary_.push_back(name);
+        }
       } else if (auto found = look_up(command, name, file)) {
         value = checked(option, *found);
       }

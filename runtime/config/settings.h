@@ -3,9 +3,10 @@
 // against its bounds at start. --help and docs/operating/settings.md are made from the same table.
 // CLI11 is included by settings.cc alone.
 //
-// A variable that is set but empty counts as unset. A name in the file that no command of the
-// program knows is an error; one that only another command knows is skipped. Values of switches:
-// true, yes, on, 1 / false, no, off, 0 (on the command line --name or --name=false).
+// A variable that is set but empty counts as unset (but see customary_variable). A name in the file
+// that no command of the program knows is an error; one that only another command knows is skipped.
+// Values of switches: true, yes, on, 1 / false, no, off, 0 (on the command line --name or
+// --name=false).
 #pragma once
 
 #include "runtime/config/family.h"
@@ -35,7 +36,8 @@ struct Option {
   // Refused on the command line and in the file of settings, where others could read it: from
   // TALLY_NAME, or from a file of its own by --NAME-file (TALLY_NAME_FILE, NAME-file = PATH).
   bool secret = false;
-  // Of a secret: a variable that others name it by too; the last that is looked at.
+  // Of a secret: a variable that others name it by too; the last that is looked at, and not at all
+  // where TALLY_NAME is set, be it empty.
   std::string_view customary_variable = {};
 };
 
@@ -63,6 +65,8 @@ class Settings {
   [[nodiscard]] std::int64_t integer(std::string_view name) const;
   [[nodiscard]] bool enabled(std::string_view name) const;
   [[nodiscard]] bool has(std::string_view name) const;  // set by anyone, or has a default
+  // Whether a secret came by its customary variable, which was perhaps not meant for tally.
+  [[nodiscard]] bool is_customary(std::string_view name) const;
   // What was given of a family, by names without the prefix, a dot for each underscore.
   [[nodiscard]] const FamilyValues& family(std::string_view prefix) const;
 
@@ -70,6 +74,7 @@ class Settings {
   friend struct Parser;
   std::string command_;
   std::unordered_map<std::string, std::string> values_;
+  std::vector<std::string> customary_;  // names
   std::map<std::string, FamilyValues, std::less<>> families_;
 };
 

@@ -2,6 +2,7 @@
 #include "core/check.h"
 #include "runtime/config/settings.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace tally::runtime::config {
@@ -30,5 +31,9 @@ std::int64_t Settings::integer(std::string_view name) const {
 bool Settings::enabled(std::string_view name) const { return text(name) == "true"; }
 
 bool Settings::has(std::string_view name) const { return !text(name).empty(); }
+
+bool Settings::is_customary(std::string_view name) const {
+  return std::find(customary_.begin(), customary_.end(), name) != customary_.end();
+}
 
 }  // namespace tally::runtime::config

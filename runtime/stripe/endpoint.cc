@@ -1,6 +1,11 @@
 #include "runtime/stripe/endpoint.h"
 
+#include "runtime/http/client.h"
+
+#include <fmt/format.h>
+
 #include <array>
+#include <stdexcept>
 
 namespace tally::runtime::stripe {
 namespace {
@@ -30,12 +35,18 @@ bool is_loopback_url(std::string_view url) {
          host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-core::Result<Endpoint> endpoint_of(const std::string& url, const std::string& key,
-                                   std::chrono::milliseconds timeout) {
-  Endpoint endpoint{url, key, timeout};
-  if (url.empty()) endpoint.url = key.empty() ? kSandboxUrl : kRealUrl;
+core::Result<Endpoint> endpoint_of(const Given& given) {
+  const bool has_key = !given.key.empty();
+  if (given.url.empty() && has_key && given.is_key_customary) {
+    return core::invalid(
+        fmt::format("STRIPE_SECRET_KEY is set and --stripe-url is not: set --stripe-url {} too, or "
+                    "TALLY_STRIPE_KEY= (empty) to leave the key out and use the sandbox",
+                    kRealUrl));
+  }
+  Endpoint endpoint{given.url, given.key, given.timeout};
+  if (given.url.empty()) endpoint.url = has_key ? kRealUrl : kSandboxUrl;
   const bool loopback = is_loopback_url(endpoint.url);
-  if (key.empty() && !loopback) {
+  if (!has_key && !loopback) {
     return core::invalid("--stripe-url is " + endpoint.url +
                          ", and without a key only this machine is spoken to: set "
                          "TALLY_STRIPE_KEY or STRIPE_SECRET_KEY, give --stripe-key-file, or use "
@@ -45,13 +56,19 @@ core::Result<Endpoint> endpoint_of(const std::string& url, const std::string& ke
     return core::invalid("--stripe-url is " + endpoint.url +
                          ", which would send the key in clear text: use https://");
   }
-  if (key.empty()) endpoint.key = kSandboxKey;
+  try {
+    [[maybe_unused]] const http::Client checked(endpoint.url);
+  } catch (const std::invalid_argument& wrong) {
+    return core::invalid(fmt::format("--stripe-url: {}", wrong.what()));
+  }
+  if (!has_key) endpoint.key = kSandboxKey;
   return endpoint;
 }
 
-core::Result<Endpoint> endpoint_of(const config::Settings& settings) {
-  return endpoint_of(settings.text(kUrlOption.name), settings.text(kKeyOption.name),
-                     std::chrono::milliseconds(settings.integer(kTimeoutOption.name)));
+Given given_in(const config::Settings& settings) {
+  return {settings.text(kUrlOption.name), settings.text(kKeyOption.name),
+          settings.is_customary(kKeyOption.name),
+          std::chrono::milliseconds(settings.integer(kTimeoutOption.name))};
 }
 
 std::optional<KeyShape> key_shape(std::string_view key) {

@@ -27,10 +27,19 @@ struct Endpoint {
 // not resolve here, so only 127.x.x.x, [::1] and localhost are loopback.
 [[nodiscard]] bool is_loopback_url(std::string_view url);
 
+// What was given for it; "" where nothing was.
+struct Given {
+  std::string url;
+  std::string key;                // never logged
+  bool is_key_customary = false;  // it came by STRIPE_SECRET_KEY
+  std::chrono::milliseconds timeout{30'000};
+};
+
 // An empty `url` is api.stripe.com with a key, and the local sandbox without; without a key the
-// sandbox's own is sent. Refuses another machine without a key, and a key in clear text.
-[[nodiscard]] core::Result<Endpoint> endpoint_of(const std::string& url, const std::string& key,
-                                                 std::chrono::milliseconds timeout);
+// sandbox's own is sent. Refuses a URL that is none, another machine without a key, a key in clear
+// text, and a customary key without a URL: an environment that was made for another program does
+// not choose the real Stripe.
+[[nodiscard]] core::Result<Endpoint> endpoint_of(const Given& given);
 
 enum class KeyKind { kSecret, kRestricted };
 enum class KeyMode { kTest, kLive };
@@ -46,7 +55,7 @@ struct KeyShape {
 inline constexpr config::Option kUrlOption{
     "stripe-url", config::Kind::kText, "",
     "Where Stripe is; empty: api.stripe.com with a key, the local sandbox "
-    "(http://127.0.0.1:12111) without."};
+    "(http://127.0.0.1:12111) without. With STRIPE_SECRET_KEY it must be set."};
 inline constexpr config::Option kKeyOption{
     "stripe-key",
     config::Kind::kText,
@@ -63,6 +72,6 @@ inline constexpr config::Option kTimeoutOption{"stripe-timeout-ms",
                                                "Milliseconds after which an answer counts as lost.",
                                                100,
                                                120'000};
-[[nodiscard]] core::Result<Endpoint> endpoint_of(const config::Settings& settings);
+[[nodiscard]] Given given_in(const config::Settings& settings);
 
 }  // namespace tally::runtime::stripe

@@ -50,6 +50,10 @@ std::string slurp(const std::filesystem::path& path) {
 class StripeSetup : public testing::Test {
  protected:
   StripeSetup() : sql_(database_.migrated()) {
+    for (const char* variable :
+         {"STRIPE_SECRET_KEY", "TALLY_STRIPE_KEY", "TALLY_STRIPE_KEY_FILE", "TALLY_STRIPE_URL"}) {
+      ::unsetenv(variable);
+    }
     std::ostringstream out;
     const auto applied = admin::apply_text(sql_, kCatalogue, {}, out);
     if (!applied) throw std::runtime_error(applied.error().message);
@@ -86,8 +90,6 @@ class StripeSetup : public testing::Test {
   ExportRun run(std::vector<std::string> command, const std::vector<std::string>& more,
                 Environment environment) {
     command.front() = program(command.front());
-    for (const char* variable : {"STRIPE_SECRET_KEY", "TALLY_STRIPE_KEY", "TALLY_STRIPE_URL"})
-      environment.emplace(variable, "");  // empty is unset
     environment.emplace("TALLY_DATABASE", conninfo());
     command.insert(command.end(), more.begin(), more.end());
     Process process(command, environment, path("run"));
@@ -184,6 +186,16 @@ TEST_F(StripeSetup, AMeterOfAnotherFormulaIsRefusedAndNothingIsMade) {
   EXPECT_TRUE(found) << seen.output;
 }
 
+TEST_F(StripeSetup, WhoDeactivatesAnUnfitMeterAsToldGetsARightOne) {
+  const std::string unfit = stripe_meter("llm_tokens", "count");
+  EXPECT_THAT(apply({"--yes"}).output, HasSubstr("deactivate " + unfit + " at Stripe"));
+  stripe("POST", "/v1/billing/meters/" + unfit + "/deactivate");
+  const ExportRun made = apply({"--yes"});
+  EXPECT_EQ(made.exit_code, 0) << made.output << made.errors;
+  EXPECT_EQ(stripe_meters(), 3U);
+  EXPECT_EQ(doctor().exit_code, 0);
+}
+
 TEST_F(StripeSetup, PreaggregatedRenamedAndInactiveMetersAreRefused) {
   stripe_meter("llm_tokens", "sum", "&event_time_window=day&value_settings[event_payload_key]=n");
   const std::string gone = stripe_meter("team_seats", "last");
@@ -204,11 +216,21 @@ TEST_F(StripeSetup, ALostAnswerMakesNoSecondMeter) {
   EXPECT_EQ(first.exit_code, 0) << first.errors;
   stripe("POST", "/sandbox/faults",
          R"([{"kind":"delay_ms","value":1,"count":1,"match":"/v1/billing/meters"},
-             {"kind":"drop_after","count":2,"match":"/v1/billing/meters"},
-             {"kind":"status_500_after","count":1,"match":"/v1/billing/meters"}])");
-  ExportRun made = apply({"--yes"});
+             {"kind":"drop_after","count":2,"match":"/v1/billing/meters"}])");
+  const ExportRun made = apply({"--yes"});
   EXPECT_EQ(made.exit_code, 0) << made.output << made.errors;
   EXPECT_EQ(stripe_meters(), 2U);
+}
+
+// Stripe keeps a 500 too and replays it, whether or not the meter was made.
+TEST_F(StripeSetup, AKept500OfAMeterThatWasMadeIsNoFailure) {
+  stripe("POST", "/sandbox/faults",
+         R"([{"kind":"delay_ms","value":1,"count":1,"match":"/v1/billing/meters"},
+             {"kind":"status_500_after","count":1,"match":"/v1/billing/meters"}])");
+  const ExportRun made = apply({"--yes"});
+  EXPECT_EQ(made.exit_code, 0) << made.output << made.errors;
+  EXPECT_EQ(stripe_meters(), 2U);
+  EXPECT_EQ(stripe("GET", "/sandbox/counters")["faults"]["status_500_after"], 1);
 }
 
 TEST_F(StripeSetup, ARefusedKeyIsSaidAndNeverShown) {
@@ -222,6 +244,26 @@ TEST_F(StripeSetup, ARefusedKeyIsSaidAndNeverShown) {
   EXPECT_EQ(refused.exit_code, 1);
   EXPECT_THAT(refused.errors, HasSubstr("401"));
   EXPECT_THAT(refused.output + refused.errors, Not(HasSubstr("51Secret")));
+}
+
+TEST_F(StripeSetup, AKeyThatTheOtherSideRepeatsIsNeverShown) {
+  const std::string key = "sk_live_51" + std::string(97, 's');
+  const runtime::http::Server gate({}, [&](const runtime::http::Request& request) {
+    runtime::http::Response response;
+    response.status = 401;
+    const std::string said(request.header("Authorization"));
+    response.body = json{{"error", {{"message", "Invalid API Key provided: " + said}}}}.dump();
+    return response;
+  });
+  url_ = "http://127.0.0.1:" + std::to_string(gate.port());
+  for (const ExportRun& seen :
+       {doctor({}, {{"TALLY_STRIPE_KEY", key}}), doctor({"--json"}, {{"TALLY_STRIPE_KEY", key}}),
+        apply({"--yes"}, {{"TALLY_STRIPE_KEY", key}}),
+        apply({"--yes", "--json"}, {{"TALLY_STRIPE_KEY", key}})}) {
+    EXPECT_EQ(seen.exit_code, 1);
+    EXPECT_THAT(seen.output + seen.errors, HasSubstr("Bearer [hidden]"));
+    EXPECT_THAT(seen.output + seen.errors, Not(HasSubstr("sss")));
+  }
 }
 
 TEST_F(StripeSetup, TheKeyComesByVariableOrFileAndNeverByAFlag) {
@@ -241,15 +283,25 @@ TEST_F(StripeSetup, TheKeyComesByVariableOrFileAndNeverByAFlag) {
 }
 
 TEST_F(StripeSetup, WithoutAKeyNothingLeavesTheMachine) {
-  url_ = "https://api.stripe.com";
+  url_ = "https://192.0.2.1";  // nobody's
   const ExportRun seen = doctor();
-  EXPECT_EQ(seen.exit_code, 1);
+  EXPECT_EQ(seen.exit_code, 2);
   EXPECT_THAT(seen.output, HasSubstr("only this machine is spoken to"));
   EXPECT_THAT(seen.output, Not(HasSubstr("stripe account")));
   const ExportRun refused = apply({"--yes"});
   EXPECT_EQ(refused.exit_code, 2);
   EXPECT_THAT(refused.errors, HasSubstr("only this machine is spoken to"));
+  const ExportRun once = run({"tally-exporter", "run", "--once", "--stripe-url", url_}, {}, {});
+  EXPECT_EQ(once.exit_code, 2);
+  EXPECT_THAT(once.errors, HasSubstr("only this machine is spoken to"));
+}
+
+TEST_F(StripeSetup, AWrongUrlIsWrongUsageForAllThree) {
   EXPECT_EQ(apply({"--json"}, {{"STRIPE_SECRET_KEY", "sk_test_1"}}).exit_code, 2);
+  url_ += "/x";
+  EXPECT_EQ(doctor().exit_code, 2);
+  EXPECT_EQ(apply({"--yes"}).exit_code, 2);
+  EXPECT_EQ(run({"tally-exporter", "run", "--once", "--stripe-url", url_}, {}, {}).exit_code, 2);
 }
 
 TEST_F(StripeSetup, AClockThatIsOffIsSeen) {
@@ -280,7 +332,7 @@ TEST_F(StripeSetup, MetersBeyondTheFirstHundredAreFound) {
   EXPECT_EQ(doctor().exit_code, 0);
 }
 
-// The sandbox behind a server that answers for its subscriptions.
+// The sandbox behind a server that answers for its subscriptions, on two pages.
 TEST_F(StripeSetup, TwoItemsOfOneCustomerOnOneMeterAreRefusedOverPages) {
   ASSERT_EQ(apply({"--yes"}).exit_code, 0);
   std::string tokens;
@@ -314,6 +366,9 @@ TEST_F(StripeSetup, TwoItemsOfOneCustomerOnOneMeterAreRefusedOverPages) {
   EXPECT_EQ(refused.exit_code, 1) << refused.output << refused.errors;
   EXPECT_THAT(refused.output, HasSubstr("customer cus_acme has 2 items on " + tokens +
                                         ": si_1 of sub_1, si_2 of sub_2"));
+  const ExportRun seen = doctor();
+  EXPECT_EQ(seen.exit_code, 1);
+  EXPECT_THAT(seen.output, HasSubstr("fail  subscription items"));
   is_second_customers = true;
   EXPECT_EQ(apply({"--yes"}).exit_code, 0);
 }

@@ -33,15 +33,5 @@ TEST(DoctorFinding, TheWorstCounts) {
   EXPECT_EQ(worst({kSome[0], kSome[1]}), Level::kWarn);
 }
 
-TEST(DoctorFinding, ASecretIsHiddenWhereverItStands) {
-  Findings findings = {{Level::kFail, "k1", "Invalid key k1k1: k1", "roll k1"}};
-  hide("k1", findings);
-  EXPECT_EQ(findings[0].check, "[hidden]");
-  EXPECT_EQ(findings[0].says, "Invalid key [hidden][hidden]: [hidden]");
-  EXPECT_EQ(findings[0].next, "roll [hidden]");
-  hide("", findings);
-  EXPECT_EQ(findings[0].check, "[hidden]");
-}
-
 }  // namespace
 }  // namespace tally::exporter::doctor

@@ -24,7 +24,7 @@ TEST(StripeEndpoint, OnlyLoopbackIsLoopback) {
 
 TEST(StripeEndpoint, WithoutAKeyNothingLeavesTheMachineAndNoKeyInClearText) {
   const auto endpoint = [](const char* url, const char* key) {
-    return endpoint_of(url, key, milliseconds(1'000));
+    return endpoint_of({.url = url, .key = key});
   };
   EXPECT_EQ(endpoint("", "").value().url, kSandboxUrl);
   EXPECT_EQ(endpoint("", "sk_test_1").value().url, kRealUrl);
@@ -35,6 +35,8 @@ TEST(StripeEndpoint, WithoutAKeyNothingLeavesTheMachineAndNoKeyInClearText) {
             std::string::npos);
   EXPECT_NE(endpoint("http://api.stripe.com", "sk_test_1").error().message.find("clear text"),
             std::string::npos);
+  EXPECT_FALSE(endpoint("http://127.0.0.1:1/x", "sk_test_1"));
+  EXPECT_FALSE(endpoint("http://127.0.0.1:1/x", ""));
 }
 
 TEST(StripeEndpoint, AKeyShowsItsKindAndItsMode) {
@@ -69,15 +71,27 @@ TEST(StripeEndpoint, TheKeyComesByTallysVariableOrByTheOneThatOthersUseToo) {
                          words.data());
   };
   const Variable customary("STRIPE_SECRET_KEY", "sk_test_customary");
-  const auto settings = parse({"test", "speak"});
-  const auto endpoint = endpoint_of(*settings.settings);
-  EXPECT_EQ(endpoint.value().key, "sk_test_customary");
-  EXPECT_EQ(endpoint.value().url, kRealUrl);
-  EXPECT_EQ(endpoint.value().timeout, milliseconds(30'000));
+  const auto endpoint = [&](const std::vector<const char*>& words) {
+    return endpoint_of(given_in(*parse(words).settings));
+  };
+  const auto alone = endpoint({"test", "speak"});
+  ASSERT_FALSE(alone) << "it does not choose the real Stripe";
+  EXPECT_NE(alone.error().message.find("set --stripe-url https://api.stripe.com too"),
+            std::string::npos);
+  const auto real = endpoint({"test", "speak", "--stripe-url", "https://api.stripe.com"});
+  EXPECT_EQ(real.value().key, "sk_test_customary");
+  EXPECT_EQ(real.value().url, kRealUrl);
+  EXPECT_EQ(real.value().timeout, milliseconds(30'000));
+  {
+    const Variable empty("TALLY_STRIPE_KEY", "");
+    EXPECT_EQ(endpoint({"test", "speak"}).value().url, kSandboxUrl);
+    EXPECT_NE(endpoint({"test", "speak"}).value().key, "sk_test_customary");
+  }
   {
     const Variable own("TALLY_STRIPE_KEY", "sk_test_own");
-    const auto both = parse({"test", "speak"});
-    EXPECT_EQ(endpoint_of(*both.settings).value().key, "sk_test_own");
+    const auto both = endpoint({"test", "speak"});
+    EXPECT_EQ(both.value().key, "sk_test_own");
+    EXPECT_EQ(both.value().url, kRealUrl);
   }
   EXPECT_EQ(parse({"test", "speak", "--stripe-key", "sk_test_1"}).exit_code, 2);
   const std::string help = config::help_text("test", "A test.", kCommands, kCommands.data());
