@@ -146,9 +146,10 @@ Finding check_key(const std::string& key, const std::string& url) {
   }
   const auto shape = stripe::key_shape(key);
   if (!shape.has_value()) {
-    return {Level::kFail, check,
-            "is no secret or restricted key (sk_test_, sk_live_, rk_test_, rk_live_ and more)",
-            how};
+    return {
+        Level::kFail, check,
+        "is no secret or restricted key: those begin with sk_test_, sk_live_, rk_test_ or rk_live_",
+        how};
   }
   const bool is_live = shape->mode == stripe::KeyMode::kLive;
   const std::string says =

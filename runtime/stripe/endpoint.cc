@@ -56,6 +56,11 @@ core::Result<Endpoint> endpoint_of(const Given& given) {
     return core::invalid("--stripe-url is " + endpoint.url +
                          ", which would send the key in clear text: use https://");
   }
+  if (!loopback && !key_shape(given.key).has_value()) {
+    return core::invalid(
+        "the Stripe key is neither a secret key (sk_test_..., sk_live_...) nor a restricted one "
+        "(rk_test_..., rk_live_...), so it is sent to nobody");
+  }
   try {
     [[maybe_unused]] const http::Client checked(endpoint.url);
   } catch (const std::invalid_argument& wrong) {

@@ -36,9 +36,9 @@ struct Given {
 };
 
 // An empty `url` is api.stripe.com with a key, and the local sandbox without; without a key the
-// sandbox's own is sent. Refuses a URL that is none, another machine without a key, a key in clear
-// text, and a customary key without a URL: an environment that was made for another program does
-// not choose the real Stripe.
+// sandbox's own is sent. Refuses a URL that is none, another machine without a key of key_shape, a
+// key in clear text, and a customary key without a URL: an environment that was made for another
+// program does not choose the real Stripe.
 [[nodiscard]] core::Result<Endpoint> endpoint_of(const Given& given);
 
 enum class KeyKind { kSecret, kRestricted };

@@ -35,6 +35,12 @@ TEST(StripeEndpoint, WithoutAKeyNothingLeavesTheMachineAndNoKeyInClearText) {
             std::string::npos);
   EXPECT_NE(endpoint("http://api.stripe.com", "sk_test_1").error().message.find("clear text"),
             std::string::npos);
+  for (const char* other : {"whsec_abc", "pk_live_abc", "abc"}) {
+    const auto refused = endpoint("https://192.0.2.1", other);
+    ASSERT_FALSE(refused) << "another secret does not leave the machine";
+    EXPECT_EQ(refused.error().message.find("abc"), std::string::npos);
+    EXPECT_TRUE(endpoint("http://127.0.0.1:1", other));
+  }
   EXPECT_FALSE(endpoint("http://127.0.0.1:1/x", "sk_test_1"));
   EXPECT_FALSE(endpoint("http://127.0.0.1:1/x", ""));
 }
