@@ -292,7 +292,7 @@ TEST_F(ExportOnce, NothingIsSentAfterTheTimeThatUntilNames) {
 }
 
 TEST_F(ExportOnce, WithoutAKeyNothingLeavesTheMachine) {
-  const ExportRun run = stage_.export_once({}, {"--stripe-url", "https://api.stripe.com"});
+  const ExportRun run = stage_.export_once({}, {"--stripe-url", "https://192.0.2.1"});
   EXPECT_NE(run.exit_code, 0);
   EXPECT_NE(run.errors.find("only this machine"), std::string::npos) << run.errors;
 }
