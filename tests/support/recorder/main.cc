@@ -78,10 +78,7 @@ class Recorder {
         .max_outstanding_events = static_cast<std::size_t>(settings_.integer("queue-events")),
         .delivery_timeout = milliseconds(settings_.integer("delivery-timeout-ms")),
         .on_outcome = [this](const Outcome& outcome) { told_.set(outcome.tag, 'k'); },
-        .on_loss =
-            [this](const Outcome& outcome) {
-              told_.set(outcome.tag, outcome.may_be_kept ? 'l' : 'd');
-            },
+        .on_loss = [this](const Outcome& outcome) { told_.set(outcome.tag, 'l'); },
     });
     if (!opened.client) {
       fmt::print(stderr, "tally-recorder: {}\n", opened.problem);
