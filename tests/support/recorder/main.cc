@@ -78,7 +78,10 @@ class Recorder {
         .max_outstanding_events = static_cast<std::size_t>(settings_.integer("queue-events")),
         .delivery_timeout = milliseconds(settings_.integer("delivery-timeout-ms")),
         .on_outcome = [this](const Outcome& outcome) { told_.set(outcome.tag, 'k'); },
-        .on_loss = [this](const Outcome& outcome) { told_.set(outcome.tag, 'l'); },
+        .on_loss =
+            [this](const Outcome& outcome) {
+              told_.set(outcome.tag, outcome.may_be_kept ? 'l' : 'd');
+            },
     });
     if (!opened.client) {
       fmt::print(stderr, "tally-recorder: {}\n", opened.problem);
