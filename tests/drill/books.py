@@ -4,7 +4,8 @@
 from collections import Counter
 
 # What the sender was told -> its class.
-CLASSES = {0: None, ord("k"): "kept", ord("d"): "refused", ord("c"): "refused", ord("l"): "unknown", ord("a"): "cut"}
+CLASSES = {0: None, ord("k"): "kept", ord("d"): "refused", ord("c"): "refused", ord("n"): "refused",
+           ord("l"): "unknown", ord("a"): "cut"}
 
 
 class Book:
@@ -154,10 +155,11 @@ def sums_of(books_of_all):
 def of_the_library(book, account):
     """The client's own counters are what its callbacks told."""
     told = Counter(chr(byte) for byte in book.told if byte)
-    pairs = (("kept", told["k"], account["delivered"] + account["spooled"]), ("lost", told["l"], account["failed"]),
+    lost = told["l"] + told["n"]
+    pairs = (("kept", told["k"], account["delivered"] + account["spooled"]), ("lost", lost, account["failed"]),
              ("dropped", told["d"], account["dropped"]), ("closed", told["c"], account["closed"]),
              ("without an end", told["a"], 0), ("outstanding", 0, account["left"]),
-             ("accepted", told["k"] + told["l"], account["accepted"]))
+             ("accepted", told["k"] + lost, account["accepted"]))
     if spool := account["spool"]:
         pairs += (("kept in the spool", told["k"], spool["found"] + spool["kept"]),
                   *((f"{end} by the spool", 0, spool[end]) for end in ("refused", "lost", "torn")))

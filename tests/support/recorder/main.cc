@@ -80,7 +80,7 @@ class Recorder {
         .on_outcome = [this](const Outcome& outcome) { told_.set(outcome.tag, 'k'); },
         .on_loss =
             [this](const Outcome& outcome) {
-              told_.set(outcome.tag, outcome.may_be_kept ? 'l' : 'd');
+              told_.set(outcome.tag, outcome.may_be_kept ? 'l' : 'n');
             },
     });
     if (!opened.client) {
