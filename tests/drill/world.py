@@ -80,10 +80,9 @@ class World:
 
     def least_of(self, sender):
         """Events that it must have offered in the storm, and kept: where the broker's acks are waited for, those that it was
-        waited for behind each kill."""
-        due = sender.rate * sender.storm_seconds
-        kept = LEAST_KEPT_ON_DISK * due if sender in self.on_disk else BROKER_KILLS * sender.rate
-        return round(sender.least * due), round(kept)
+        waited for behind each kill; on disk, of a storm as long as planned, for one whose faults heal slowly fills the disk."""
+        kept = LEAST_KEPT_ON_DISK * self.options.seconds if sender in self.on_disk else BROKER_KILLS
+        return round(sender.least * sender.rate * sender.storm_seconds), round(kept * sender.rate)
 
     def check(self):
         """Nobody ended by itself."""
