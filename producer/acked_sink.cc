@@ -14,8 +14,7 @@ core::Result<std::unique_ptr<AckedSink>> AckedSink::open(AckedSinkOptions option
       .reports = runtime::kafka::Reports::kEveryMessage,
       .on_delivery =
           [tell = std::move(on_outcome)](const runtime::kafka::Delivery& delivery) {
-            tell({delivery.tag, delivery.key, delivery.delivered, delivery.reason,
-                  delivery.may_be_in_log});
+            tell({delivery.tag, delivery.key, delivery.delivered, delivery.reason});
           },
   });
   if (!producer) return producer.error();

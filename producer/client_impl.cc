@@ -241,20 +241,17 @@ void UsageClient::Impl::close_for_good() {
 }
 
 void UsageClient::Impl::lose(SlotHeader& slot, std::string_view reason) {
-  finish({.tag = slot.tag,
-          .key = {slot.key(), slot.key_bytes},
-          .kept = false,
-          .reason = reason,
-          .may_be_kept = false});
+  finish({.tag = slot.tag, .key = {slot.key(), slot.key_bytes}, .kept = false, .reason = reason},
+         false);
 }
 
-void UsageClient::Impl::finish(const SinkOutcome& ended_event) {
+void UsageClient::Impl::finish(const SinkOutcome& ended_event, bool sink_had_it) {
   Waiter* const waiter = waiter_of(ended_event.tag);
   const Outcome outcome{.id = ended_event.key,
                         .tag = waiter == nullptr ? ended_event.tag >> 1U : 0,
                         .kept = ended_event.kept,
                         .reason = ended_event.reason,
-                        .may_be_kept = !ended_event.kept && ended_event.may_be_kept};
+                        .may_be_kept = !ended_event.kept && sink_had_it};
   const bool tell = options.on_outcome && options.level != Level::kMemory;
   const bool tell_loss = options.on_loss && !outcome.kept;
   if (waiter != nullptr || tell || tell_loss) {

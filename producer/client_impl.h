@@ -64,7 +64,7 @@ struct UsageClient::Impl {
   void start(MadeSink sink);
   void stop();
   // Threads of the client.
-  void finish(const SinkOutcome& ended_event);
+  void finish(const SinkOutcome& ended_event, bool sink_had_it);
 
   [[nodiscard]] bool is_fork() const;
   [[nodiscard]] std::uint64_t ended() const;

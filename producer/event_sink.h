@@ -22,15 +22,13 @@ enum class Offered {
   kClosed,    // broken for good: problem() says why and what to do
 };
 
-// The end of one accepted event: kept at the level of promise of the sink, or not. Valid during the
-// call.
+// The end of one accepted event: kept at the level of promise of the sink, or not: then a copy may
+// exist all the same, now or after a crash. Valid during the call.
 struct SinkOutcome {
   std::uint64_t tag = 0;
   std::string_view key;
   bool kept = false;
   std::string_view reason;  // of one not kept: a short name ("_MSG_TIMED_OUT", "disk_full")
-  // Of one not kept: whether a copy may exist all the same, now or after a crash.
-  bool may_be_kept = true;
 };
 
 // Threads: offer() from any thread; it throws nothing, and answers kFull where memory is missing.

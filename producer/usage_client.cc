@@ -123,7 +123,8 @@ Opened open_client(UsageClientOptions options, const MakeSink& make_sink) {
   auto impl = std::make_unique<UsageClient::Impl>(std::move(options));
   // The sink's threads begin here too.
   const SignalsBlocked blocked;
-  auto made = make_sink([raw = impl.get()](const SinkOutcome& outcome) { raw->finish(outcome); });
+  auto made =
+      make_sink([raw = impl.get()](const SinkOutcome& outcome) { raw->finish(outcome, true); });
   if (!made) return {nullptr, made.error().message};
   impl->start(std::move(made.value()));
   return {std::make_unique<UsageClient>(std::move(impl)), {}};

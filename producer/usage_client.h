@@ -143,10 +143,9 @@ struct Outcome {
   std::uint64_t tag = 0;    // as given; 0 of those with a future or an awaitable
   bool kept = false;        // at the client's level
   std::string_view reason;  // of a lost one, a short name: "_MSG_TIMED_OUT", "gave_up", "disk_full"
-  // Of a lost one: whether a copy may be kept all the same, now or after a crash. False is what
-  // Kafka's client believes, no proof: a leader that lost its lead refuses also what a replica has,
-  // and of 285,449 that a drill called so while its broker was killed, 2,408 were in the log.
-  // Record it again under the same id.
+  // Of a lost one: whether a copy may be kept all the same, now or after a crash: true once Kafka's
+  // client or the spool had it, for neither can take that back. False: it left this client's queue
+  // for nowhere. Recorded again under the same id it counts once, either way.
   bool may_be_kept = false;
 };
 

@@ -130,8 +130,7 @@ void InFlight::missed(Ticket ticket, std::size_t event, Fate fate,
 }
 
 void InFlight::ended(const SinkOutcome& outcome) noexcept {
-  const Fate lost = outcome.may_be_kept ? Fate::kUnknown : Fate::kNotKept;
-  end(outcome.tag, outcome.kept ? Fate::kKept : lost, outcome.reason);
+  end(outcome.tag, outcome.kept ? Fate::kKept : Fate::kUnknown, outcome.reason);
 }
 
 void InFlight::end(std::uint64_t tag, Fate fate, std::string_view reason) noexcept {

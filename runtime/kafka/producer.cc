@@ -98,8 +98,6 @@ void Producer::Impl::on_report(rd_kafka_t*, const rd_kafka_message_t* message, v
   } else {
     delivery.reason = rd_kafka_err2name(message->err);
     delivery.detail = rd_kafka_err2str(message->err);
-    // Of all tries: an answer that was lost once is not forgotten for a later one's refusal.
-    delivery.may_be_in_log = rd_kafka_message_status(message) != RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
   }
   self->options.on_delivery(delivery);
 }

@@ -35,7 +35,8 @@ enum class Enqueued {
   kFatal,      // the producer has ended, see fatal_error()
 };
 
-// One message's end. `key` is valid during the callback only.
+// One message's end. `key` is valid during the callback only. One that failed may be in the log all
+// the same: librdkafka's own word for "not persisted" is no proof (decisions/0014-serve.md).
 struct Delivery {
   std::uint64_t tag = 0;  // as given to produce()
   std::string_view key;
@@ -45,8 +46,6 @@ struct Delivery {
   std::int64_t offset = -1;     // of a delivered one; -1 when the broker did not say
   std::string_view reason;      // of a failed one: librdkafka's short name ("MSG_TIMED_OUT")
   std::string_view detail;      // of a failed one: a sentence
-  // Of a failed one: it was sent at least once, and no answer told that it is not in the log.
-  bool may_be_in_log = false;
 };
 
 // Whether each message is called back, or only those that failed (faster by a third; what was

@@ -100,7 +100,6 @@ TEST(KafkaProducer, SaysWhenTheQueueIsFullAndGivesUpTheRestWithAReason) {
           [&](const Delivery& delivery) {
             const std::scoped_lock lock(mutex);
             EXPECT_FALSE(delivery.delivered);
-            EXPECT_FALSE(delivery.may_be_in_log) << "it was never sent";
             reasons.emplace(delivery.reason);
           },
   });
@@ -112,68 +111,6 @@ TEST(KafkaProducer, SaysWhenTheQueueIsFullAndGivesUpTheRestWithAReason) {
   EXPECT_EQ(opened.value()->flush(milliseconds(20)), 10U);
   opened.value().reset();
   EXPECT_EQ(reasons.count("_PURGE_QUEUE"), 10U);
-}
-
-// A cluster beside the producer, whose one broker does as it is told.
-class MockCluster {
- public:
-  MockCluster() {
-    std::array<char, 256> problem{};
-    rd_kafka_conf_t* conf = rd_kafka_conf_new();
-    // It need not say that it has no brokers.
-    rd_kafka_conf_set(conf, "log_level", "0", problem.data(), problem.size());
-    client_ = rd_kafka_new(RD_KAFKA_PRODUCER, conf, problem.data(), problem.size());
-    EXPECT_NE(client_, nullptr) << problem.data();
-    cluster_ = rd_kafka_mock_cluster_new(client_, 1);
-    EXPECT_EQ(rd_kafka_mock_topic_create(cluster_, "events", 1, 1), RD_KAFKA_RESP_ERR_NO_ERROR);
-  }
-  ~MockCluster() {
-    rd_kafka_mock_cluster_destroy(cluster_);
-    rd_kafka_destroy(client_);
-  }
-  MockCluster(const MockCluster&) = delete;
-  MockCluster& operator=(const MockCluster&) = delete;
-  [[nodiscard]] std::string brokers() const { return rd_kafka_mock_cluster_bootstraps(cluster_); }
-  // The next request to produce is taken; its answer does not come within the test.
-  void hold_the_next_answer() {
-    rd_kafka_mock_broker_push_request_error_rtts(cluster_, kBroker, kProduce, 1,
-                                                 RD_KAFKA_RESP_ERR_NO_ERROR, 600'000);
-  }
-  void wait_for_the_request() {
-    for (std::size_t left = 1; left > 0; std::this_thread::yield()) {
-      ASSERT_EQ(rd_kafka_mock_broker_error_stack_cnt(cluster_, kBroker, kProduce, &left),
-                RD_KAFKA_RESP_ERR_NO_ERROR);
-    }
-  }
-
- private:
-  static constexpr std::int32_t kBroker = 1;
-  static constexpr std::int16_t kProduce = 0;
-  rd_kafka_t* client_ = nullptr;
-  rd_kafka_mock_cluster_t* cluster_ = nullptr;
-};
-
-TEST(KafkaProducer, WhatWasSentAndNotAnsweredMayBeInTheLog) {
-  MockCluster cluster;
-  cluster.hold_the_next_answer();
-  std::map<std::string, bool> may_be_in_log;
-  auto opened = Producer::open({
-      .topic = "events",
-      .settings = {{"bootstrap.servers", cluster.brokers()},
-                   {"linger.ms", "0"},
-                   {"max.in.flight.requests.per.connection", "1"}},
-      .on_delivery =
-          [&](const Delivery& delivery) {
-            EXPECT_FALSE(delivery.delivered);
-            may_be_in_log[std::string(delivery.key)] = delivery.may_be_in_log;
-          },
-  });
-  ASSERT_TRUE(opened) << opened.error().message;
-  ASSERT_EQ(opened.value()->produce("sent", "v"), Enqueued::kQueued);
-  cluster.wait_for_the_request();
-  ASSERT_EQ(opened.value()->produce("behind it", "v"), Enqueued::kQueued);
-  opened.value().reset();
-  EXPECT_EQ(may_be_in_log, (std::map<std::string, bool>{{"sent", true}, {"behind it", false}}));
 }
 
 // When the time was over the rest was given up without a word, because callbacks were slow.

@@ -29,13 +29,13 @@ class CountingSink final : public EventSink {
     room_ = room;
     then_ = then;
   }
-  void end(std::string_view reason = "", bool may_be_kept = true) {
+  void end(std::string_view reason = "") {
     last_ = tags_.front();
     tags_.pop_front();
-    tell(last_, reason, may_be_kept);
+    tell(last_, reason);
   }
   // Tells again, or too late, of the one that was ended last.
-  void end_again(std::string_view reason = "") { tell(last_, reason, true); }
+  void end_again(std::string_view reason = "") { tell(last_, reason); }
   // The offer of the event behind the room is an exception; before the sink has taken it, or after.
   void fail_behind(std::size_t room, bool has_taken) {
     room_ = room;
@@ -44,12 +44,8 @@ class CountingSink final : public EventSink {
   }
 
  private:
-  void tell(std::uint64_t tag, std::string_view reason, bool may_be_kept) {
-    on_outcome_({.tag = tag,
-                 .key = "",
-                 .kept = reason.empty(),
-                 .reason = reason,
-                 .may_be_kept = may_be_kept});
+  void tell(std::uint64_t tag, std::string_view reason) {
+    on_outcome_({.tag = tag, .key = "", .kept = reason.empty(), .reason = reason});
   }
 
   OnOutcome on_outcome_;
@@ -82,12 +78,12 @@ class Ending : public IntakeTest {
   CountingSink* sink_ = nullptr;
 };
 
-TEST_F(Ending, WhatIsNotKeptIsNamed) {
+TEST_F(Ending, WhatTheSinkLostIsUnknown) {
   open_counting();
   Asked asked = start(post_batch({event("a"), event("b"), event("c"), event("d"), event("e")}));
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
-  sink_->end("INVALID_RECORD", false);
+  sink_->end("INVALID_RECORD");
   sink_->end();
   sink_->end("_MSG_TIMED_OUT");
   const Response response = wait(asked);
@@ -95,8 +91,8 @@ TEST_F(Ending, WhatIsNotKeptIsNamed) {
   const auto said = problem(response);
   EXPECT_EQ(said.at("code"), "not_all_kept");
   EXPECT_EQ(said.at("kept"), 2);
-  EXPECT_EQ(said.at("not_kept"), nlohmann::json::parse("[2]"));
-  EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[1,4]"));
+  EXPECT_EQ(said.at("not_kept"), nlohmann::json::parse("[]"));
+  EXPECT_EQ(said.at("unknown"), nlohmann::json::parse("[1,2,4]"));
   EXPECT_EQ(said.at("reasons"),
             nlohmann::json::parse(R"({"_MSG_TIMED_OUT":2,"INVALID_RECORD":1})"));
   EXPECT_EQ(intake_->in_flight().events(), 0U);
