@@ -8,7 +8,6 @@
 #include "exporter/sender.h"
 
 #include <functional>
-#include <string>
 #include <vector>
 
 namespace tally::exporter {
@@ -17,17 +16,10 @@ struct Cycle {
   ReadBackCounts read_back;
   PlanResult plan;
   SendCounts sent;
-  std::string stopped_because;  // "" : by nobody
 };
 
-// Sends the rows by as many workers as there are and returns when all have ended; throws what a
-// worker threw.
-using SendAll = std::function<SendCounts(std::vector<OutboxRow>, StopSending&)>;
-
-// All rows of a customer go to one of `shards` (> 0): Stripe takes one call at a time per customer
-// and meter. The order of a customer's rows stays.
-[[nodiscard]] std::vector<std::vector<OutboxRow>> shard_by_customer(std::vector<OutboxRow> rows,
-                                                                    std::size_t shards);
+// Sends the rows, and returns when nothing is under way any more.
+using SendAll = std::function<SendCounts(std::vector<OutboxRow>)>;
 
 // Only for who holds the store's lock. `api` reads minutes. Throws what the store and `send_all`
 // throw.

@@ -1,12 +1,12 @@
 #include "exporter/exporter.h"
 
-#include "core/check.h"
 #include "runtime/log/log.h"
+
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <exception>
 #include <stdexcept>
-#include <thread>
 
 namespace tally::exporter {
 namespace {
@@ -41,26 +41,13 @@ core::Timestamp system_now() {
       std::chrono::duration_cast<std::chrono::microseconds>(since_1970).count());
 }
 
-// Kept from cycle to cycle with its connections; used by one thread at a time.
-struct Exporter::Worker {
-  std::size_t number = 0;
-  std::unique_ptr<runtime::postgres::Connection> connection;
-  std::unique_ptr<MeterEventApi> api;
-  SendCounts counts;
-  std::exception_ptr failure;
-};
-
 Exporter::Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
                    const runtime::lifecycle::StopSignal& stop)
-    : settings_(std::move(settings)), apis_(std::move(apis)), probe_(probe), stop_(stop) {
-  TALLY_CHECK(settings_.workers > 0);
-  for (std::size_t i = 0; i < settings_.workers; ++i) {
-    workers_.push_back(std::make_unique<Worker>());
-    workers_.back()->number = i;
-  }
-}
-
-Exporter::~Exporter() = default;
+    : settings_(std::move(settings)),
+      apis_(std::move(apis)),
+      probe_(probe),
+      stop_(stop),
+      lanes_(settings_.in_flight, apis_, system_now) {}
 
 bool Exporter::hold_lock() {
   if (!store_) store_ = std::make_unique<PostgresStore>(settings_.conninfo);
@@ -69,62 +56,32 @@ bool Exporter::hold_lock() {
 
 void Exporter::forget_connections() {
   store_.reset();
-  for (const auto& worker : workers_) worker->connection.reset();
+  delivery_connection_.reset();
 }
 
-void Exporter::run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending) {
-  try {
-    if (!worker.connection || !worker.connection->is_open()) {
-      worker.connection = std::make_unique<runtime::postgres::Connection>(settings_.conninfo,
-                                                                          "tally-exporter sender");
-      worker.connection->exec("SET synchronous_commit = on");
-    }
-    if (!worker.api) worker.api = apis_();
-    PostgresDeliveryLog delivery_log(*worker.connection);
-    SystemClock clock(stop_, settings_.until);
-    SenderOptions options = settings_.sender;
-    options.seed = static_cast<std::uint64_t>(system_now().micros()) + worker.number;
-    Sender sender(*worker.api, delivery_log, clock, stop_sending, options,
-                  [this](const Decision& decision, std::chrono::microseconds took) {
-                    probe_.answered(decision, took);
-                  });
-    worker.counts = sender.run(std::move(rows));
-  } catch (...) {
-    worker.failure = std::current_exception();
-    worker.connection.reset();
-    stop_sending.stop("another worker failed");
+SendCounts Exporter::send_all(std::vector<OutboxRow> rows) {
+  if (!delivery_connection_ || !delivery_connection_->is_open()) {
+    delivery_connection_ = std::make_unique<runtime::postgres::Connection>(settings_.conninfo,
+                                                                           "tally-exporter sender");
+    delivery_connection_->exec("SET synchronous_commit = on");
   }
-}
-
-SendCounts Exporter::send_all(std::vector<OutboxRow> rows, StopSending& stop_sending) {
-  std::vector<std::vector<OutboxRow>> shards = shard_by_customer(std::move(rows), workers_.size());
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < shards.size(); ++i) {
-    workers_[i]->counts = {};
-    workers_[i]->failure = nullptr;
-    if (shards[i].empty()) continue;
-    threads.emplace_back([this, i, &shards, &stop_sending] {
-      run_worker(*workers_[i], std::move(shards[i]), stop_sending);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  SendCounts counts;
-  std::exception_ptr failure;
-  for (const auto& worker : workers_) {
-    counts.add(worker->counts);
-    if (worker->failure) failure = worker->failure;
-  }
-  if (failure) std::rethrow_exception(failure);
-  return counts;
+  PostgresDeliveryLog delivery_log(*delivery_connection_);
+  SystemClock clock(stop_, settings_.until);
+  SenderOptions options = settings_.sender;
+  options.seed = static_cast<std::uint64_t>(system_now().micros());
+  Sender sender(lanes_, delivery_log, clock, options,
+                [this](const Decision& decision, std::chrono::microseconds took) {
+                  probe_.answered(decision, took);
+                });
+  return sender.run(std::move(rows));
 }
 
 Cycle Exporter::run_one_cycle(AfterRejection after_rejection) {
   SystemClock clock(stop_, settings_.until);
   if (!reader_) reader_ = apis_();
-  Cycle cycle = run_cycle(*store_, *reader_, clock, after_rejection,
-                          [this](std::vector<OutboxRow> rows, StopSending& stop_sending) {
-                            return send_all(std::move(rows), stop_sending);
-                          });
+  Cycle cycle =
+      run_cycle(*store_, *reader_, clock, after_rejection,
+                [this](std::vector<OutboxRow> rows) { return send_all(std::move(rows)); });
   probe_.planned(cycle.plan);
   probe_.sent(cycle.sent);
   return cycle;
@@ -151,7 +108,7 @@ void Exporter::cycle_and_log() {
     for (const std::string& meter : cycle.plan.not_exported) {
       log::warn("not_exported", {{"reason", meter}});
     }
-    if (!cycle.stopped_because.empty()) throw std::runtime_error(cycle.stopped_because);
+    if (!cycle.sent.stopped_because.empty()) throw std::runtime_error(cycle.sent.stopped_because);
     const OutboxStanding standing = store_->standing();
     if (cycle.sent.left > 0 && cycle.sent.delivered == 0 && !stop_.requested()) {
       throw std::runtime_error(fmt::format(
@@ -202,9 +159,9 @@ Account Exporter::run_once() {
     account.held = cycle.plan.held;
     account.waiting = cycle.plan.waiting;
     account.not_exported = cycle.plan.not_exported;
-    account.stopped_because = cycle.stopped_because;
+    account.stopped_because = cycle.sent.stopped_because;
     const bool moved = cycle.sent.delivered + cycle.sent.rejected > 0;
-    if (!cycle.plan.more_follows || !moved || !cycle.stopped_because.empty()) break;
+    if (!cycle.plan.more_follows || !moved || !cycle.sent.stopped_because.empty()) break;
   }
   if (must_end() && account.stopped_because.empty()) {
     account.stopped_because =

@@ -1,9 +1,10 @@
 // The exporter's loop: lock, take up what is open, plan, send, and again after the interval. The
-// only place that knows time, threads and the order of steps.
+// only place that knows time and the order of steps.
 #pragma once
 
 #include "exporter/account.h"
 #include "exporter/cycle.h"
+#include "exporter/lanes.h"
 #include "exporter/meter_event_api.h"
 #include "exporter/outbox.h"
 #include "exporter/probe.h"
@@ -12,7 +13,6 @@
 #include "runtime/postgres/connection.h"
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,21 +22,17 @@ namespace tally::exporter {
 
 struct ExporterSettings {
   std::string conninfo;
-  std::size_t workers = 4;
+  std::size_t in_flight = 32;  // requests at once
   std::chrono::seconds interval{300};
   std::chrono::seconds lock_wait{30};    // --once: how long another exporter is waited for
   std::optional<core::Timestamp> until;  // nothing is sent from then on; nullopt: no end
   SenderOptions sender;
 };
 
-// Makes one worker's way to Stripe.
-using ApiFactory = std::function<std::unique_ptr<MeterEventApi>()>;
-
 class Exporter {
  public:
   Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
            const runtime::lifecycle::StopSignal& stop);
-  ~Exporter();
 
   // Cycles until a stop is asked for or `until` has come. Errors are logged and seen in readiness;
   // the next cycle tries again.
@@ -46,11 +42,9 @@ class Exporter {
   [[nodiscard]] Account run_once();
 
  private:
-  struct Worker;
   [[nodiscard]] bool hold_lock();
   [[nodiscard]] Cycle run_one_cycle(AfterRejection after_rejection);
-  [[nodiscard]] SendCounts send_all(std::vector<OutboxRow> rows, StopSending& stop_sending);
-  void run_worker(Worker& worker, std::vector<OutboxRow> rows, StopSending& stop_sending);
+  [[nodiscard]] SendCounts send_all(std::vector<OutboxRow> rows);
   void forget_connections();
   void cycle_and_log();
   [[nodiscard]] bool must_end() const;  // a stop, or `until`
@@ -61,7 +55,8 @@ class Exporter {
   const runtime::lifecycle::StopSignal& stop_;
   std::unique_ptr<PostgresStore> store_;
   std::unique_ptr<MeterEventApi> reader_;  // of minutes
-  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<runtime::postgres::Connection> delivery_connection_;
+  ThreadLanes lanes_;
 };
 
 [[nodiscard]] core::Timestamp system_now();

@@ -52,8 +52,12 @@ constexpr std::array kOptions = {
     Option{
         "until", Kind::kText, "",
         "Sends nothing from this time on and ends, such as 2026-12-01T00:50:00Z; empty: no end."},
-    Option{"workers", Kind::kInteger, "4",
-           "Threads that send; all rows of a customer go by one of them.", 1, 128},
+    Option{"in-flight", Kind::kInteger, "32",
+           "Requests to Stripe that are under way at once, each of another customer.", 1, 256},
+    Option{"requests-per-second", Kind::kInteger, "970",
+           "The most meter events sent in a second; Stripe takes 1,000 of a live account. 0: no "
+           "limit but Stripe's answers.",
+           0, 100'000},
     Option{"retry-window-seconds", Kind::kInteger, "60",
            "Seconds that a row is tried in one export before it is left for the next.", 1, 3'600},
     Option{"lock-wait-seconds", Kind::kInteger, "30",
@@ -86,7 +90,8 @@ constexpr std::array kCommands = {
 exporter::ExporterSettings exporter_settings(const Settings& settings) {
   exporter::ExporterSettings result;
   result.conninfo = settings.text("database");
-  result.workers = static_cast<std::size_t>(settings.integer("workers"));
+  result.in_flight = static_cast<std::size_t>(settings.integer("in-flight"));
+  result.sender.requests_per_second = settings.integer("requests-per-second");
   result.interval = std::chrono::seconds(settings.integer("interval-seconds"));
   if (const std::string until = settings.text("until"); !until.empty()) {
     const auto time = core::parse_rfc3339(until);
@@ -128,7 +133,7 @@ int run(const Settings& settings) {
   // SIGTERM drains: answers that are under way are stored, nothing new is sent.
   const runtime::lifecycle::StopSignal stop;
   if (settings.enabled("dry-run")) return dry_run(settings);
-  // The way to Stripe, one for each worker; a wrong URL is seen at start.
+  // The way to Stripe, one for each request at once; a wrong URL is seen at start.
   const auto named = runtime::stripe::endpoint_of(runtime::stripe::given_in(settings));
   if (!named) {
     runtime::log::error("failed", {{"reason", named.error().message}});

@@ -13,6 +13,8 @@ namespace {
 using core::Timestamp;
 using runtime::lifecycle::failpoint;
 
+constexpr std::chrono::milliseconds kLongLook{1'000};  // for an answer, while nothing can be sent
+
 Timestamp plus(Timestamp time, std::chrono::microseconds more) {
   return Timestamp::from_micros(time.micros() + more.count());
 }
@@ -59,17 +61,6 @@ std::string_view to_string(RowState state) {
   return {};
 }
 
-void StopSending::stop(std::string reason) {
-  const std::lock_guard lock(mutex_);
-  if (!stopped_.load()) reason_ = std::move(reason);
-  stopped_.store(true, std::memory_order_release);
-}
-
-std::string StopSending::reason() const {
-  const std::lock_guard lock(mutex_);
-  return reason_;
-}
-
 void SendCounts::add(const SendCounts& other) {
   delivered += other.delivered;
   duplicates += other.duplicates;
@@ -79,80 +70,115 @@ void SendCounts::add(const SendCounts& other) {
   left += other.left;
   attempts += other.attempts;
   retries += other.retries;
+  if (stopped_because.empty()) stopped_because = other.stopped_because;
 }
 
 struct Sender::Flight {
+  enum class At : std::uint8_t { kWaiting, kMarked, kUnderWay, kDone };
   OutboxRow row;
   runtime::retry::Backoff backoff;
   bool maybe_applied;  // by any send so far: its outcome is unknown, not negative
-  bool done = false;
+  At at = At::kWaiting;
   Timestamp next_try;
+  Timestamp marked_at;
+  Timestamp started_at;
   std::optional<Timestamp> give_up_at;
 };
 
-Sender::Sender(MeterEventApi& api, DeliveryLog& log, SenderClock& clock, StopSending& stop,
-               const SenderOptions& options, AnswerObserver observer)
-    : api_(api),
+Sender::Sender(Lanes& lanes, DeliveryLog& log, SenderClock& clock, const SenderOptions& options,
+               AnswerObserver observer)
+    : lanes_(lanes),
       log_(log),
       clock_(clock),
-      stop_(stop),
       options_(options),
       observer_(std::move(observer)),
-      pause_backoff_(options.first_backoff, options.longest_backoff, options.seed) {}
+      pause_backoff_(options.first_backoff, options.longest_backoff, options.seed),
+      pace_(options.requests_per_second) {
+  TALLY_CHECK(lanes.count() > 0 && options.group_rows > 0);
+}
+
+Sender::~Sender() = default;
 
 SendCounts Sender::run(std::vector<OutboxRow> rows) {
+  begin(std::move(rows));
+  try {
+    send_all();
+  } catch (const std::exception&) {
+    // Their rows stay as committed, as if the process had been killed here.
+    while (!under_way_.empty()) {
+      if (const auto answered = lanes_.next(kLongLook))
+        under_way_.erase(flights_[answered->tag].row.stripe_customer);
+    }
+    throw;
+  }
+  return counts_;
+}
+
+void Sender::begin(std::vector<OutboxRow> rows) {
   counts_ = {};
   report_ = {};
   failures_in_a_row_ = 0;
   last_success_ = clock_.now();
-  paused_until_ = last_success_;
-  Flights flights;
-  flights.reserve(rows.size());
+  paused_at_ = paused_until_ = slowed_at_ = next_start_ = last_success_;
+  flights_.clear();
+  flights_.reserve(rows.size());
   for (OutboxRow& row : rows) {
     TALLY_CHECK(row.state == RowState::kPlanned || row.state == RowState::kSending);
     const bool unknown = row.state == RowState::kSending;
     const auto seed = options_.seed + static_cast<std::uint64_t>(row.id);
-    flights.push_back({std::move(row),
-                       {options_.first_backoff, options_.longest_backoff, seed},
-                       unknown,
-                       false,
-                       last_success_,
-                       {}});
+    flights_.push_back({.row = std::move(row),
+                        .backoff = {options_.first_backoff, options_.longest_backoff, seed},
+                        .maybe_applied = unknown,
+                        .next_try = last_success_,
+                        .marked_at = {},
+                        .started_at = {},
+                        .give_up_at = {}});
   }
+}
 
+void Sender::send_all() {
   while (!must_end()) {
-    const std::vector<Flight*> group = next_group(flights);
-    if (!group.empty()) {
-      commit(group);
-      send_group(group);
-    } else {
-      if (!report_.empty()) commit({});
-      if (!wait_for_next(flights)) break;
+    mark_more();
+    const std::chrono::milliseconds wait = start_more();
+    const bool is_paused = clock_.now() < paused_until_;
+    if (!under_way_.empty()) {
+      receive(wait);
+    } else if (!report_.empty() && (marked_.empty() || is_paused)) {
+      commit({});
+    } else if (!marked_.empty()) {
+      (void)clock_.wait(wait);
+    } else if (!wait_for_next()) {
+      break;
     }
   }
-  for (Flight& flight : flights) {
-    if (!flight.done) leave(flight, stop_.reason());
+  while (!under_way_.empty()) receive(kLongLook);
+  marked_.clear();
+  for (Flight& flight : flights_) {
+    if (flight.at != Flight::At::kDone) leave(flight, counts_.stopped_because);
   }
   if (!report_.empty()) commit({});
-  return counts_;
 }
 
 bool Sender::must_end() {
-  if (stop_.stopped() || !clock_.wait(std::chrono::milliseconds(0))) return true;
+  if (!counts_.stopped_because.empty() || !clock_.wait(std::chrono::milliseconds(0))) return true;
   // With the other side away, rows that were never tried must not wait for a turn of their own.
   return failures_in_a_row_ >= options_.failures_before_pause &&
          clock_.now() >= plus(last_success_, std::chrono::seconds(options_.retry_window_seconds));
 }
 
-std::vector<Sender::Flight*> Sender::next_group(Flights& flights) {
+// Who only fails probes with one row at a time.
+std::size_t Sender::lanes_to_use() const {
+  return failures_in_a_row_ >= options_.failures_before_pause ? 1 : lanes_.count();
+}
+
+std::vector<Sender::Flight*> Sender::next_group() {
   const Timestamp now = clock_.now();
   std::vector<Flight*> group;
   if (now < paused_until_) return group;
-  // A worker that only fails probes with one row at a time.
   const std::size_t most =
       failures_in_a_row_ >= options_.failures_before_pause ? 1 : options_.group_rows;
-  for (Flight& flight : flights) {
-    if (flight.done || flight.next_try > now) continue;
+  for (Flight& flight : flights_) {
+    if (flight.at != Flight::At::kWaiting || flight.next_try > now) continue;
     if (group.size() == most) break;
     const auto& first = flight.row.first_sent_at;
     if (flight.maybe_applied && first.has_value() &&
@@ -167,69 +193,101 @@ std::vector<Sender::Flight*> Sender::next_group(Flights& flights) {
   return group;
 }
 
+void Sender::mark_more() {
+  if (marked_.size() >= lanes_to_use()) return;
+  const std::vector<Flight*> group = next_group();
+  if (!group.empty()) commit(group);
+}
+
 void Sender::commit(const std::vector<Flight*>& group) {
   std::vector<OutboxRow*> rows;
   rows.reserve(group.size());
   for (Flight* flight : group) rows.push_back(&flight->row);
   const Timestamp now = clock_.now();
   log_.commit(report_, rows, now);
-  marked_at_ = now;
   const bool delivered = std::any_of(
       report_.transitions.begin(), report_.transitions.end(),
       [](const Transition& transition) { return transition.state == RowState::kDelivered; });
   report_ = {};
-  for (OutboxRow* row : rows) {
-    row->state = RowState::kSending;
-    if (!row->first_sent_at.has_value()) row->first_sent_at = now;
-    ++row->attempts;
+  for (Flight* flight : group) {
+    OutboxRow& row = flight->row;
+    row.state = RowState::kSending;
+    if (!row.first_sent_at.has_value()) row.first_sent_at = now;
+    ++row.attempts;
+    flight->at = Flight::At::kMarked;
+    flight->marked_at = now;
+    marked_.push_back(flight);
   }
   if (delivered) failpoint("exporter.after_delivered");
 }
 
-void Sender::send_group(const std::vector<Flight*>& group) {
-  for (Flight* flight : group) {
-    keep_pace();
-    if (must_end() || clock_.now() < paused_until_) return;
-    // Nothing may come between this look at the clock and the send.
-    if (clock_.now() > plus(marked_at_, std::chrono::seconds(kMarkedForSeconds))) return;
-    send_one(*flight);
+std::chrono::milliseconds Sender::start_more() {
+  for (auto next = marked_.begin(); next != marked_.end() && under_way_.size() < lanes_to_use();) {
+    const Timestamp now = clock_.now();
+    const std::int64_t left_us = std::max(paused_until_, next_start_).micros() - now.micros();
+    if (left_us > 0) return std::chrono::milliseconds(left_us / 1000 + 1);
+    Flight& flight = **next;
+    if (under_way_.contains(flight.row.stripe_customer)) {
+      ++next;
+      continue;
+    }
+    next = marked_.erase(next);
+    start(flight, now);
   }
+  return kLongLook;
 }
 
-void Sender::keep_pace() {
-  const std::int64_t left_us = plus(started_at_, pace_.gap()).micros() - clock_.now().micros();
-  if (left_us > 0) (void)clock_.wait(std::chrono::milliseconds(left_us / 1000 + 1));
-}
-
-void Sender::send_one(Flight& flight) {
+void Sender::start(Flight& flight, Timestamp now) {
   const OutboxRow& row = flight.row;
   TALLY_CHECK(row.state == RowState::kSending && row.first_sent_at.has_value(),
               "row {} must be committed as sending before it is sent", row.id);
-  const Timestamp started = clock_.now();
-  started_at_ = started;
+  next_start_ = pace_.next_start(next_start_, now);
+  flight.started_at = now;
   if (!flight.give_up_at.has_value()) {
-    flight.give_up_at = plus(started, std::chrono::seconds(options_.retry_window_seconds));
+    flight.give_up_at = plus(now, std::chrono::seconds(options_.retry_window_seconds));
   } else {
     ++counts_.retries;
   }
   ++counts_.attempts;
+  flight.at = Flight::At::kUnderWay;
+  under_way_.insert(row.stripe_customer);
   failpoint("exporter.before_send");
-  const ApiAnswer answer =
-      api_.send({row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
-                 row.identifier, row.idempotency_key});
+  lanes_.start({static_cast<std::size_t>(&flight - flights_.data()),
+                {row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
+                 row.identifier, row.idempotency_key},
+                plus(flight.marked_at, std::chrono::seconds(kMarkedForSeconds))});
+}
+
+void Sender::receive(std::chrono::milliseconds wait) {
+  const auto answered = lanes_.next(wait);
+  if (!answered) return;
   failpoint("exporter.after_send");
-  const Decision decision = decide(answer, row.identifier,
+  TALLY_CHECK(answered->tag < flights_.size(), "tag {}", answered->tag);
+  Flight& flight = flights_[answered->tag];
+  TALLY_CHECK(flight.at == Flight::At::kUnderWay, "row {} was not under way", flight.row.id);
+  flight.at = Flight::At::kWaiting;
+  under_way_.erase(flight.row.stripe_customer);
+  take(flight, answered->answer);
+}
+
+void Sender::take(Flight& flight, const ApiAnswer& answer) {
+  const Decision decision = decide(answer, flight.row.identifier,
                                    flight.maybe_applied ? Before::kUnknown : Before::kNoneArrived);
   if (observer_) {
-    observer_(decision, std::chrono::microseconds(clock_.now().micros() - started.micros()));
+    observer_(decision,
+              std::chrono::microseconds(clock_.now().micros() - flight.started_at.micros()));
   }
-  note_attempt(flight, decision, answer, started);
+  note_attempt(flight, decision, answer);
   if (answer.status == 429 && !answer.rate_limited_reason.empty()) {
-    pace_.refused();
+    // What was under way when it slowed down says nothing new.
+    if (flight.started_at >= slowed_at_) {
+      pace_.refused();
+      slowed_at_ = clock_.now();
+    }
   } else if (answer.reply == Reply::kAnswered) {
     pace_.passed();
   }
-  consider_pause(decision);
+  consider_pause(flight, decision);
   switch (decision.verdict) {
     case Verdict::kDelivered:
       return finish(flight, RowState::kDelivered, {});
@@ -243,15 +301,15 @@ void Sender::send_one(Flight& flight) {
     case Verdict::kUncertain:
       return finish(flight, RowState::kUncertain, decision.reason);
     case Verdict::kStop:
-      return stop_.stop(decision.reason);
+      if (counts_.stopped_because.empty()) counts_.stopped_because = decision.reason;
+      return;
     case Verdict::kRetry:
       return after_retry(flight, decision);
   }
 }
 
-void Sender::note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer,
-                          Timestamp started) {
-  report_.attempts.push_back({flight.row.id, flight.row.attempts, started,
+void Sender::note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer) {
+  report_.attempts.push_back({flight.row.id, flight.row.attempts, flight.started_at,
                               outcome_name(decision, answer), answer.status, answer.request_id,
                               decision.reason});
 }
@@ -275,7 +333,7 @@ void Sender::after_retry(Flight& flight, const Decision& decision) {
   if (decision.next_cycle || flight.next_try > *flight.give_up_at) leave(flight, decision.reason);
 }
 
-void Sender::consider_pause(const Decision& decision) {
+void Sender::consider_pause(const Flight& flight, const Decision& decision) {
   if (decision.verdict != Verdict::kRetry) {
     failures_in_a_row_ = 0;
     last_success_ = clock_.now();
@@ -284,7 +342,11 @@ void Sender::consider_pause(const Decision& decision) {
   }
   ++failures_in_a_row_;
   std::chrono::microseconds pause{0};
-  if (failures_in_a_row_ >= options_.failures_before_pause) pause = pause_backoff_.next();
+  // What was under way when the pause began says nothing new.
+  if (failures_in_a_row_ >= options_.failures_before_pause && flight.started_at >= paused_at_) {
+    pause = pause_backoff_.next();
+    paused_at_ = clock_.now();
+  }
   if (decision.not_this_row && decision.wait_seconds.has_value()) {
     const std::int64_t most = options_.retry_window_seconds;
     pause = std::max<std::chrono::microseconds>(
@@ -294,7 +356,7 @@ void Sender::consider_pause(const Decision& decision) {
 }
 
 void Sender::finish(Flight& flight, RowState state, const std::string& reason) {
-  flight.done = true;
+  flight.at = Flight::At::kDone;
   report_.transitions.push_back({flight.row.id, state, reason, clock_.now(), flight.row.key_number,
                                  flight.row.idempotency_key, flight.row.attempts});
   if (state == RowState::kDelivered) ++counts_.delivered;
@@ -304,7 +366,7 @@ void Sender::finish(Flight& flight, RowState state, const std::string& reason) {
 }
 
 void Sender::leave(Flight& flight, const std::string& reason) {
-  flight.done = true;
+  flight.at = Flight::At::kDone;
   ++counts_.left;
   if (flight.row.state != RowState::kSending) return;  // as it was
   const RowState state = flight.maybe_applied ? RowState::kSending : RowState::kPlanned;
@@ -312,10 +374,11 @@ void Sender::leave(Flight& flight, const std::string& reason) {
                                  flight.row.idempotency_key, flight.row.attempts});
 }
 
-bool Sender::wait_for_next(const Flights& flights) {
+bool Sender::wait_for_next() {
   std::optional<Timestamp> next;
-  for (const Flight& flight : flights) {
-    if (!flight.done && (!next.has_value() || flight.next_try < *next)) next = flight.next_try;
+  for (const Flight& flight : flights_) {
+    if (flight.at != Flight::At::kDone && (!next.has_value() || flight.next_try < *next))
+      next = flight.next_try;
   }
   if (!next.has_value()) return false;
   const std::int64_t until = std::max(next->micros(), paused_until_.micros());

@@ -1,33 +1,35 @@
-// The sender: takes the open rows of one shard of customers through their states. One worker thread
-// each; it shares nothing but the stop flag with the others.
+// The sender: takes the open rows through their states, with many requests under way at once, but
+// one at a time of a customer, as Stripe takes no more of a customer and meter. One thread.
 //
 //   planned --mark_sending(), committed--> sending --send--> delivered | rejected | uncertain |
 //   held
 //      ^---- known not to have arrived ------'  '---- unknown: again, with the same identifier
 //
-// Rows go in groups: one commit stores the outcomes of a group and marks the next one, so a commit
-// serves many requests and `sending` is still committed before each request.
+// Rows are marked in groups: one commit stores the outcomes so far and marks the next group, so a
+// commit serves many requests and `sending` is still committed before each request.
 #pragma once
 
 #include "core/timestamp.h"
 #include "exporter/delivery_rules.h"
+#include "exporter/lanes.h"
 #include "exporter/meter_event_api.h"
 #include "exporter/outbox_row.h"
 #include "exporter/send_pace.h"
 #include "runtime/retry/backoff.h"
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
-#include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace tally::exporter {
 
-// The seam to the outbox table, declared by its user. One worker's own; throws when the database is
-// away. A call is one transaction: it has happened wholly when it returns.
+// The seam to the outbox table, declared by its user. Throws when the database is away. A call is
+// one transaction: it has happened wholly when it returns.
 class DeliveryLog {
  public:
   virtual ~DeliveryLog() = default;
@@ -48,30 +50,19 @@ class SenderClock {
   virtual bool wait(std::chrono::milliseconds time) = 0;
 };
 
-// Shared by all workers of a cycle. After stop() nothing more is sent. Any thread.
-class StopSending {
- public:
-  void stop(std::string reason);
-  [[nodiscard]] bool stopped() const { return stopped_.load(std::memory_order_acquire); }
-  [[nodiscard]] std::string reason() const;
-
- private:
-  mutable std::mutex mutex_;
-  std::string reason_;
-  std::atomic<bool> stopped_{false};
-};
-
 // A row is sent at most this long after the commit that marked it; later it is marked again. So
 // last_sent_at bounds the send, also of a process that was stopped in between.
 inline constexpr std::int64_t kMarkedForSeconds = 600;
 static_assert(kBlindResendSeconds + kMarkedForSeconds < 24 * 3'600, "Stripe forgets after 24 h");
 
 struct SenderOptions {
-  std::size_t group_rows = 64;
+  std::size_t group_rows = 256;
+  // The most requests a second; 0: as fast as the lanes take them.
+  std::int64_t requests_per_second = 0;
   std::int64_t retry_window_seconds = 60;  // then a row is left for the next cycle
   std::chrono::milliseconds first_backoff{500};
   std::chrono::milliseconds longest_backoff{8'000};
-  int failures_before_pause = 5;  // in a row, of any rows: then the worker pauses
+  int failures_before_pause = 5;  // in a row, of any rows: then all of it pauses
   std::uint64_t seed = 1;
 };
 
@@ -84,6 +75,7 @@ struct SendCounts {
   std::size_t left = 0;  // still open
   std::size_t attempts = 0;
   std::size_t retries = 0;
+  std::string stopped_because;  // Stripe's answer to one row was about all of them; "": it was not
   void add(const SendCounts& other);
 };
 
@@ -92,8 +84,12 @@ class Sender {
   // Called after each answer with the time it took.
   using AnswerObserver = std::function<void(const Decision&, std::chrono::microseconds)>;
 
-  Sender(MeterEventApi& api, DeliveryLog& log, SenderClock& clock, StopSending& stop,
-         const SenderOptions& options, AnswerObserver observer = {});
+  // The lanes are the sender's own while run() runs, and nothing is under way before and after.
+  Sender(Lanes& lanes, DeliveryLog& log, SenderClock& clock, const SenderOptions& options,
+         AnswerObserver observer = {});
+  ~Sender();
+  Sender(const Sender&) = delete;
+  Sender& operator=(const Sender&) = delete;
 
   // Sends until every row is final or left for the next cycle. Throws what DeliveryLog throws: the
   // rows then stay as they were committed and are taken up again, with the same identifiers.
@@ -101,34 +97,42 @@ class Sender {
 
  private:
   struct Flight;
-  using Flights = std::vector<Flight>;
-  [[nodiscard]] std::vector<Flight*> next_group(Flights& flights);
+  void begin(std::vector<OutboxRow> rows);
+  void send_all();
+  [[nodiscard]] bool must_end();
+  // Rows that may be sent now.
+  [[nodiscard]] std::vector<Flight*> next_group();
+  void mark_more();
   void commit(const std::vector<Flight*>& group);
-  void send_group(const std::vector<Flight*>& group);
-  void keep_pace();
-  void send_one(Flight& flight);
-  void note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer,
-                    core::Timestamp started);
+  // Sends what may be sent; how long until a pause or the pace lets more through.
+  [[nodiscard]] std::chrono::milliseconds start_more();
+  [[nodiscard]] std::size_t lanes_to_use() const;
+  void start(Flight& flight, core::Timestamp now);
+  void receive(std::chrono::milliseconds wait);
+  void take(Flight& flight, const ApiAnswer& answer);
+  void note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer);
   void after_retry(Flight& flight, const Decision& decision);
-  void consider_pause(const Decision& decision);
+  void consider_pause(const Flight& flight, const Decision& decision);
   void finish(Flight& flight, RowState state, const std::string& reason);
   void leave(Flight& flight, const std::string& reason);
-  [[nodiscard]] bool must_end();
-  [[nodiscard]] bool wait_for_next(const Flights& flights);
+  [[nodiscard]] bool wait_for_next();
 
-  MeterEventApi& api_;
+  Lanes& lanes_;
   DeliveryLog& log_;
   SenderClock& clock_;
-  StopSending& stop_;
   SenderOptions options_;
   AnswerObserver observer_;
   runtime::retry::Backoff pause_backoff_;
+  core::Timestamp paused_at_;  // when the last pause began
   core::Timestamp paused_until_;
   core::Timestamp last_success_;
+  core::Timestamp slowed_at_;
   SendPace pace_;
-  core::Timestamp started_at_;  // the last send
-  core::Timestamp marked_at_;   // the group that is being sent
+  core::Timestamp next_start_;
   int failures_in_a_row_ = 0;
+  std::vector<Flight> flights_;
+  std::deque<Flight*> marked_;       // committed as sending, not yet sent
+  std::set<std::string> under_way_;  // customers with a request under way
   Report report_;
   SendCounts counts_;
 };

@@ -7,6 +7,7 @@ import types
 import unittest
 from decimal import Decimal
 
+import exporter
 import freshness
 import pipeline
 import reads
@@ -120,6 +121,29 @@ class Scale(Bars):
     def test_each_can_be_missed(self):
         self.miss_one_each(self.of, {}, [{"hot_cpu": 1.06}, {"budget_cpu": 1.06}, {"beside_dedup": 251e6},
                                          {"under_budget": 212e6}, {"last_third": 10.6}, {"two": 1.11}])
+
+
+class Exporter(Bars):
+    @staticmethod
+    def of(first=2.0, seconds=30.0, delivered=28_501, peak=150.0):
+        return exporter.figures(1_000.0, 1_000.0 + first, 1_000.0 + first + seconds, delivered, peak)
+
+    def test_each_can_be_missed(self):
+        self.miss_one_each(self.of, {}, [{"delivered": 28_500}, {"first": 2.1}, {"peak": 150.1}])
+
+    def test_what_stripe_has_is_held_against_the_windows(self):
+        customer = exporter.customer_of
+        meters = {f"bench_{slug}": {"customers": {customer(t): str(exporter.expected_of(t)) for t in range(3)}}
+                  for slug in exporter.METERS}
+        arguments = types.SimpleNamespace(tenants=3)
+
+        def problem():
+            return exporter.check(arguments, types.SimpleNamespace(ask=lambda path: {"meters": meters}))
+        self.assertIsNone(problem())
+        meters["bench_tokens"]["customers"][customer(2)] = "327.001"
+        self.assertIn("Stripe has 327.001, the windows 327.000", problem() or "")
+        del meters["bench_calls"]["customers"][customer(1)]
+        self.assertIn("2 customers of 3", problem())
 
 
 class FakePsql:

@@ -1,8 +1,10 @@
 #include "exporter/cycle.h"
 #include "tests/simulation/exporter/export_world.h"
 
+#include <deque>
 #include <exception>
-#include <limits>
+#include <memory>
+#include <optional>
 
 namespace tally::simulation::exporting {
 namespace {
@@ -20,11 +22,37 @@ class SimClock final : public exporter::SenderClock {
   Scheduler& scheduler_;
 };
 
-// What the workers of one cycle leave to the fiber that waits for them.
-struct Shared {
-  std::size_t running = 0;
-  exporter::SendCounts counts;
-  std::exception_ptr failure;
+// Each request in a fiber of its own.
+class SimLanes final : public exporter::Lanes {
+ public:
+  SimLanes(Scheduler& scheduler, SimStripe& stripe, std::size_t count)
+      : scheduler_(scheduler), stripe_(stripe), count_(count) {}
+  [[nodiscard]] std::size_t count() const override { return count_; }
+  void start(exporter::Sending sending) override {
+    scheduler_.spawn(
+        scheduler_.current_process_shared(),
+        [this_scheduler = &scheduler_, stripe = &stripe_, done = done_, mine = std::move(sending)] {
+          SimMeterEvents api(*stripe);
+          const auto now = [this_scheduler] { return wall_clock(*this_scheduler); };
+          done->push_back({mine.tag, exporter::send_in_time(api, now, mine)});
+        });
+  }
+  std::optional<exporter::Answered> next(std::chrono::milliseconds time) override {
+    scheduler_.wait_until(scheduler_.now_us() + time.count() * 1'000,
+                          [done = done_] { return !done->empty(); });
+    if (done_->empty()) return std::nullopt;
+    exporter::Answered answered = std::move(done_->front());
+    done_->pop_front();
+    return answered;
+  }
+
+ private:
+  Scheduler& scheduler_;
+  SimStripe& stripe_;
+  std::size_t count_;
+  // Outlives the one that sends: a process may be killed, or its database gone, meanwhile.
+  std::shared_ptr<std::deque<exporter::Answered>> done_ =
+      std::make_shared<std::deque<exporter::Answered>>();
 };
 
 }  // namespace
@@ -52,9 +80,8 @@ void ExportInstance::run() {
     try {
       if (!store) store = std::make_unique<SimExportStore>(plant_);
       if (store->try_hold()) {
-        const auto send = [&](std::vector<exporter::OutboxRow> rows,
-                              exporter::StopSending& stop_sending) {
-          return send_all(std::move(rows), stop_sending, store->session());
+        const auto send = [&](std::vector<exporter::OutboxRow> rows) {
+          return send_all(std::move(rows), store->session());
         };
         busy_ = true;
         const auto after = plant_.scheduler.dice().one_in(8) ? exporter::AfterRejection::kTryNow
@@ -72,36 +99,19 @@ void ExportInstance::run() {
 }
 
 exporter::SendCounts ExportInstance::send_all(std::vector<exporter::OutboxRow> rows,
-                                              exporter::StopSending& stop_sending,
                                               std::int64_t session) {
-  auto shards = exporter::shard_by_customer(std::move(rows), scenario_.workers);
-  const auto shared = std::make_shared<Shared>();
-  for (auto& shard : shards) {
-    if (shard.empty()) continue;
-    ++shared->running;
-    plant_.scheduler.spawn(
-        process_, [this, shared, session, &stop_sending, mine = std::move(shard)]() mutable {
-          try {
-            SimClock clock(plant_.scheduler);
-            SimDeliveryLog log(plant_, session);
-            SimMeterEvents api(stripe_);
-            exporter::SenderOptions options;
-            options.group_rows = 1 + plant_.scheduler.dice().below(4);
-            options.seed = plant_.scheduler.dice().next();
-            exporter::Sender sender(api, log, clock, stop_sending, options);
-            shared->counts.add(sender.run(std::move(mine)));
-          } catch (const std::exception&) {
-            shared->failure = std::current_exception();
-            stop_sending.stop("another worker failed");
-          }
-          --shared->running;
-        });
-  }
-  plant_.scheduler.wait_until(std::numeric_limits<std::int64_t>::max(),
-                              [shared] { return shared->running == 0; });
-  plant_.coverage.count(Event::kDuplicate, static_cast<std::int64_t>(shared->counts.duplicates));
-  if (shared->failure) std::rethrow_exception(shared->failure);
-  return shared->counts;
+  Dice& dice = plant_.scheduler.dice();
+  SimClock clock(plant_.scheduler);
+  SimDeliveryLog log(plant_, session);
+  SimLanes lanes(plant_.scheduler, stripe_, scenario_.in_flight);
+  exporter::SenderOptions options;
+  options.group_rows = 1 + dice.below(8);
+  options.requests_per_second = dice.one_in(2) ? 0 : dice.between(1, 50);
+  options.seed = dice.next();
+  exporter::Sender sender(lanes, log, clock, options);
+  const exporter::SendCounts counts = sender.run(std::move(rows));
+  plant_.coverage.count(Event::kDuplicate, static_cast<std::int64_t>(counts.duplicates));
+  return counts;
 }
 
 }  // namespace tally::simulation::exporting

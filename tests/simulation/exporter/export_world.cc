@@ -21,7 +21,7 @@ ExportScenario export_scenario_of(std::uint64_t seed) {
   Dice dice(seed ^ 0x7461'6c6c'79ULL);
   ExportScenario scenario;
   scenario.instances = 1 + dice.below(3);
-  scenario.workers = 1 + dice.below(3);
+  scenario.in_flight = 1 + dice.below(6);
   scenario.interval_seconds =
       dice.one_in(3) ? dice.between(300, 1'200) : dice.between(1'200, 14'400);
   const std::int64_t cycles = dice.between(15, 60);
@@ -204,9 +204,10 @@ bool ExportWorld::run_until(const std::function<bool()>& done, std::int64_t most
 }
 
 std::string ExportWorld::run() {
-  scheduler_.note("scenario {}: {} series, {} periods, {} instances of {} workers, every {} s",
-                  scenario_.name, usage_.series.size(), usage_.periods.size(), scenario_.instances,
-                  scenario_.workers, scenario_.interval_seconds);
+  scheduler_.note(
+      "scenario {}: {} series, {} periods, {} instances, {} requests at once, every {} s",
+      scenario_.name, usage_.series.size(), usage_.periods.size(), scenario_.instances,
+      scenario_.in_flight, scenario_.interval_seconds);
   scheduler_.spawn(nature_, [this] { use(); });
   scheduler_.spawn(nature_, [this] { break_things(); });
   revive();

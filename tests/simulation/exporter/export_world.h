@@ -20,7 +20,7 @@ namespace tally::simulation::exporting {
 struct ExportScenario {
   std::string name;
   std::size_t instances = 1;
-  std::size_t workers = 1;
+  std::size_t in_flight = 1;
   std::int64_t interval_seconds = 300;
   std::int64_t length_seconds = 0;  // until everything is healed
   std::size_t uses = 0;
@@ -45,8 +45,7 @@ class ExportInstance {
 
  private:
   void run();
-  exporter::SendCounts send_all(std::vector<exporter::OutboxRow> rows,
-                                exporter::StopSending& stop_sending, std::int64_t session);
+  exporter::SendCounts send_all(std::vector<exporter::OutboxRow> rows, std::int64_t session);
 
   Plant& plant_;
   SimStripe& stripe_;
