@@ -250,7 +250,8 @@ void Sender::start(Flight& flight, Timestamp now) {
   }
   ++counts_.attempts;
   flight.at = Flight::At::kUnderWay;
-  under_way_.insert(row.stripe_customer);
+  TALLY_CHECK(under_way_.insert(row.stripe_customer).second,
+              "row {}: another request of {} is under way", row.id, row.stripe_customer);
   failpoint("exporter.before_send");
   lanes_.start({static_cast<std::size_t>(&flight - flights_.data()),
                 {row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
