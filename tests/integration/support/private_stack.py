@@ -37,7 +37,7 @@ class PrivateStack:
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={postgres_megabytes}m", "tmpfs", home], check=True)
             self.mounted = True
             shutil.chown(home, self.call("postgres_user"))
-        self.call('start_kafka "$dir" & kafka=$!; start_postgres "$dir" && wait "$kafka"', 180)
+        self.call('start_kafka "$dir" & kafka=$!; start_postgres "$dir" && wait "$kafka"', 300)
         self.brokers = self.call('kafka_bootstrap "$dir"')
         self.conninfo = self.call('postgres_conninfo "$dir"')
         return self
@@ -113,7 +113,7 @@ class PrivateStack:
         self.call('signal_process "$dir" kafka KILL; await_exit "$dir" kafka 20')
 
     def start_kafka(self):
-        self.call('start_kafka "$dir"')
+        self.call('start_kafka "$dir"', 300)
 
     def stop_postgres(self):
         self.call('stop_process "$dir" postgres')

@@ -103,7 +103,7 @@ start_kafka_once() {
     ${TALLY_BROKER_JAVA:+"$TALLY_BROKER_JAVA"} -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
     -cp "$(kafka_libs)/*" -Dorg.slf4j.simpleLogger.defaultLogLevel=warn \
     kafka.Kafka "$dir/kafka/server.properties" || return 1
-  await 90 "$dir" kafka kcat -q -b "127.0.0.1:$2" -L -m 2
+  await 240 "$dir" kafka kcat -q -b "127.0.0.1:$2" -L -m 2
 }
 
 # create_topic DIR [NAME] [--partitions N]: from schemas/topics/usage.events.json; an existing topic
