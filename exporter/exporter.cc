@@ -13,6 +13,7 @@ namespace {
 
 namespace log = runtime::log;
 constexpr std::chrono::milliseconds kLockPoll{500};
+constexpr std::chrono::milliseconds kLongestWait{30'000};
 constexpr int kMaxRounds = 1'000;  // far beyond kMaxChunks parts of several periods
 
 // The process' clock, and a wait that SIGTERM and the deadline end.
@@ -128,15 +129,25 @@ bool Exporter::must_end() const {
   return stop_.requested() || (settings_.until.has_value() && system_now() >= *settings_.until);
 }
 
-void Exporter::run_scheduled() {
+void Exporter::wait_for_next(core::Timestamp started) {
   SystemClock clock(stop_, settings_.until);
   while (!must_end()) {
-    const auto started = std::chrono::steady_clock::now();
-    cycle_and_log();
-    const auto next = started + settings_.interval;
+    const core::Timestamp now = system_now();
+    started = std::min(started, now);  // the clock was set back
+    const std::int64_t left_us = settings_.schedule.next(started).micros() - now.micros();
+    if (left_us <= 0) return;
+    // In pieces, as the clock may be set.
     const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(next - std::chrono::steady_clock::now());
-    if (left.count() > 0) (void)clock.wait(left);
+        std::chrono::ceil<std::chrono::milliseconds>(std::chrono::microseconds(left_us));
+    (void)clock.wait(std::min(left, kLongestWait));
+  }
+}
+
+void Exporter::run_scheduled() {
+  while (!must_end()) {
+    const core::Timestamp started = system_now();
+    cycle_and_log();
+    wait_for_next(started);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "exporter/meter_event_api.h"
 #include "exporter/outbox.h"
 #include "exporter/probe.h"
+#include "exporter/schedule.h"
 #include "exporter/sender.h"
 #include "runtime/lifecycle/lifecycle.h"
 #include "runtime/postgres/connection.h"
@@ -23,7 +24,7 @@ namespace tally::exporter {
 struct ExporterSettings {
   std::string conninfo;
   std::size_t in_flight = 32;  // requests at once
-  std::chrono::seconds interval{300};
+  Schedule schedule = Schedule::every(std::chrono::seconds(300));
   std::chrono::seconds lock_wait{30};    // --once: how long another exporter is waited for
   std::optional<core::Timestamp> until;  // nothing is sent from then on; nullopt: no end
   SenderOptions sender;
@@ -34,8 +35,8 @@ class Exporter {
   Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
            const runtime::lifecycle::StopSignal& stop);
 
-  // Cycles until a stop is asked for or `until` has come. Errors are logged and seen in readiness;
-  // the next cycle tries again.
+  // A cycle at once, then as the schedule says, until a stop is asked for or `until` has come.
+  // Errors are logged and seen in readiness; the next cycle tries again.
   void run_scheduled();
   // Plans and sends until nothing more can be done now. Throws when the database is away or another
   // exporter does not end within lock_wait.
@@ -47,6 +48,7 @@ class Exporter {
   [[nodiscard]] SendCounts send_all(std::vector<OutboxRow> rows);
   void forget_connections();
   void cycle_and_log();
+  void wait_for_next(core::Timestamp started);
   [[nodiscard]] bool must_end() const;  // a stop, or `until`
 
   ExporterSettings settings_;

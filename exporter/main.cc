@@ -49,13 +49,16 @@ constexpr std::array kOptions = {
     runtime::stripe::kTimeoutOption,
     Option{"interval-seconds", Kind::kInteger, "300", "Seconds from one export to the next.", 60,
            86'400},
+    Option{"schedule", Kind::kText, "",
+           "Instead of the interval: when exports begin, in UTC, as five fields of crontab(5): "
+           "'50 * * * *' is ten minutes before each hour. One runs at start, too."},
     Option{
         "until", Kind::kText, "",
         "Sends nothing from this time on and ends, such as 2026-12-01T00:50:00Z; empty: no end."},
     Option{"in-flight", Kind::kInteger, "32",
            "Requests to Stripe that are under way at once, each of another customer.", 1, 256},
     Option{"requests-per-second", Kind::kInteger, "970",
-           "The most meter events sent in a second; Stripe takes 1,000 of a live account. 0: no "
+           "The most meter events sent in any second; Stripe takes 1,000 of a live account. 0: no "
            "limit but Stripe's answers.",
            0, 100'000},
     Option{"retry-window-seconds", Kind::kInteger, "60",
@@ -87,12 +90,22 @@ constexpr std::array kCommands = {
         "tally-exporter doctor --database 'host=/run/postgresql dbname=tally'"},
 };
 
+exporter::Schedule schedule_of(const Settings& settings) {
+  const std::string fields = settings.text("schedule");
+  if (fields.empty())
+    return exporter::Schedule::every(std::chrono::seconds(settings.integer("interval-seconds")));
+  const auto schedule = exporter::Schedule::at(fields);
+  if (!schedule)
+    throw std::invalid_argument("--schedule '" + fields + "': " + schedule.error().message);
+  return schedule.value();
+}
+
 exporter::ExporterSettings exporter_settings(const Settings& settings) {
   exporter::ExporterSettings result;
   result.conninfo = settings.text("database");
   result.in_flight = static_cast<std::size_t>(settings.integer("in-flight"));
   result.sender.requests_per_second = settings.integer("requests-per-second");
-  result.interval = std::chrono::seconds(settings.integer("interval-seconds"));
+  result.schedule = schedule_of(settings);
   if (const std::string until = settings.text("until"); !until.empty()) {
     const auto time = core::parse_rfc3339(until);
     if (!time) {
@@ -156,16 +169,19 @@ int run(const Settings& settings) {
     std::fputs(text.c_str(), stdout);
     return account.complete() ? 0 : 1;
   }
-  // Ready means that the last cycle ended well, and not longer ago than two intervals and a retry.
-  const std::int64_t limit_seconds =
-      2 * settings.integer("interval-seconds") + settings.integer("retry-window-seconds");
+  const exporter::Schedule schedule = schedule_of(settings);
+  const std::chrono::seconds retry(settings.integer("retry-window-seconds"));
+  const auto overdue = [schedule, retry](core::Timestamp last) {
+    return schedule.overdue_after(last, retry);
+  };
   const runtime::lifecycle::HealthServer health(
       runtime::lifecycle::listen_options(settings.text("listen"), settings.text("listen-token")),
-      registry, [&] { return probe.reasons(exporter::system_now(), limit_seconds); });
+      registry, [&] { return probe.reasons(exporter::system_now(), overdue); });
   runtime::lifecycle::write_port_file(settings.text("port-file"), health.port());
-  runtime::log::info("started", {{"health_port", static_cast<int>(health.port())},
-                                 {"stripe_url", endpoint.url},
-                                 {"interval_seconds", settings.integer("interval-seconds")}});
+  runtime::log::info("started",
+                     {{"health_port", static_cast<int>(health.port())},
+                      {"stripe_url", endpoint.url},
+                      {"next_export", core::to_rfc3339(schedule.next(exporter::system_now()))}});
   loop.run_scheduled();
   runtime::log::info("stopped");
   return 0;
@@ -181,6 +197,9 @@ int main(int argc, char** argv) {
   try {
     return parsed.settings->command() == "doctor" ? doctor(*parsed.settings)
                                                   : run(*parsed.settings);
+  } catch (const std::invalid_argument& wrong) {
+    runtime::log::error("failed", {{"reason", wrong.what()}});
+    return kWrongUsage;
   } catch (const std::exception& failure) {
     runtime::log::error("failed", {{"reason", failure.what()}});
     return 1;

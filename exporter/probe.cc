@@ -82,15 +82,15 @@ void Probe::waiting_for_other_exporter() {
   problem_ = "another tally-exporter works on this database; this one waits until it ends";
 }
 
-std::vector<std::string> Probe::reasons(core::Timestamp now, std::int64_t limit_seconds) const {
+std::vector<std::string> Probe::reasons(core::Timestamp now, const Overdue& overdue) const {
   const std::lock_guard lock(mutex_);
   if (!problem_.empty()) return {problem_};
-  const std::int64_t age_seconds = now.seconds() - last_success_.seconds();
-  if (age_seconds <= limit_seconds) return {};
+  const core::Timestamp limit = overdue(last_success_);
+  if (now <= limit) return {};
   return {
-      fmt::format("no cycle has ended for {} s (limit {} s): look at the log and at Stripe's "
-                  "status",
-                  age_seconds, limit_seconds)};
+      fmt::format("no cycle has ended since {}, and two were due by {}: look at the log and at "
+                  "Stripe's status",
+                  core::to_rfc3339(last_success_), core::to_rfc3339(limit))};
 }
 
 }  // namespace tally::exporter

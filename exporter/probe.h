@@ -10,6 +10,7 @@
 #include "runtime/metrics/metrics.h"
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -28,9 +29,10 @@ class Probe {
   void cycle_failed(const std::string& reason);
   void waiting_for_other_exporter();
 
-  // For /readyz: each a sentence; empty when the last cycle succeeded at most `limit_seconds` ago.
-  [[nodiscard]] std::vector<std::string> reasons(core::Timestamp now,
-                                                 std::int64_t limit_seconds) const;
+  // For /readyz: each a sentence; empty when the last cycle succeeded, and `overdue`
+  // of that moment, from when on the next one is missed, has not come.
+  using Overdue = std::function<core::Timestamp(core::Timestamp)>;
+  [[nodiscard]] std::vector<std::string> reasons(core::Timestamp now, const Overdue& overdue) const;
 
  private:
   runtime::metrics::Counter rows_planned_;

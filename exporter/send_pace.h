@@ -1,13 +1,15 @@
-// How fast requests start: evenly, no faster than a limit, and slower for a while after Stripe
-// answered 429 with a reason: half as fast, and faster again with each answer that is none. Pure;
-// the caller waits. One thread.
+// When requests may start: no more than a limit in any second, as Stripe counts, and with a gap
+// from one to the next for a while after it answered 429 with a reason: twice as long each time,
+// and shorter again with each answer that is none. Pure; the caller waits. One thread.
 #pragma once
 
 #include "core/timestamp.h"
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 
 namespace tally::exporter {
 
@@ -15,25 +17,29 @@ class SendPace {
  public:
   // 0: no limit.
   explicit SendPace(std::int64_t requests_per_second)
-      : least_gap_(requests_per_second > 0 ? 1'000'000 / requests_per_second : 0) {}
-  // When the next request may start, of one that starts `now` and could have started at `due`. What
-  // was missed is made up for within kCatchUp only, so a second has no more than the limit's
-  // requests and those of kCatchUp.
-  [[nodiscard]] core::Timestamp next_start(core::Timestamp due, core::Timestamp now) const {
-    const std::int64_t from = std::max(due.micros(), now.micros() - kCatchUp.count());
-    return core::Timestamp::from_micros(from + std::max(least_gap_, gap_).count());
+      : limit_(static_cast<std::size_t>(requests_per_second)) {}
+  // The earliest moment for the next request, of one that starts `now`.
+  [[nodiscard]] core::Timestamp started(core::Timestamp now) {
+    std::int64_t next_us = now.micros() + gap_.count();
+    if (limit_ > 0) {
+      last_second_.push_back(now);
+      if (last_second_.size() > limit_) last_second_.pop_front();
+      if (last_second_.size() == limit_)
+        next_us = std::max(next_us, last_second_.front().micros() + 1'000'000);
+    }
+    return core::Timestamp::from_micros(next_us);
   }
   // 429 with Stripe-Rate-Limited-Reason: the account or the endpoint gets too much.
-  void refused() { gap_ = std::clamp(std::max(least_gap_, gap_) * 2, kFirstGap, kLongestGap); }
+  void refused() { gap_ = std::clamp(gap_ * 2, kFirstGap, kLongestGap); }
   // Any other answer of Stripe. A sixteenth less: fifty answers later it is some thirty times as
   // fast.
   void passed() { gap_ = gap_ < kFirstGap ? std::chrono::microseconds(0) : gap_ * 15 / 16; }
 
  private:
-  static constexpr std::chrono::microseconds kCatchUp{20'000};
   static constexpr std::chrono::microseconds kFirstGap{2'000};
   static constexpr std::chrono::microseconds kLongestGap{1'000'000};
-  std::chrono::microseconds least_gap_;
+  std::size_t limit_;
+  std::deque<core::Timestamp> last_second_;  // the last `limit_` starts
   std::chrono::microseconds gap_{0};
 };
 

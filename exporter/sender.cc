@@ -241,7 +241,7 @@ void Sender::start(Flight& flight, Timestamp now) {
   const OutboxRow& row = flight.row;
   TALLY_CHECK(row.state == RowState::kSending && row.first_sent_at.has_value(),
               "row {} must be committed as sending before it is sent", row.id);
-  next_start_ = pace_.next_start(next_start_, now);
+  next_start_ = pace_.started(now);
   flight.started_at = now;
   if (!flight.give_up_at.has_value()) {
     flight.give_up_at = plus(now, std::chrono::seconds(options_.retry_window_seconds));

@@ -291,6 +291,15 @@ TEST_F(ExportOnce, NothingIsSentAfterTheTimeThatUntilNames) {
   expect_all_at_stripe();
 }
 
+TEST_F(ExportOnce, AScheduleThatIsNoneIsRefusedBeforeAnything) {
+  set_up_tenants(1);
+  const ExportRun run = stage_.export_once({}, {"--schedule", "61 * * * *"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_NE(run.errors.find("--schedule '61 * * * *': '61' is no minute"), std::string::npos)
+      << run.errors;
+  EXPECT_EQ(stage_.oracle_events("tokens"), 0);
+}
+
 TEST_F(ExportOnce, WithoutAKeyNothingLeavesTheMachine) {
   const ExportRun run = stage_.export_once({}, {"--stripe-url", "https://192.0.2.1"});
   EXPECT_NE(run.exit_code, 0);

@@ -71,15 +71,29 @@ TEST_F(AtOnceTest, ACustomersRowsLeaveTheOtherLanesToOthers) {
   EXPECT_EQ(lanes.most, 3U);
 }
 
-TEST_F(AtOnceTest, NoSecondHasMoreThanTheLimitAndWhatIsCaughtUp) {
+// It makes up for a commit that took long, but never by more than the limit of any second.
+TEST_F(AtOnceTest, NoSecondHasMoreThanTheLimit) {
+  class SlowLog final : public DeliveryLog {
+   public:
+    explicit SlowLog(Clock& clock) : clock_(clock) {}
+    void commit(const Report& report, const std::vector<OutboxRow*>& rows, Timestamp now) override {
+      (void)report, (void)rows, (void)now;
+      clock_.time = Timestamp::from_micros(clock_.time.micros() + 300'000);
+    }
+
+   private:
+    Clock& clock_;
+  };
   for (int i = 0; i < 1'000; ++i) add(i);
   options.requests_per_second = 200;
+  SlowLog slow(clock);
   LastFirst lanes(16, clock);
   const Timestamp before = clock.time;
-  EXPECT_EQ(run_on(lanes).delivered, 1'000U);
-  EXPECT_LT(clock.time.seconds() - before.seconds(), 6);
-  for (std::size_t i = 205; i < lanes.started.size(); ++i)
-    ASSERT_GE(lanes.started[i].micros() - lanes.started[i - 205].micros(), 1'000'000) << i;
+  Sender sender(lanes, slow, clock, options);
+  EXPECT_EQ(sender.run(rows).delivered, 1'000U);
+  EXPECT_LT(clock.time.micros() - before.micros(), 5'700'000);
+  for (std::size_t i = 200; i < lanes.started.size(); ++i)
+    ASSERT_GE(lanes.started[i].micros() - lanes.started[i - 200].micros(), 1'000'000) << i;
 }
 
 // The rows in the sender's hands are another's afterwards; an answer that came later was counted

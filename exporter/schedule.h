@@ -1,0 +1,45 @@
+// When exports begin: so many seconds after each other, or at the times in UTC that five fields
+// name as in crontab(5). A plain value.
+#pragma once
+
+#include "core/result.h"
+#include "core/timestamp.h"
+
+#include <array>
+#include <bitset>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+namespace tally::exporter {
+
+class Schedule {
+ public:
+  [[nodiscard]] static Schedule every(std::chrono::seconds interval);
+  // "minute hour day-of-month month day-of-week": numbers (Sunday is 0 or 7), `*`, lists, ranges
+  // and steps: "*/5 * * * *", "50 0,12 1-3 * *". Where both days are given either will do, as cron
+  // has it. kInvalid names the field and its range, or says that no day is ever meant.
+  [[nodiscard]] static core::Result<Schedule> at(std::string_view fields);
+
+  // The first time after that moment.
+  [[nodiscard]] core::Timestamp next(core::Timestamp after) const;
+  // From when on something is wrong if nothing ended since `last`: two more were due by then, and
+  // `spare` is over.
+  [[nodiscard]] core::Timestamp overdue_after(core::Timestamp last,
+                                              std::chrono::seconds spare) const;
+
+ private:
+  Schedule() = default;
+  [[nodiscard]] bool is_on(std::chrono::sys_days day) const;
+  // The first one that is not before; nullopt: none for years.
+  [[nodiscard]] std::optional<core::Timestamp> first_from(core::Timestamp moment) const;
+
+  static constexpr std::size_t kMost = 60;  // values of a field
+  std::chrono::seconds interval_{0};        // 0: the fields say when
+  std::array<std::bitset<kMost>, 5> fields_;
+  bool any_day_of_month_ = true;
+  bool any_day_of_week_ = true;
+};
+
+}  // namespace tally::exporter
