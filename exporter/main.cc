@@ -57,7 +57,7 @@ constexpr std::array kOptions = {
         "Sends nothing from this time on and ends, such as 2026-12-01T00:50:00Z; empty: no end."},
     Option{"in-flight", Kind::kInteger, "32",
            "Requests to Stripe that are under way at once, each of another customer.", 1, 256},
-    Option{"requests-per-second", Kind::kInteger, "970",
+    Option{"requests-per-second", Kind::kInteger, "980",
            "The most meter events sent in any second; Stripe takes 1,000 of a live account. 0: no "
            "limit but Stripe's answers.",
            0, 100'000},

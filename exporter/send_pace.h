@@ -25,7 +25,7 @@ class SendPace {
       last_second_.push_back(now);
       if (last_second_.size() > limit_) last_second_.pop_front();
       if (last_second_.size() == limit_)
-        next_us = std::max(next_us, last_second_.front().micros() + 1'000'000);
+        next_us = std::max(next_us, last_second_.front().micros() + kSecond.count());
     }
     return core::Timestamp::from_micros(next_us);
   }
@@ -36,6 +36,8 @@ class SendPace {
   void passed() { gap_ = gap_ < kFirstGap ? std::chrono::microseconds(0) : gap_ * 15 / 16; }
 
  private:
+  // A little more than a second, as requests that start evenly do not arrive so.
+  static constexpr std::chrono::microseconds kSecond{1'015'000};
   static constexpr std::chrono::microseconds kFirstGap{2'000};
   static constexpr std::chrono::microseconds kLongestGap{1'000'000};
   std::size_t limit_;
