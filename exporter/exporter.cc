@@ -48,7 +48,8 @@ Exporter::Exporter(ExporterSettings settings, ApiFactory apis, Probe& probe,
       apis_(std::move(apis)),
       probe_(probe),
       stop_(stop),
-      lanes_(settings_.in_flight, apis_, system_now) {}
+      lanes_(settings_.in_flight, apis_, system_now),
+      pace_(settings_.requests_per_second, settings_.in_flight) {}
 
 bool Exporter::hold_lock() {
   if (!store_) store_ = std::make_unique<PostgresStore>(settings_.conninfo);
@@ -69,8 +70,9 @@ SendCounts Exporter::send_all(std::vector<OutboxRow> rows) {
   PostgresDeliveryLog delivery_log(*delivery_connection_);
   SystemClock clock(stop_, settings_.until);
   SenderOptions options = settings_.sender;
+  options.until = settings_.until;
   options.seed = static_cast<std::uint64_t>(system_now().micros());
-  Sender sender(lanes_, delivery_log, clock, options,
+  Sender sender(lanes_, pace_, delivery_log, clock, options,
                 [this](const Decision& decision, std::chrono::microseconds took) {
                   probe_.answered(decision, took);
                 });
@@ -88,12 +90,12 @@ Cycle Exporter::run_one_cycle(AfterRejection after_rejection) {
   return cycle;
 }
 
-void Exporter::cycle_and_log() {
+bool Exporter::cycle_and_log() {
   try {
     if (!hold_lock()) {
       probe_.waiting_for_other_exporter();
       log::warn("waiting", {{"reason", "another tally-exporter works on this database"}});
-      return;
+      return false;
     }
     const Cycle cycle = run_one_cycle(AfterRejection::kWait);
     log::info("cycle", {{"rows_planned", cycle.plan.rows.size()},
@@ -118,10 +120,13 @@ void Exporter::cycle_and_log() {
           cycle.sent.left));
     }
     probe_.cycle_succeeded(system_now(), standing);
+    return !cycle.plan.more_follows &&
+           standing.planned + standing.sending + standing.uncertain == 0;
   } catch (const std::exception& failure) {
     forget_connections();
     probe_.cycle_failed(failure.what());
     log::error("cycle_failed", {{"reason", failure.what()}});
+    return false;
   }
 }
 
@@ -129,12 +134,13 @@ bool Exporter::must_end() const {
   return stop_.requested() || (settings_.until.has_value() && system_now() >= *settings_.until);
 }
 
-void Exporter::wait_for_next(core::Timestamp started) {
+void Exporter::wait_for_next(core::Timestamp started, bool is_settled) {
   SystemClock clock(stop_, settings_.until);
   while (!must_end()) {
     const core::Timestamp now = system_now();
     started = std::min(started, now);  // the clock was set back
-    const std::int64_t left_us = settings_.schedule.next(started).micros() - now.micros();
+    const std::int64_t left_us =
+        settings_.schedule.next_look(started, is_settled).micros() - now.micros();
     if (left_us <= 0) return;
     // In pieces, as the clock may be set.
     const auto left =
@@ -146,8 +152,8 @@ void Exporter::wait_for_next(core::Timestamp started) {
 void Exporter::run_scheduled() {
   while (!must_end()) {
     const core::Timestamp started = system_now();
-    cycle_and_log();
-    wait_for_next(started);
+    const bool is_settled = cycle_and_log();
+    wait_for_next(started, is_settled);
   }
 }
 

@@ -11,8 +11,7 @@ ApiAnswer send_in_time(MeterEventApi& api, const Now& now, const Sending& sendin
   // Nothing may come between this look at the clock and the send.
   if (now() <= sending.not_after) return api.send(sending.event);
   ApiAnswer answer;
-  answer.reply = Reply::kNotSent;
-  answer.message = "the exporter stood still for too long after it had marked the row; marked anew";
+  answer.reply = Reply::kTooLate;
   return answer;
 }
 
@@ -59,13 +58,14 @@ void ThreadLanes::carry() {
     waiting_.pop_front();
     lock.unlock();
     Answered answered{sending.tag, {}};
+    bool may_have_gone = false;
     try {
       if (!api) api = apis_();
+      may_have_gone = true;
       answered.answer = send_in_time(*api, now_, sending);
     } catch (const std::exception& failure) {
-      // Where it was thrown nobody knows, so the request may have gone.
       answered.answer = {};
-      answered.answer.reply = Reply::kNoAnswer;
+      answered.answer.reply = may_have_gone ? Reply::kNoAnswer : Reply::kNotSent;
       answered.answer.message = failure.what();
       api.reset();
     }

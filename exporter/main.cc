@@ -10,6 +10,7 @@
 #include "runtime/lifecycle/health.h"
 #include "runtime/lifecycle/lifecycle.h"
 #include "runtime/lifecycle/listen.h"
+#include "runtime/lifecycle/open_files.h"
 #include "runtime/log/log.h"
 #include "runtime/metrics/metrics.h"
 #include "runtime/stripe/endpoint.h"
@@ -51,7 +52,8 @@ constexpr std::array kOptions = {
            86'400},
     Option{"schedule", Kind::kText, "",
            "Instead of the interval: when exports begin, in UTC, as five fields of crontab(5): "
-           "'50 * * * *' is ten minutes before each hour. One runs at start, too."},
+           "'*/10 * * * *' is each ten minutes. Also at start, and each 300 s while something is "
+           "left to do."},
     Option{
         "until", Kind::kText, "",
         "Sends nothing from this time on and ends, such as 2026-12-01T00:50:00Z; empty: no end."},
@@ -104,7 +106,7 @@ exporter::ExporterSettings exporter_settings(const Settings& settings) {
   exporter::ExporterSettings result;
   result.conninfo = settings.text("database");
   result.in_flight = static_cast<std::size_t>(settings.integer("in-flight"));
-  result.sender.requests_per_second = settings.integer("requests-per-second");
+  result.requests_per_second = settings.integer("requests-per-second");
   result.schedule = schedule_of(settings);
   if (const std::string until = settings.text("until"); !until.empty()) {
     const auto time = core::parse_rfc3339(until);
@@ -145,6 +147,7 @@ int doctor(const Settings& settings) {
 int run(const Settings& settings) {
   // SIGTERM drains: answers that are under way are stored, nothing new is sent.
   const runtime::lifecycle::StopSignal stop;
+  runtime::lifecycle::raise_open_files();
   if (settings.enabled("dry-run")) return dry_run(settings);
   // The way to Stripe, one for each request at once; a wrong URL is seen at start.
   const auto named = runtime::stripe::endpoint_of(runtime::stripe::given_in(settings));
@@ -158,8 +161,12 @@ int run(const Settings& settings) {
   };
   // What the outside sees.
   runtime::metrics::Registry registry;
-  exporter::Probe probe(registry);
-  // The loop with its lock, planning connection and workers.
+  const exporter::Schedule schedule = schedule_of(settings);
+  const std::chrono::seconds retry(settings.integer("retry-window-seconds"));
+  exporter::Probe probe(registry, [schedule, retry](core::Timestamp last) {
+    return schedule.overdue_after(last, retry);
+  });
+  // The loop with its lock, connections and lanes.
   exporter::Exporter loop(exporter_settings(settings), apis, probe, stop);
 
   if (settings.enabled("once")) {
@@ -169,14 +176,9 @@ int run(const Settings& settings) {
     std::fputs(text.c_str(), stdout);
     return account.complete() ? 0 : 1;
   }
-  const exporter::Schedule schedule = schedule_of(settings);
-  const std::chrono::seconds retry(settings.integer("retry-window-seconds"));
-  const auto overdue = [schedule, retry](core::Timestamp last) {
-    return schedule.overdue_after(last, retry);
-  };
   const runtime::lifecycle::HealthServer health(
       runtime::lifecycle::listen_options(settings.text("listen"), settings.text("listen-token")),
-      registry, [&] { return probe.reasons(exporter::system_now(), overdue); });
+      registry, [&] { return probe.reasons(exporter::system_now()); });
   runtime::lifecycle::write_port_file(settings.text("port-file"), health.port());
   runtime::log::info("started",
                      {{"health_port", static_cast<int>(health.port())},

@@ -20,8 +20,8 @@ struct MeterEvent {
 };
 
 // kNotSent: Stripe cannot have acted on it. kNoAnswer: sent in part or whole, and nothing
-// intelligible came back in time.
-enum class Reply { kAnswered, kNotSent, kNoAnswer };
+// intelligible came back in time. kTooLate: it was not tried, as its time was over.
+enum class Reply { kAnswered, kNotSent, kNoAnswer, kTooLate };
 
 struct ApiAnswer {
   Reply reply = Reply::kNotSent;
@@ -52,7 +52,7 @@ struct MinuteReading {
   bool has_meter = true;  // answered: false: the account has no meter of that name, and no value
 };
 
-// One thread at a time; a worker owns one. Never throws for what the other side does.
+// One thread at a time; a lane owns one. Never throws for what the other side does.
 class MeterEventApi {
  public:
   virtual ~MeterEventApi() = default;

@@ -1,5 +1,5 @@
-// The outbox table: taken up by workers, and moved through its states. Every write names the state
-// that it expects, so that a second exporter, or a person, can never be overwritten unseen.
+// The outbox table: taken up by the sender, and moved through its states. Every write names the
+// state that it expects, so that a second exporter, or a person, can never be overwritten unseen.
 #pragma once
 
 #include "exporter/export_store.h"
@@ -13,7 +13,7 @@
 
 namespace tally::exporter {
 
-// One worker's. Borrows the connection.
+// Borrows the connection.
 class PostgresDeliveryLog final : public DeliveryLog {
  public:
   explicit PostgresDeliveryLog(runtime::postgres::Connection& connection)

@@ -1,4 +1,4 @@
-// An outbox row on its way, and what a worker reports of it. Plain values.
+// An outbox row on its way, and what the sender reports of it. Plain values.
 #pragma once
 
 #include "core/decimal.h"
@@ -17,7 +17,7 @@ enum class RowState { kPlanned, kSending, kDelivered, kRejected, kUncertain, kHe
 
 [[nodiscard]] std::string_view to_string(RowState state);
 
-// An open row as a worker takes it.
+// An open row as the sender takes it.
 struct OutboxRow {
   std::int64_t id = 0;
   std::string stripe_customer;

@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 namespace tally::exporter {
 namespace {
 
@@ -12,8 +14,9 @@ int metric(std::size_t count) { return static_cast<int>(count); }
 
 }  // namespace
 
-Probe::Probe(Registry& registry)
-    : rows_planned_(
+Probe::Probe(Registry& registry, Overdue overdue)
+    : overdue_(std::move(overdue)),
+      rows_planned_(
           registry.counter("tally_exporter_rows_planned_total", "Outbox rows that were born.")),
       cycles_(registry.counter("tally_exporter_cycles_total", "Cycles that ended well.")),
       cycle_failures_(registry.counter("tally_exporter_cycle_failures_total",
@@ -25,6 +28,8 @@ Probe::Probe(Registry& registry)
                                          {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30})),
       last_success_seconds_(registry.gauge("tally_exporter_last_success_time_seconds",
                                            "Unix time of the last cycle that ended well.")),
+      overdue_seconds_(registry.gauge("tally_exporter_overdue_time_seconds",
+                                      "Unix time by which two more cycles were to end well.")),
       held_periods_(registry.gauge("tally_exporter_held_periods",
                                    "Periods of a tenant and meter for which nothing is planned.")) {
   const std::map<Verdict, const char*> verdicts{{Verdict::kDelivered, "delivered"},
@@ -54,7 +59,7 @@ void Probe::planned(const PlanResult& plan) {
 
 void Probe::answered(const Decision& decision, std::chrono::microseconds took) {
   answers_.at(decision.verdict).add();
-  answer_seconds_.observe(static_cast<int>(took.count()) / 1e6);
+  answer_seconds_.observe(static_cast<int>(took.count() / 1'000) / 1e3);
 }
 
 void Probe::sent(const SendCounts& counts) { retries_.add(metric(counts.retries)); }
@@ -62,6 +67,7 @@ void Probe::sent(const SendCounts& counts) { retries_.add(metric(counts.retries)
 void Probe::cycle_succeeded(core::Timestamp now, const OutboxStanding& standing) {
   cycles_.add();
   last_success_seconds_.set(static_cast<int>(now.seconds()));
+  overdue_seconds_.set(static_cast<int>(overdue_(now).seconds()));
   rows_open_.at(RowState::kPlanned).set(metric(standing.planned));
   rows_open_.at(RowState::kSending).set(metric(standing.sending));
   rows_open_.at(RowState::kUncertain).set(metric(standing.uncertain));
@@ -82,10 +88,10 @@ void Probe::waiting_for_other_exporter() {
   problem_ = "another tally-exporter works on this database; this one waits until it ends";
 }
 
-std::vector<std::string> Probe::reasons(core::Timestamp now, const Overdue& overdue) const {
+std::vector<std::string> Probe::reasons(core::Timestamp now) const {
   const std::lock_guard lock(mutex_);
   if (!problem_.empty()) return {problem_};
-  const core::Timestamp limit = overdue(last_success_);
+  const core::Timestamp limit = overdue_(last_success_);
   if (now <= limit) return {};
   return {
       fmt::format("no cycle has ended since {}, and two were due by {}: look at the log and at "

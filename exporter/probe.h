@@ -20,7 +20,9 @@ namespace tally::exporter {
 
 class Probe {
  public:
-  explicit Probe(runtime::metrics::Registry& registry);
+  // `overdue`: of the moment of a success, from when on the next one is missed.
+  using Overdue = std::function<core::Timestamp(core::Timestamp)>;
+  Probe(runtime::metrics::Registry& registry, Overdue overdue);
 
   void planned(const PlanResult& plan);
   void answered(const Decision& decision, std::chrono::microseconds took);
@@ -29,18 +31,18 @@ class Probe {
   void cycle_failed(const std::string& reason);
   void waiting_for_other_exporter();
 
-  // For /readyz: each a sentence; empty when the last cycle succeeded, and `overdue`
-  // of that moment, from when on the next one is missed, has not come.
-  using Overdue = std::function<core::Timestamp(core::Timestamp)>;
-  [[nodiscard]] std::vector<std::string> reasons(core::Timestamp now, const Overdue& overdue) const;
+  // For /readyz: each a sentence; empty when the last cycle succeeded and none is overdue.
+  [[nodiscard]] std::vector<std::string> reasons(core::Timestamp now) const;
 
  private:
+  const Overdue overdue_;
   runtime::metrics::Counter rows_planned_;
   runtime::metrics::Counter cycles_;
   runtime::metrics::Counter cycle_failures_;
   runtime::metrics::Counter retries_;
   runtime::metrics::Histogram answer_seconds_;
   runtime::metrics::Gauge last_success_seconds_;
+  runtime::metrics::Gauge overdue_seconds_;
   runtime::metrics::Gauge held_periods_;
   std::map<Verdict, runtime::metrics::Counter> answers_;
   std::map<RowState, runtime::metrics::Gauge> rows_open_;

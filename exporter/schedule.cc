@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -26,7 +27,9 @@ constexpr std::array<Field, 5> kFields = {Field{"minute", 0, 59}, Field{"hour", 
                                           Field{"day of month", 1, 31}, Field{"month", 1, 12},
                                           Field{"day of week", 0, 7}};
 enum Place : std::size_t { kMinute, kHour, kDayOfMonth, kMonth, kDayOfWeek };
-constexpr int kDaysLookedAt = 8 * 366 + 1;  // a 29th of February may be eight years away
+constexpr int kWeek = 7;
+constexpr int kDaysTried = 8 * 366;  // of a new schedule
+constexpr std::int64_t kLookSeconds = 300;
 constexpr std::int64_t kMinuteSeconds = 60;
 constexpr std::int64_t kDaySeconds = 86'400;
 
@@ -59,7 +62,7 @@ std::optional<Range> range_of(std::string_view text, const Field& field) {
   Range range{field.first, field.last, 1};
   if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
     const auto step = number(text.substr(slash + 1));
-    if (!step || *step == 0) return std::nullopt;
+    if (!step || *step == 0 || *step > field.last) return std::nullopt;
     range.step = *step;
     text = text.substr(0, slash);
     if (text != "*" && text.find('-') == std::string_view::npos) return std::nullopt;
@@ -92,8 +95,10 @@ Schedule Schedule::every(std::chrono::seconds interval) {
 
 core::Result<Schedule> Schedule::at(std::string_view fields) {
   std::vector<std::string_view> given;
-  for (const std::string_view part : split(fields, ' '))
-    if (!part.empty()) given.push_back(part);
+  for (const std::string_view words : split(fields, ' ')) {
+    for (const std::string_view part : split(words, '\t'))
+      if (!part.empty()) given.push_back(part);
+  }
   if (given.size() != kFields.size()) {
     return core::invalid(fmt::format(
         "it has {} fields and not five: minute, hour, day of month, month, day of week, all in UTC "
@@ -111,8 +116,15 @@ core::Result<Schedule> Schedule::at(std::string_view fields) {
   }
   schedule.any_day_of_month_ = given[kDayOfMonth].front() == '*';
   schedule.any_day_of_week_ = given[kDayOfWeek].front() == '*';
-  if (!schedule.first_from(Timestamp::from_seconds(0)))
-    return core::invalid("no month has such a day");
+  // From 2024 on, as the 29th of February is rare.
+  constexpr std::int64_t kFirstDay = 19'723;
+  for (int day = 0; day < kDaysTried; ++day) {
+    if (!schedule.first_from(Timestamp::from_seconds((kFirstDay + day) * kDaySeconds), kWeek)) {
+      return core::invalid(
+          "more than a week may pass between two of these times; Stripe's invoices are final an "
+          "hour after a period's end, so name more days");
+    }
+  }
   return schedule;
 }
 
@@ -124,10 +136,10 @@ bool Schedule::is_on(sys_days day) const {
   return any_day_of_month_ || any_day_of_week_ ? of_month && of_week : of_month || of_week;
 }
 
-std::optional<Timestamp> Schedule::first_from(Timestamp moment) const {
+std::optional<Timestamp> Schedule::first_from(Timestamp moment, int days_looked_at) const {
   const sys_days first =
       std::chrono::floor<days>(std::chrono::sys_seconds(std::chrono::seconds(moment.seconds())));
-  for (int i = 0; i < kDaysLookedAt; ++i) {
+  for (int i = 0; i < days_looked_at; ++i) {
     const sys_days day = first + days(i);
     if (!is_on(day)) continue;
     const std::int64_t midnight = day.time_since_epoch().count() * kDaySeconds;
@@ -145,9 +157,15 @@ std::optional<Timestamp> Schedule::first_from(Timestamp moment) const {
 Timestamp Schedule::next(Timestamp after) const {
   if (interval_.count() > 0)
     return Timestamp::from_micros(after.micros() + interval_.count() * 1'000'000);
-  const auto found = first_from(Timestamp::from_seconds(after.seconds() + 1));
+  const auto found = first_from(Timestamp::from_seconds(after.seconds() + 1), kWeek + 1);
   TALLY_CHECK(found.has_value());
   return *found;
+}
+
+Timestamp Schedule::next_look(Timestamp started, bool is_settled) const {
+  if (is_settled) return next(started);
+  return std::min(next(started),
+                  Timestamp::from_micros(started.micros() + kLookSeconds * 1'000'000));
 }
 
 Timestamp Schedule::overdue_after(Timestamp last, std::chrono::seconds spare) const {

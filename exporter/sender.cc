@@ -85,15 +85,15 @@ struct Sender::Flight {
   std::optional<Timestamp> give_up_at;
 };
 
-Sender::Sender(Lanes& lanes, DeliveryLog& log, SenderClock& clock, const SenderOptions& options,
-               AnswerObserver observer)
+Sender::Sender(Lanes& lanes, SendPace& pace, DeliveryLog& log, SenderClock& clock,
+               const SenderOptions& options, AnswerObserver observer)
     : lanes_(lanes),
+      pace_(pace),
       log_(log),
       clock_(clock),
       options_(options),
       observer_(std::move(observer)),
-      pause_backoff_(options.first_backoff, options.longest_backoff, options.seed),
-      pace_(options.requests_per_second) {
+      pause_backoff_(options.first_backoff, options.longest_backoff, options.seed) {
   TALLY_CHECK(lanes.count() > 0 && options.group_rows > 0);
 }
 
@@ -118,8 +118,8 @@ void Sender::begin(std::vector<OutboxRow> rows) {
   counts_ = {};
   report_ = {};
   failures_in_a_row_ = 0;
-  last_success_ = clock_.now();
-  paused_at_ = paused_until_ = slowed_at_ = next_start_ = last_success_;
+  marked_.clear();
+  looked_at_ = paused_at_ = paused_until_ = clock_.now();
   flights_.clear();
   flights_.reserve(rows.size());
   for (OutboxRow& row : rows) {
@@ -129,7 +129,7 @@ void Sender::begin(std::vector<OutboxRow> rows) {
     flights_.push_back({.row = std::move(row),
                         .backoff = {options_.first_backoff, options_.longest_backoff, seed},
                         .maybe_applied = unknown,
-                        .next_try = last_success_,
+                        .next_try = looked_at_,
                         .marked_at = {},
                         .started_at = {},
                         .give_up_at = {}});
@@ -138,13 +138,14 @@ void Sender::begin(std::vector<OutboxRow> rows) {
 
 void Sender::send_all() {
   while (!must_end()) {
+    look_at_clock();
     mark_more();
     const std::chrono::milliseconds wait = start_more();
     const bool is_paused = clock_.now() < paused_until_;
     if (!under_way_.empty()) {
       receive(wait);
     } else if (!report_.empty() && (marked_.empty() || is_paused)) {
-      commit({});
+      commit({}, clock_.now());
     } else if (!marked_.empty()) {
       (void)clock_.wait(wait);
     } else if (!wait_for_next()) {
@@ -156,27 +157,44 @@ void Sender::send_all() {
   for (Flight& flight : flights_) {
     if (flight.at != Flight::At::kDone) leave(flight, counts_.stopped_because);
   }
-  if (!report_.empty()) commit({});
+  if (!report_.empty()) commit({}, clock_.now());
 }
+
+// What was to be at a time of a clock that was set back since would stand still until then.
+void Sender::look_at_clock() {
+  const Timestamp now = clock_.now();
+  if (now < looked_at_) {
+    pace_.forget_times();
+    paused_until_ = paused_at_ = now;
+    for (Flight& flight : flights_) {
+      flight.next_try = std::min(flight.next_try, now);
+      if (flight.give_up_at.has_value())
+        flight.give_up_at = plus(now, std::chrono::seconds(options_.retry_window_seconds));
+    }
+  }
+  looked_at_ = now;
+}
+
+bool Sender::is_failing() const { return failures_in_a_row_ >= options_.failures_before_pause; }
 
 bool Sender::must_end() {
   if (!counts_.stopped_because.empty() || !clock_.wait(std::chrono::milliseconds(0))) return true;
-  // With the other side away, rows that were never tried must not wait for a turn of their own.
-  return failures_in_a_row_ >= options_.failures_before_pause &&
-         clock_.now() >= plus(last_success_, std::chrono::seconds(options_.retry_window_seconds));
+  // With the other side away, rows that were never tried must not wait for a turn of their own: the
+  // end is when one that was started so late failed, too.
+  return is_failing() &&
+         last_failed_start_ >=
+             plus(failing_since_, std::chrono::seconds(options_.retry_window_seconds));
 }
 
 // Who only fails probes with one row at a time.
 std::size_t Sender::lanes_to_use() const {
-  return failures_in_a_row_ >= options_.failures_before_pause ? 1 : lanes_.count();
+  return is_failing() ? 1 : std::min(lanes_.count(), pace_.lanes());
 }
 
-std::vector<Sender::Flight*> Sender::next_group() {
-  const Timestamp now = clock_.now();
+std::vector<Sender::Flight*> Sender::next_group(Timestamp now) {
   std::vector<Flight*> group;
   if (now < paused_until_) return group;
-  const std::size_t most =
-      failures_in_a_row_ >= options_.failures_before_pause ? 1 : options_.group_rows;
+  const std::size_t most = is_failing() ? 1 : options_.group_rows;
   for (Flight& flight : flights_) {
     if (flight.at != Flight::At::kWaiting || flight.next_try > now) continue;
     if (group.size() == most) break;
@@ -195,15 +213,15 @@ std::vector<Sender::Flight*> Sender::next_group() {
 
 void Sender::mark_more() {
   if (marked_.size() >= lanes_to_use()) return;
-  const std::vector<Flight*> group = next_group();
-  if (!group.empty()) commit(group);
+  const Timestamp now = clock_.now();  // one look: of the 23 h and of the mark
+  const std::vector<Flight*> group = next_group(now);
+  if (!group.empty()) commit(group, now);
 }
 
-void Sender::commit(const std::vector<Flight*>& group) {
+void Sender::commit(const std::vector<Flight*>& group, Timestamp now) {
   std::vector<OutboxRow*> rows;
   rows.reserve(group.size());
   for (Flight* flight : group) rows.push_back(&flight->row);
-  const Timestamp now = clock_.now();
   log_.commit(report_, rows, now);
   const bool delivered = std::any_of(
       report_.transitions.begin(), report_.transitions.end(),
@@ -221,10 +239,22 @@ void Sender::commit(const std::vector<Flight*>& group) {
   if (delivered) failpoint("exporter.after_delivered");
 }
 
+Timestamp Sender::not_after(const Flight& flight) const {
+  Timestamp last = plus(flight.marked_at, std::chrono::seconds(kMarkedForSeconds));
+  if (options_.until.has_value()) last = std::min(last, *options_.until);
+  const auto& first = flight.row.first_sent_at;
+  if (flight.maybe_applied && first.has_value())
+    last =
+        std::min(last, plus(*first, std::chrono::seconds(kBlindResendSeconds + kMarkedForSeconds)));
+  return last;
+}
+
 std::chrono::milliseconds Sender::start_more() {
   for (auto next = marked_.begin(); next != marked_.end() && under_way_.size() < lanes_to_use();) {
+    if (must_end()) break;
     const Timestamp now = clock_.now();
-    const std::int64_t left_us = std::max(paused_until_, next_start_).micros() - now.micros();
+    const std::int64_t left_us =
+        std::max(paused_until_, pace_.next_start()).micros() - now.micros();
     if (left_us > 0) return std::chrono::milliseconds(left_us / 1000 + 1);
     Flight& flight = **next;
     if (under_way_.contains(flight.row.stripe_customer)) {
@@ -241,7 +271,7 @@ void Sender::start(Flight& flight, Timestamp now) {
   const OutboxRow& row = flight.row;
   TALLY_CHECK(row.state == RowState::kSending && row.first_sent_at.has_value(),
               "row {} must be committed as sending before it is sent", row.id);
-  next_start_ = pace_.started(now);
+  pace_.started(now);
   flight.started_at = now;
   if (!flight.give_up_at.has_value()) {
     flight.give_up_at = plus(now, std::chrono::seconds(options_.retry_window_seconds));
@@ -249,25 +279,34 @@ void Sender::start(Flight& flight, Timestamp now) {
     ++counts_.retries;
   }
   ++counts_.attempts;
-  flight.at = Flight::At::kUnderWay;
   TALLY_CHECK(under_way_.insert(row.stripe_customer).second,
               "row {}: another request of {} is under way", row.id, row.stripe_customer);
-  failpoint("exporter.before_send");
-  lanes_.start({static_cast<std::size_t>(&flight - flights_.data()),
-                {row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
-                 row.identifier, row.idempotency_key},
-                plus(flight.marked_at, std::chrono::seconds(kMarkedForSeconds))});
+  try {
+    failpoint("exporter.before_send");
+    lanes_.start({static_cast<std::size_t>(&flight - flights_.data()),
+                  {row.event_name, row.stripe_customer, row.value, row.event_time.seconds(),
+                   row.identifier, row.idempotency_key},
+                  not_after(flight)});
+  } catch (const std::exception&) {
+    under_way_.erase(row.stripe_customer);  // nobody will answer
+    throw;
+  }
+  flight.at = Flight::At::kUnderWay;
 }
 
 void Sender::receive(std::chrono::milliseconds wait) {
   const auto answered = lanes_.next(wait);
   if (!answered) return;
-  failpoint("exporter.after_send");
   TALLY_CHECK(answered->tag < flights_.size(), "tag {}", answered->tag);
   Flight& flight = flights_[answered->tag];
   TALLY_CHECK(flight.at == Flight::At::kUnderWay, "row {} was not under way", flight.row.id);
   flight.at = Flight::At::kWaiting;
   under_way_.erase(flight.row.stripe_customer);
+  failpoint("exporter.after_send");
+  if (answered->answer.reply == Reply::kTooLate) {
+    --counts_.attempts;  // it stood still, and is marked anew if there is time
+    return;
+  }
   take(flight, answered->answer);
 }
 
@@ -280,13 +319,9 @@ void Sender::take(Flight& flight, const ApiAnswer& answer) {
   }
   note_attempt(flight, decision, answer);
   if (answer.status == 429 && !answer.rate_limited_reason.empty()) {
-    // What was under way when it slowed down says nothing new.
-    if (flight.started_at >= slowed_at_) {
-      pace_.refused();
-      slowed_at_ = clock_.now();
-    }
+    pace_.refused(answer.rate_limited_reason, flight.started_at, clock_.now());
   } else if (answer.reply == Reply::kAnswered) {
-    pace_.passed();
+    pace_.passed(flight.started_at);
   }
   consider_pause(flight, decision);
   switch (decision.verdict) {
@@ -327,8 +362,7 @@ void Sender::after_retry(Flight& flight, const Decision& decision) {
     // Stripe replays a stored 500 for ever under the old key; the identifier keeps this safe.
     OutboxRow& row = flight.row;
     row.idempotency_key = make_idempotency_key(row.identifier, ++row.key_number);
-    report_.transitions.push_back({row.id, RowState::kSending, decision.reason, now, row.key_number,
-                                   row.idempotency_key, row.attempts});
+    note_transition(row, RowState::kSending, decision.reason);
   }
   flight.next_try = plus(now, delay);
   if (decision.next_cycle || flight.next_try > *flight.give_up_at) leave(flight, decision.reason);
@@ -337,14 +371,14 @@ void Sender::after_retry(Flight& flight, const Decision& decision) {
 void Sender::consider_pause(const Flight& flight, const Decision& decision) {
   if (decision.verdict != Verdict::kRetry) {
     failures_in_a_row_ = 0;
-    last_success_ = clock_.now();
     pause_backoff_.reset();
     return;
   }
-  ++failures_in_a_row_;
+  if (failures_in_a_row_++ == 0) failing_since_ = last_failed_start_ = flight.started_at;
+  last_failed_start_ = std::max(last_failed_start_, flight.started_at);
   std::chrono::microseconds pause{0};
   // What was under way when the pause began says nothing new.
-  if (failures_in_a_row_ >= options_.failures_before_pause && flight.started_at >= paused_at_) {
+  if (is_failing() && flight.started_at >= paused_at_) {
     pause = pause_backoff_.next();
     paused_at_ = clock_.now();
   }
@@ -356,10 +390,22 @@ void Sender::consider_pause(const Flight& flight, const Decision& decision) {
   paused_until_ = std::max(paused_until_, plus(clock_.now(), pause));
 }
 
+// One for each row in a report: what comes later holds.
+void Sender::note_transition(const OutboxRow& row, RowState state, const std::string& reason) {
+  Transition transition{
+      row.id, state, reason, clock_.now(), row.key_number, row.idempotency_key, row.attempts};
+  const auto same = std::find_if(report_.transitions.begin(), report_.transitions.end(),
+                                 [&](const Transition& other) { return other.id == row.id; });
+  if (same != report_.transitions.end()) {
+    *same = std::move(transition);
+  } else {
+    report_.transitions.push_back(std::move(transition));
+  }
+}
+
 void Sender::finish(Flight& flight, RowState state, const std::string& reason) {
   flight.at = Flight::At::kDone;
-  report_.transitions.push_back({flight.row.id, state, reason, clock_.now(), flight.row.key_number,
-                                 flight.row.idempotency_key, flight.row.attempts});
+  note_transition(flight.row, state, reason);
   if (state == RowState::kDelivered) ++counts_.delivered;
   if (state == RowState::kRejected) ++counts_.rejected;
   if (state == RowState::kUncertain) ++counts_.uncertain;
@@ -371,8 +417,7 @@ void Sender::leave(Flight& flight, const std::string& reason) {
   ++counts_.left;
   if (flight.row.state != RowState::kSending) return;  // as it was
   const RowState state = flight.maybe_applied ? RowState::kSending : RowState::kPlanned;
-  report_.transitions.push_back({flight.row.id, state, reason, clock_.now(), flight.row.key_number,
-                                 flight.row.idempotency_key, flight.row.attempts});
+  note_transition(flight.row, state, reason);
 }
 
 bool Sender::wait_for_next() {

@@ -57,8 +57,7 @@ static_assert(kBlindResendSeconds + kMarkedForSeconds < 24 * 3'600, "Stripe forg
 
 struct SenderOptions {
   std::size_t group_rows = 256;
-  // The most requests a second; 0: as fast as the lanes take them.
-  std::int64_t requests_per_second = 0;
+  std::optional<core::Timestamp> until;    // nothing is sent from then on; nullopt: no end
   std::int64_t retry_window_seconds = 60;  // then a row is left for the next cycle
   std::chrono::milliseconds first_backoff{500};
   std::chrono::milliseconds longest_backoff{8'000};
@@ -85,8 +84,8 @@ class Sender {
   using AnswerObserver = std::function<void(const Decision&, std::chrono::microseconds)>;
 
   // The lanes are the sender's own while run() runs, and nothing is under way before and after.
-  Sender(Lanes& lanes, DeliveryLog& log, SenderClock& clock, const SenderOptions& options,
-         AnswerObserver observer = {});
+  Sender(Lanes& lanes, SendPace& pace, DeliveryLog& log, SenderClock& clock,
+         const SenderOptions& options, AnswerObserver observer = {});
   ~Sender();
   Sender(const Sender&) = delete;
   Sender& operator=(const Sender&) = delete;
@@ -101,16 +100,20 @@ class Sender {
   void send_all();
   [[nodiscard]] bool must_end();
   // Rows that may be sent now.
-  [[nodiscard]] std::vector<Flight*> next_group();
+  [[nodiscard]] std::vector<Flight*> next_group(core::Timestamp now);
   void mark_more();
-  void commit(const std::vector<Flight*>& group);
+  void commit(const std::vector<Flight*>& group, core::Timestamp now);
   // Sends what may be sent; how long until a pause or the pace lets more through.
   [[nodiscard]] std::chrono::milliseconds start_more();
+  [[nodiscard]] bool is_failing() const;
   [[nodiscard]] std::size_t lanes_to_use() const;
+  [[nodiscard]] core::Timestamp not_after(const Flight& flight) const;
+  void look_at_clock();
   void start(Flight& flight, core::Timestamp now);
   void receive(std::chrono::milliseconds wait);
   void take(Flight& flight, const ApiAnswer& answer);
   void note_attempt(const Flight& flight, const Decision& decision, const ApiAnswer& answer);
+  void note_transition(const OutboxRow& row, RowState state, const std::string& reason);
   void after_retry(Flight& flight, const Decision& decision);
   void consider_pause(const Flight& flight, const Decision& decision);
   void finish(Flight& flight, RowState state, const std::string& reason);
@@ -118,18 +121,18 @@ class Sender {
   [[nodiscard]] bool wait_for_next();
 
   Lanes& lanes_;
+  SendPace& pace_;
   DeliveryLog& log_;
   SenderClock& clock_;
   SenderOptions options_;
   AnswerObserver observer_;
   runtime::retry::Backoff pause_backoff_;
+  core::Timestamp looked_at_;  // the clock, last
   core::Timestamp paused_at_;  // when the last pause began
   core::Timestamp paused_until_;
-  core::Timestamp last_success_;
-  core::Timestamp slowed_at_;
-  SendPace pace_;
-  core::Timestamp next_start_;
   int failures_in_a_row_ = 0;
+  core::Timestamp failing_since_;      // of the first of them
+  core::Timestamp last_failed_start_;  // when the latest of those that failed was started
   std::vector<Flight> flights_;
   std::deque<Flight*> marked_;       // committed as sending, not yet sent
   std::set<std::string> under_way_;  // customers with a request under way

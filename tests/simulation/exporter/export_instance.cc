@@ -32,6 +32,7 @@ class SimLanes final : public exporter::Lanes {
     scheduler_.spawn(
         scheduler_.current_process_shared(),
         [this_scheduler = &scheduler_, stripe = &stripe_, done = done_, mine = std::move(sending)] {
+          this_scheduler->point();  // a process that was killed meanwhile sends nothing
           SimMeterEvents api(*stripe);
           const auto now = [this_scheduler] { return wall_clock(*this_scheduler); };
           done->push_back({mine.tag, exporter::send_in_time(api, now, mine)});
@@ -106,9 +107,9 @@ exporter::SendCounts ExportInstance::send_all(std::vector<exporter::OutboxRow> r
   SimLanes lanes(plant_.scheduler, stripe_, scenario_.in_flight);
   exporter::SenderOptions options;
   options.group_rows = 1 + dice.below(8);
-  options.requests_per_second = dice.one_in(2) ? 0 : dice.between(1, 50);
   options.seed = dice.next();
-  exporter::Sender sender(lanes, log, clock, options);
+  exporter::SendPace pace(dice.one_in(2) ? 0 : dice.between(1, 50), scenario_.in_flight);
+  exporter::Sender sender(lanes, pace, log, clock, options);
   const exporter::SendCounts counts = sender.run(std::move(rows));
   plant_.coverage.count(Event::kDuplicate, static_cast<std::int64_t>(counts.duplicates));
   return counts;

@@ -57,7 +57,7 @@ class SimStripe {
   SimStripe(Scheduler& scheduler, Coverage& coverage)
       : scheduler_(scheduler), coverage_(coverage) {}
 
-  // From a worker's fiber: what became of the request, when it is known or the client gives up.
+  // From a lane's fiber: what became of the request, when it is known or the client gives up.
   exporter::ApiAnswer send(const exporter::MeterEvent& event);
   // What the minute shows of what was taken up to `lag` ago.
   exporter::MinuteReading read_minute(const exporter::MinuteQuery& query);
@@ -102,7 +102,7 @@ class SimStripe {
   std::size_t under_way_ = 0;
 };
 
-// A worker's way there.
+// A lane's way there.
 class SimMeterEvents final : public exporter::MeterEventApi {
  public:
   explicit SimMeterEvents(SimStripe& stripe) : stripe_(stripe) {}

@@ -167,7 +167,8 @@ class SenderTest : public testing::Test {
   }
   SendCounts run() {
     OneLane lane(stripe, clock);
-    Sender sender(lane, log, clock, options);
+    SendPace pace(0, 1);
+    Sender sender(lane, pace, log, clock, options);
     return sender.run(rows);
   }
   std::vector<OutboxRow> rows;
